@@ -1,0 +1,1 @@
+"""Whether reality still looks like training."""

@@ -1,0 +1,176 @@
+"""The Task protocol: all that the rest of the project may know about what a model is for.
+
+A task is opened from a frozen, JSON-able `TaskSpec` that travels inside the model package. Training, export, serving
+and monitoring call the same methods, so an image is decoded, resized and judged by one piece of code everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.errors import InvalidPackage
+from tasks.image import ImageSpec, Placement
+
+Array = NDArray[Any]
+ParamValue = str | int | float | bool
+
+
+class TensorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A named tensor. `dtype` in the words of the Open Inference Protocol (UINT8, FP32, BYTES, …); −1 = any size."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
+    """The facts a task is opened from. Each task subclasses it with a tag of its own; see `parse_spec`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One decoded input and where it came from.
+
+    `image` is uint8 [height, width, 3], possibly decoded at a reduced scale; `placement` maps between the pixels of
+    the original picture (of `placement.original_height` × `original_width`) and those of the model's input.
+    """
+
+    image: NDArray[np.uint8]
+    placement: Placement
+
+
+class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Per-request options of a task, validated. Subclassed by each task."""
+
+
+class Prediction(msgspec.Struct, frozen=True, kw_only=True):
+    """What a task concluded about one sample, ready for `msgspec.json.encode`. Subclassed by each task."""
+
+
+class Scalar(NamedTuple):
+    """One number per image, binned by the edges of the reference profile."""
+
+    value: float
+
+
+class Category(NamedTuple):
+    """One class index per image."""
+
+    class_id: int
+
+
+class WeightedBins(NamedTuple):
+    """One weight per category, summing to one for each image (the image is the unit of every test)."""
+
+    weights: NDArray[np.float64]
+
+
+Observation = Scalar | Category | WeightedBins
+
+
+class SignalSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What kind of observation a signal yields; `categories` names the bins of a category or weighted signal."""
+
+    kind: Literal["scalar", "category", "weighted"]
+    categories: tuple[str, ...] = ()
+
+
+class Task(Protocol):
+    """A single-shot task: one payload in, one prediction out. Implementations are stateless and thread-safe."""
+
+    spec_type: ClassVar[type[TaskSpec]]
+    prediction_type: ClassVar[type[Prediction]]
+    params_type: ClassVar[type[Params]]
+    verb: ClassVar[str]
+    """The word of the task's endpoint: POST /v1/models/{name}/{verb}."""
+
+    @property
+    def spec(self) -> TaskSpec: ...
+
+    @property
+    def image_spec(self) -> ImageSpec: ...
+
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+
+    def sample_from_bytes(self, payload: bytes) -> Sample:
+        """Untrusted encoded bytes → raw image. Raises BadInput or TooLarge."""
+        ...
+
+    def sample_from_tensor(self, array: Array) -> Sample:
+        """The graph's own input tensor, without batch axis → a sample whose placement is the identity."""
+        ...
+
+    def parse_params(self, values: Mapping[str, ParamValue]) -> Params:
+        """Options from a query string, JSON or protocol parameters (strings are converted). Raises BadInput."""
+        ...
+
+    def preprocess(self, sample: Sample) -> dict[str, Array]:
+        """Input tensors of the graph by name, without batch axis. Deterministic."""
+        ...
+
+    def decode_output(self, outputs: Mapping[str, Array], sample: Sample, params: Params) -> Prediction:
+        """Output tensors of one item (without batch axis) → prediction, in original pixels."""
+        ...
+
+    def wire_specs(self) -> tuple[TensorSpec, ...]:
+        """The outputs that a tensor protocol gets for encoded input, with a leading batch axis of −1."""
+        ...
+
+    def wire_outputs(self, prediction: Prediction) -> dict[str, Array]:
+        """A prediction as tensors without batch axis; BYTES are numpy object arrays of `bytes`."""
+        ...
+
+    def signal_specs(self) -> Mapping[str, SignalSpec]:
+        """Every signal that `signals` yields."""
+        ...
+
+    def signals(
+        self, sample: Sample, tensors: Mapping[str, Array], outputs: Mapping[str, Array], prediction: Prediction
+    ) -> dict[str, Observation]:
+        """What monitoring watches of one item."""
+        ...
+
+    def decision(self, prediction: Prediction) -> str:
+        """The one conclusion that must not change between variants or hosts (golden replay compares it)."""
+        ...
+
+
+TASK_CLASSES: Mapping[str, str] = {"classification": "tasks.classification:Classification"}
+"""Task kind → where its class lives. Looked up by name so that a server imports only the tasks it serves."""
+
+
+def task_class(kind: str) -> type[Task]:
+    """The class of a task kind. Raises InvalidPackage for a kind this version does not know."""
+    if kind not in TASK_CLASSES:
+        raise InvalidPackage(f"task kind {kind!r} is unknown; this version knows {', '.join(sorted(TASK_CLASSES))}")
+    module, name = TASK_CLASSES[kind].split(":")
+    found: type[Task] = getattr(import_module(module), name)
+    return found
+
+
+def parse_spec(facts: Mapping[str, Any]) -> TaskSpec:
+    """The JSON form of a task spec → its typed form. Raises InvalidPackage naming the field."""
+    kind = facts.get("kind")
+    if not isinstance(kind, str):
+        raise InvalidPackage(f"task spec: field 'kind' must be a string, got {kind!r}")
+    try:
+        spec: TaskSpec = msgspec.convert(dict(facts), task_class(kind).spec_type)
+    except msgspec.ValidationError as error:
+        raise InvalidPackage(f"task spec of kind {kind!r}: {error}") from error
+    return spec
+
+
+def open_task(spec: TaskSpec) -> Task:
+    """The task that a spec describes."""
+    kind = spec.__struct_config__.tag
+    factory: Any = task_class(str(kind))
+    task: Task = factory(spec)
+    return task
