@@ -1,0 +1,57 @@
+"""A runtime without a model: for tests of schedulers, where what matters is who waits for whom."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from serving.runtimes.runtime import DeviceTensor
+from tasks.errors import Unsupported
+from tasks.task import Array, TensorSpec
+
+Compute = Callable[[Mapping[str, Array]], dict[str, Array]]
+
+
+class FakeRuntime:
+    """Runs a plain function instead of a graph and remembers the batch sizes it was given.
+
+    `gate`: while it is cleared, every run waits for it, so that a test decides when the runtime is busy.
+    """
+
+    def __init__(self, compute: Compute, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
+        self._compute, self._inputs, self._outputs = compute, inputs, outputs
+        self.gate = threading.Event()
+        self.gate.set()
+        self.batch_sizes: list[int] = []
+        self.closed = False
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        return self._inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        return self._outputs
+
+    @property
+    def slots(self) -> int:
+        return 1
+
+    def allocate(self, spec: TensorSpec) -> DeviceTensor:
+        raise Unsupported("the fake runtime has no device")
+
+    def run(
+        self,
+        inputs: Mapping[str, Array | DeviceTensor],
+        outputs: Sequence[str] | Mapping[str, DeviceTensor] | None = None,
+    ) -> dict[str, Array]:
+        arrays = {name: np.asarray(value) for name, value in inputs.items()}
+        self.batch_sizes.append(len(next(iter(arrays.values()))))
+        if not self.gate.wait(timeout=30):
+            raise TimeoutError("the test never opened the gate of its fake runtime")
+        return self._compute(arrays)
+
+    def close(self) -> None:
+        self.closed = True

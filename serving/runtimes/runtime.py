@@ -1,0 +1,50 @@
+"""The Runtime protocol: what executes a graph, and all that the schedulers know about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from tasks.task import Array, TensorSpec
+
+
+class DeviceTensor(Protocol):
+    """A tensor that lives where the graph runs and stays there between runs (what a KV cache needs)."""
+
+    @property
+    def spec(self) -> TensorSpec: ...
+
+    def to_numpy(self) -> Array:
+        """A copy on the host."""
+        ...
+
+
+class Runtime(Protocol):
+    """Executes one graph. `run` blocks and may be called from `slots` threads at once.
+
+    A runtime that can not honour its provider or precision raises when it is built: never a silent fallback.
+    """
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]: ...
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]: ...
+
+    @property
+    def slots(self) -> int: ...
+
+    def allocate(self, spec: TensorSpec) -> DeviceTensor:
+        """A zero-filled tensor with fixed sizes on the runtime's device."""
+        ...
+
+    def run(
+        self,
+        inputs: Mapping[str, Array | DeviceTensor],
+        outputs: Sequence[str] | Mapping[str, DeviceTensor] | None = None,
+    ) -> dict[str, Array]:
+        """Input name → tensor [batch, …]. `outputs`: names to return (None: all), or device tensors to write into,
+        which may be the same object as an input and are not returned."""
+        ...
+
+    def close(self) -> None: ...
