@@ -1,4 +1,4 @@
-"""Small model packages built by hand: what most tests and benchmarks of the server run on, so that none has to train."""
+"""Small model packages built by hand: what most tests and benchmarks of the server run on, so that none must train."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def colour_graph(size: int, shift: float) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
 
 
-def build_package(folder: Path, knobs: Handmade = Handmade()) -> ModelPackage:  # noqa: B008 (frozen)
+def build_package(folder: Path, knobs: Handmade = Handmade()) -> ModelPackage:
     """A complete package of the colour classifier, golden set, evidence and profile included."""
     (folder / "golden").mkdir(parents=True)
     (folder / "fp32").mkdir()
