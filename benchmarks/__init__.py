@@ -1,0 +1,1 @@
+"""Every claim of the README, with the peer beside it."""
