@@ -1,0 +1,29 @@
+"""Cutting labelled things into train, validation and test, at random and with every class in proportion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from training.data.source import SplitName
+
+
+def partition_indices(
+    targets: Sequence[int], fractions: Mapping[str, float], seed: int
+) -> dict[SplitName, tuple[int, ...]]:
+    """Indices of each split. `fractions` gives the share of "validation" and "test"; training takes what is left.
+
+    Stratified: of every class each held-out split gets its share, rounded, and training keeps at least one.
+    """
+    rng = np.random.default_rng(seed)
+    parts: dict[SplitName, list[int]] = {"train": [], "validation": [], "test": []}
+    by_class = np.asarray(targets)
+    for target in np.unique(by_class):
+        members = rng.permutation(np.flatnonzero(by_class == target)).tolist()
+        for name in ("validation", "test"):
+            count = min(round(fractions.get(name, 0.0) * np.count_nonzero(by_class == target)), len(members) - 1)
+            parts[name] += members[:count]
+            members = members[count:]
+        parts["train"] += members
+    return {name: tuple(sorted(members)) for name, members in parts.items()}

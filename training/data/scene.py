@@ -1,0 +1,117 @@
+"""Composing one scene: a handwritten digit on a plain ground or on a crop of a photograph, encoded as JPEG."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from training.data.source import Example
+
+Pixels = NDArray[np.uint8]
+Colours = NDArray[np.float32]
+
+GENERATOR_VERSION = 1
+"""Raised whenever the pictures change, so that no old cache is mistaken for the new data."""
+
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+PLAIN_SHARE = 0.25
+GREY_SHARE = 0.15
+MIN_SIDE, MAX_SIDE = 64, 160
+DIGIT_SHARE = (0.45, 0.85)
+"""Height of the digit as a share of the picture's shorter side."""
+MAX_TURN_DEGREES = 20.0
+CONTRAST = (80.0, 170.0)
+"""Difference in luminance between the ink and the ground under it, of 255."""
+JPEG_QUALITY = (50, 96)
+SCAN_MARGIN = 2
+"""Empty pixels put around a scan, so that interpolation fades out instead of ending at an edge."""
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """What the scenes of one split are made of: scans uint8 [N, 8, 8], their digits [N], photographs [H, W, 3]."""
+
+    scans: Pixels
+    digits: NDArray[np.int64]
+    photographs: Sequence[Pixels]
+
+
+def compose_scene(ingredients: Ingredients, rng: np.random.Generator) -> Example:
+    """One random scene. The digit is drawn before the scan, so every class is equally likely."""
+    digit = int(rng.integers(10))
+    scan = ingredients.scans[rng.choice(np.flatnonzero(ingredients.digits == digit))]
+    height = int(rng.integers(MIN_SIDE, MAX_SIDE + 1))
+    width = int(np.clip(height * rng.uniform(0.75, 1.33), MIN_SIDE, MAX_SIDE))
+    ground = draw_ground(ingredients.photographs, height, width, rng)
+    pixels = ink_digit(ground, scan, rng)
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "JPEG", quality=int(rng.integers(*JPEG_QUALITY)))
+    return Example(stream.getvalue(), digit)
+
+
+def draw_ground(photographs: Sequence[Pixels], height: int, width: int, rng: np.random.Generator) -> Colours:
+    """A plain colour or a turned, tinted crop of a photograph: float32 [height, width, 3] of 0…255."""
+    if rng.random() < PLAIN_SHARE:
+        return np.broadcast_to(rng.uniform(0, 255, 3).astype(np.float32), (height, width, 3)).copy()
+    photograph = photographs[rng.integers(len(photographs))]
+    full_height, full_width = photograph.shape[:2]
+    scale = rng.uniform(0.2, 0.7) * min(full_height / height, full_width / width)
+    crop_height, crop_width = height * scale, width * scale
+    top, left = rng.uniform(0, full_height - crop_height), rng.uniform(0, full_width - crop_width)
+    box = (left, top, min(left + crop_width, full_width), min(top + crop_height, full_height))
+    crop = Image.fromarray(photograph).resize((width, height), Image.Resampling.BILINEAR, box=box)
+    ground = np.asarray(crop, np.float32)
+    if rng.random() < 0.5:
+        ground = ground[:, ::-1]
+    if rng.random() < GREY_SHARE:
+        ground = np.repeat((ground @ LUMA)[..., None], 3, axis=-1)
+    gain = rng.uniform(0.6, 1.3) * rng.uniform(0.85, 1.15, 3)
+    return np.clip(ground * gain.astype(np.float32), 0, 255)
+
+
+def ink_digit(ground: Colours, scan: Pixels, rng: np.random.Generator) -> Pixels:
+    """The scan drawn over the ground in a colour that stands out from what it covers: uint8 [height, width, 3]."""
+    height, width = ground.shape[:2]
+    cover = place_scan(scan, height, width, rng)
+    luma_under = float(np.average(ground @ LUMA, weights=cover + 1e-6))
+    step = rng.uniform(*CONTRAST) * rng.choice((-1.0, 1.0))
+    if not 0 <= luma_under + step <= 255:
+        step = -step
+    ink = np.clip(luma_under + step + rng.uniform(-30, 30, 3), 0, 255).astype(np.float32)
+    blended = ground + cover[..., None] * (ink - ground)
+    return blended.round().astype(np.uint8)
+
+
+def place_scan(scan: Pixels, height: int, width: int, rng: np.random.Generator) -> Colours:
+    """The scan at a random size, turn and place, wholly inside: ink cover of 0…1, float32 [height, width]."""
+    padded = np.pad(scan, SCAN_MARGIN)
+    size = rng.uniform(*DIGIT_SHARE) * min(height, width)
+    scale_y = size / 8
+    scale_x = scale_y * rng.uniform(0.8, 1.2)
+    angle = np.deg2rad(rng.uniform(-MAX_TURN_DEGREES, MAX_TURN_DEGREES))
+    cosine, sine = float(np.cos(angle)), float(np.sin(angle))
+    half_height = (4 * scale_y * cosine) + abs(4 * scale_x * sine)
+    half_width = (4 * scale_x * cosine) + abs(4 * scale_y * sine)
+    centre_y = place_centre(half_height, height, rng)
+    centre_x = place_centre(half_width, width, rng)
+    # Pillow wants the inverse map: from a pixel of the result back to the scan.
+    a, b = cosine / scale_x, sine / scale_x
+    d, e = -sine / scale_y, cosine / scale_y
+    middle = 4 + SCAN_MARGIN
+    coefficients = (a, b, middle - a * centre_x - b * centre_y, d, e, middle - d * centre_x - e * centre_y)
+    placed = Image.fromarray(padded).transform(
+        (width, height), Image.Transform.AFFINE, coefficients, Image.Resampling.BICUBIC
+    )
+    # Scans seldom reach full ink: a little gain keeps thin strokes readable.
+    return np.clip(np.asarray(placed, np.float32) * (1.3 / 255), 0, 1)
+
+
+def place_centre(half_extent: float, side: int, rng: np.random.Generator) -> float:
+    """A centre that keeps the whole extent inside the picture, or its middle where it does not fit."""
+    room = side / 2 - half_extent
+    return side / 2 + (rng.uniform(-room, room) if room > 0 else 0.0)

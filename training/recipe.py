@@ -1,0 +1,165 @@
+"""A recipe: every choice of a training run, typed, frozen and JSON-able. Read from one TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from tasks.errors import InvalidRecipe
+from tasks.image import ImageSpec
+from training.data.config import DataConfig, Seed
+
+RECIPE_FOLDER = Path(__file__).parent / "recipes"
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+NonNegative = Annotated[float, msgspec.Meta(ge=0)]
+Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
+AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
+ZeroOrMore = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of a recipe."""
+
+
+class ModelConfig(Section, frozen=True, kw_only=True):
+    """`architecture` names a file of training/models; `options` are that file's own, checked by its `Options`."""
+
+    architecture: str
+    options: dict[str, Any] = {}
+
+
+class OptimiserConfig(Section, frozen=True, kw_only=True):
+    """AdamW or SGD. `backbone_factor` scales the learning rate of everything below the classifier head."""
+
+    name: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: Positive = 3e-3
+    weight_decay: NonNegative = 0.05
+    backbone_factor: Positive = 1.0
+    gradient_clip_norm: NonNegative = 1.0
+    """Gradients beyond this global norm are scaled down to it; 0 leaves them alone."""
+
+
+class ScheduleConfig(Section, frozen=True, kw_only=True):
+    """How long, and the learning rate over time: a linear warm-up, then half a cosine down to `final_factor`."""
+
+    epochs: AtLeastOne = 10
+    batch_size: AtLeastOne = 64
+    accumulate_batches: AtLeastOne = 1
+    warmup_fraction: Share = 0.1
+    final_factor: NonNegative = 0.01
+    frozen_epochs: ZeroOrMore = 0
+    """For this many epochs only the classifier head learns (transfer learning)."""
+    patience_epochs: ZeroOrMore = 0
+    """Stop after this many epochs without a better validation loss; 0 trains to the end."""
+
+
+class AugmentConfig(Section, frozen=True, kw_only=True):
+    """Random changes of a training batch. Zero everywhere = none. See data/augment.py for what each does."""
+
+    rotate_degrees: NonNegative = 0.0
+    scale: Share = 0.0
+    translate: Share = 0.0
+    shear: Share = 0.0
+    brightness: Share = 0.0
+    contrast: Share = 0.0
+    invert: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    flip_horizontal: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    erase: Share = 0.0
+    mixup_alpha: NonNegative = 0.0
+
+
+class LossConfig(Section, frozen=True, kw_only=True):
+    """Cross-entropy."""
+
+    label_smoothing: Share = 0.0
+
+
+class Recipe(Section, frozen=True, kw_only=True):
+    """One training run. `name` becomes the model's name in the registry."""
+
+    name: Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9-]*$")]
+    description: str = ""
+    task: Literal["classification"] = "classification"
+    seed: Seed = 0
+    precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = "auto"
+    """"auto": bfloat16 mixed precision on a GPU that has it, full precision elsewhere."""
+    ema_decay: Share = 0.0
+    """Validate and keep an exponential moving average of the weights; 0 keeps the weights themselves."""
+    data: DataConfig
+    image: ImageSpec
+    model: ModelConfig
+    optimiser: OptimiserConfig = OptimiserConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    augment: AugmentConfig = AugmentConfig()
+    loss: LossConfig = LossConfig()
+
+
+def list_recipes() -> tuple[str, ...]:
+    """Names of the recipes that come with the project."""
+    return tuple(sorted(path.stem for path in RECIPE_FOLDER.glob("*.toml")))
+
+
+def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """A recipe by name or by path to a TOML file, with `section.field=value` overrides (values in TOML).
+
+    Raises InvalidRecipe naming the file and the field.
+    """
+    path = find_recipe(name_or_path)
+    try:
+        facts = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidRecipe(f"{path}: not a readable TOML file ({error})") from error
+    for override in overrides:
+        apply_override(facts, override)
+    origin = f"{path} with {', '.join(overrides)}" if overrides else str(path)
+    return parse_recipe(facts, origin)
+
+
+def parse_recipe(facts: Mapping[str, Any], origin: str) -> Recipe:
+    """Nested tables → a recipe. `origin` is named in the error. Raises InvalidRecipe."""
+    try:
+        recipe = msgspec.convert(dict(facts), Recipe)
+    except msgspec.ValidationError as error:
+        raise InvalidRecipe(f"{origin}: {error}") from error
+    held_out = recipe.schedule.frozen_epochs
+    if held_out >= recipe.schedule.epochs:
+        raise InvalidRecipe(
+            f"{origin}: schedule.frozen_epochs ({held_out}) must be below schedule.epochs ({recipe.schedule.epochs})"
+        )
+    return recipe
+
+
+def find_recipe(name_or_path: str | Path) -> Path:
+    """Where a recipe lies. Raises InvalidRecipe listing those that exist."""
+    bundled = RECIPE_FOLDER / f"{name_or_path}.toml"
+    if bundled.is_file():
+        return bundled
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    raise InvalidRecipe(
+        f"no recipe {str(name_or_path)!r}: name one of {', '.join(list_recipes())}, or give the path of a TOML file"
+    )
+
+
+def apply_override(facts: dict[str, Any], override: str) -> None:
+    """Sets one `section.field=value` in nested tables. Raises InvalidRecipe."""
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise InvalidRecipe(f"override {override!r} must look like schedule.epochs=20")
+    table: Any = facts
+    for part in parts[:-1]:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise InvalidRecipe(f"override {override!r}: {part!r} is a value, not a table")
+    try:
+        table[parts[-1]] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        # A bare word is a string: quoting inside a shell is not worth an error.
+        table[parts[-1]] = text.strip()
