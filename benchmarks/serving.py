@@ -1,0 +1,228 @@
+"""Requests per second, latency and CPU cost of the server, beside what the same core does without it.
+
+    python -m benchmarks.serving [--rounds 10] [--seconds 2] [--only tensor|jpeg|http|grpc]
+
+The server has one core, the load generator (C) the other. Every contender takes its turn in every round; ratios are
+taken within a round. Bars, and what they are held against:
+
+    tensor   ResNet-18, tensor in      ≥ 0.93 of a bare ONNX Runtime loop, its better batch size
+    jpeg     ResNet-18, JPEG 1280×960  ≥ 0.93 of a bare loop of our own decode and ONNX Runtime
+    http     0.02 ms model, 12 kB      ≥ 0.35 of a bare uvicorn echo of the same body
+    grpc     the same over gRPC        ≥ 0.60 of a bare grpc.aio echo of the same message
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from benchmarks.load import LoadResult, Request, run_h2load, run_wrk
+from benchmarks.machine import SERVER_CORE, describe_machine, pinned, process_cpu_seconds
+from benchmarks.packages import RESNET, TINY, resnet_package, tiny_package
+from benchmarks.processes import Server, echo_server, tidegate_server
+from benchmarks.requests import photograph, picture_over_http, tensor_over_grpc, tensor_over_http
+from benchmarks.rounds import Interval, Rounds, interleave
+
+CONNECTIONS = (1, 8, 32)
+BARE_BATCHES = (1, 8)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One contender in one round. `cpu_us` is the server's CPU time a request, ONNX Runtime's share excluded."""
+
+    requests_per_s: float
+    p50_ms: float = 0.0
+    p99_ms: float = 0.0
+    cpu_us: float = 0.0
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every scenario needs: where things are and how long a turn takes."""
+
+    server: Server
+    packages: Path
+    picture: Path
+    rounds: int
+    seconds: float
+
+
+Contenders = Mapping[str, Callable[[], Turn]]
+LoadGenerator = Callable[[Request, int, float], LoadResult]
+
+
+def bare_turn(bench: Bench, mode: str, batch: int) -> Turn:
+    """The plain loop on the server's core, in a process of its own."""
+    folder = bench.packages / RESNET / "1"
+    arguments = [str(folder), mode, str(batch), str(bench.seconds), str(bench.picture)]
+    command = pinned(SERVER_CORE, [sys.executable, "-m", "benchmarks.bare", *arguments])
+    return Turn(float(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+
+
+def load_turn(
+    generate: LoadGenerator,
+    request: Request,
+    connections: int,
+    seconds: float,
+    server: Server | None = None,
+    model: str = "",
+) -> Turn:
+    """One load generator against one server. Any error voids the benchmark: a fast error is no answer."""
+    before = (process_cpu_seconds(server.pid), engine_seconds(server, model)) if server else (0.0, 0.0)
+    result = generate(request, connections, seconds)
+    after = (process_cpu_seconds(server.pid), engine_seconds(server, model)) if server else (0.0, 0.0)
+    if result.num_errors or not result.num_requests:
+        raise RuntimeError(f"{result.num_errors} errors in {result.num_requests} requests to {request.url}")
+    outside_s = (after[0] - before[0]) - (after[1] - before[1])
+    return Turn(result.requests_per_s, result.p50_ms, result.p99_ms, outside_s / result.num_requests * 1e6)
+
+
+def engine_seconds(server: Server, model: str) -> float:
+    """Time the model's runs have taken so far, from the server's own statistics."""
+    with urllib.request.urlopen(server.url(f"/v2/models/{model}/stats")) as answer:
+        statistics = json.load(answer)["model_stats"][0]
+    return float(statistics["inference_stats"]["compute_infer"]["ns"]) / 1e9
+
+
+def engine_bound(bench: Bench, mode: str, request: Request) -> Rounds[Turn]:
+    """A model that costs far more than the server: what does the server take away from it?"""
+    contenders: dict[str, Callable[[], Turn]] = {
+        f"bare, batch {batch}": partial(bare_turn, bench, mode, batch) for batch in BARE_BATCHES
+    }
+    for connections in CONNECTIONS:
+        seconds = bench.seconds * (2 if connections > 1 else 1)
+        contenders[f"tidegate, {connections}"] = partial(
+            load_turn, run_wrk, request, connections, seconds, bench.server, RESNET
+        )
+    return interleave(contenders, bench.rounds, note)
+
+
+def overhead_bound(bench: Bench, generate: LoadGenerator, ours: Request, echo: Request) -> Rounds[Turn]:
+    """A model that costs next to nothing: what does the server itself cost?"""
+    contenders: dict[str, Callable[[], Turn]] = {}
+    for connections in CONNECTIONS:
+        contenders[f"echo, {connections}"] = partial(load_turn, generate, echo, connections, bench.seconds)
+        contenders[f"tidegate, {connections}"] = partial(
+            load_turn, generate, ours, connections, bench.seconds, bench.server, TINY
+        )
+    return interleave(contenders, bench.rounds, note)
+
+
+def note(line: str) -> None:
+    print(f"  {line}", file=sys.stderr, flush=True)
+
+
+def requests_per_s(turn: Turn) -> float:
+    return turn.requests_per_s
+
+
+def best_bare(rounds: Rounds[Turn]) -> str:
+    """The batch size at which the plain loop is fastest: the harder reference."""
+    names = [f"bare, batch {batch}" for batch in BARE_BATCHES]
+    return max(names, key=lambda name: rounds.median(name, requests_per_s))
+
+
+def print_table(title: str, rounds: Rounds[Turn], reference_of: Callable[[str], str], bar: float) -> None:
+    """One row a contender; the bar is judged at the highest number of connections."""
+    print(f"\n{title}\n{'':22}{'req/s':>10}{'p50 ms':>10}{'p99 ms':>10}{'CPU µs':>10}   ratio [95 %]")
+    for name in rounds.kept[0]:
+        figures = [rounds.median(name, figure) for figure in (requests_per_s, p50_ms, p99_ms, cpu_us)]
+        ratio = rounds.ratio(name, reference_of(name), requests_per_s) if name.startswith("tidegate") else ""
+        print(f"{name:22}" + "".join(f"{value:10.2f}" if value else f"{'–':>10}" for value in figures) + f"   {ratio}")
+    print_verdict(
+        rounds.ratio(f"tidegate, {CONNECTIONS[-1]}", reference_of(f"tidegate, {CONNECTIONS[-1]}"), requests_per_s), bar
+    )
+    print(f"stolen CPU: worst kept round {max(rounds.stolen_shares):.1%}; {rounds.num_disturbed} rounds disturbed")
+
+
+def print_verdict(ratio: Interval, bar: float) -> None:
+    print(f"bar: ≥ {bar:.2f} at {CONNECTIONS[-1]} connections: {ratio}: {'met' if ratio.median >= bar else 'MISSED'}")
+
+
+def p50_ms(turn: Turn) -> float:
+    return turn.p50_ms
+
+
+def p99_ms(turn: Turn) -> float:
+    return turn.p99_ms
+
+
+def cpu_us(turn: Turn) -> float:
+    return turn.cpu_us
+
+
+def tensor(bench: Bench) -> None:
+    rounds = engine_bound(bench, "tensor", tensor_over_http(bench.server, RESNET, 224))
+    print_table("ResNet-18, tensor in, HTTP binary", rounds, lambda name: best_bare(rounds), 0.93)
+
+
+def jpeg(bench: Bench) -> None:
+    rounds = engine_bound(bench, "encoded", picture_over_http(bench.server, RESNET, bench.picture.read_bytes()))
+    print_table("ResNet-18, JPEG 1280×960 in, /v1 classify", rounds, lambda name: best_bare(rounds), 0.93)
+
+
+def http(bench: Bench) -> None:
+    ours = tensor_over_http(bench.server, TINY, 64)
+    with echo_server("http") as port:
+        echo = Request(f"http://127.0.0.1:{port}/", ours.body, ours.headers)
+        rounds = overhead_bound(bench, run_wrk, ours, echo)
+    print_table("0.02 ms model, 12 kB tensor in, HTTP binary", rounds, echo_of, 0.35)
+
+
+def grpc(bench: Bench) -> None:
+    ours = tensor_over_grpc(bench.server, TINY, 64)
+    with echo_server("grpc") as port:
+        path = ours.url.split("/", 3)[3]
+        echo = Request(f"http://127.0.0.1:{port}/{path}", ours.body)
+        rounds = overhead_bound(bench, run_h2load, ours, echo)
+    print_table("0.02 ms model, 12 kB tensor in, gRPC", rounds, echo_of, 0.60)
+
+
+def echo_of(name: str) -> str:
+    return name.replace("tidegate", "echo")
+
+
+SCENARIOS: Mapping[str, Callable[[Bench], None]] = {"tensor": tensor, "jpeg": jpeg, "http": http, "grpc": grpc}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of one turn")
+    parser.add_argument("--only", choices=SCENARIOS, action="append", help="leave out the others; may be repeated")
+    arguments = parser.parse_args()
+    print(describe_machine())
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        packages, picture = scratch / "packages", scratch / "picture.jpg"
+        picture.write_bytes(photograph())
+        tiny_package(packages / TINY / "1")
+        resnet_package(packages / RESNET / "1")
+        crown(packages)
+        server = stack.enter_context(tidegate_server(packages, {"TIDEGATE_CACHE_DIR": str(scratch / "cache")}))
+        bench = Bench(server, packages, picture, arguments.rounds, arguments.seconds)
+        for name in arguments.only or SCENARIOS:
+            SCENARIOS[name](bench)
+
+
+def crown(packages: Path) -> None:
+    """Point every model's champion at its version 1."""
+    from registry.store import LocalStore
+
+    store = LocalStore(packages)
+    for name in (TINY, RESNET):
+        store.set_alias(name, "champion", "1")
+
+
+if __name__ == "__main__":
+    main()
