@@ -1,0 +1,24 @@
+"""What tests of several packages share: system programs that may be missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def require_tool() -> Callable[[str], str]:
+    """`require_tool("curl")` → its path. Where it is missing the test is skipped, or fails if the environment says so."""
+    return find_tool
+
+
+def find_tool(name: str) -> str:
+    path = shutil.which(name)
+    if path:
+        return path
+    if os.environ.get("TIDEGATE_REQUIRE_TOOLS"):
+        pytest.fail(f"{name} is not installed, and TIDEGATE_REQUIRE_TOOLS forbids to skip this test", pytrace=False)
+    pytest.skip(f"{name} is not installed")

@@ -1,0 +1,127 @@
+"""Predictions for files on this machine, without a server: decode ahead, run in batches, one answer a file."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from registry.package import ModelPackage
+from serving.runtimes.runtime import Runtime
+from tasks.errors import BadInput, NotFound, TidegateError
+from tasks.task import Array, Sample, Task
+from tidegate.answers import Answer, AnswerSink
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One file to answer, and its name in the answers: relative to the folder that was asked for."""
+
+    path: Path
+    name: str
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A file decoded and ready to run."""
+
+    file: InputFile
+    sample: Sample
+    tensors: dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A file that can not be answered, and why."""
+
+    file: InputFile
+    error: TidegateError
+
+
+def find_inputs(path: Path) -> list[InputFile]:
+    """A file as it is; of a folder every file in it that is not hidden, in order. Raises NotFound for neither."""
+    if path.is_file():
+        return [InputFile(path, printable(path.name))]
+    if not path.is_dir():
+        raise NotFound(f"{path} is neither a file nor a folder")
+    found = (file for file in sorted(path.rglob("*")) if file.is_file())
+    relative = ((file, file.relative_to(path)) for file in found)
+    return [
+        InputFile(file, printable(name.as_posix()))
+        for file, name in relative
+        if not any(part.startswith(".") for part in name.parts)
+    ]
+
+
+def printable(name: str) -> str:
+    """A file name may hold bytes that are no text; JSON may not."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+class Predictor:
+    """Answers files with one variant of a package."""
+
+    def __init__(self, package: ModelPackage, version: str, task: Task, runtime: Runtime) -> None:
+        self._model, self._version = package.manifest.name, version
+        self._task, self._runtime = task, runtime
+        self._batch_size = max(package.manifest.batch_buckets)
+        self._params = task.parse_params({})
+
+    def answer(self, files: Iterable[InputFile], sink: AnswerSink) -> Iterator[Answer]:
+        """Each answer is in the sink before it is yielded. Order follows the files."""
+        with ThreadPoolExecutor(thread_name_prefix="decode") as pool:
+            for chunk in self._decode_ahead(pool, files):
+                for answer in self._run(chunk):
+                    sink.append(answer)
+                    yield answer
+
+    def _decode_ahead(self, pool: ThreadPoolExecutor, files: Iterable[InputFile]) -> Iterator[list[Prepared | Failed]]:
+        """Chunks of at most a batch; while one runs the next is being decoded."""
+        waiting: list[Future[Prepared | Failed]] = []
+        remaining = iter(files)
+        while chunk := list(itertools.islice(remaining, self._batch_size)):
+            started = [pool.submit(self._prepare, file) for file in chunk]
+            if waiting:
+                yield [future.result() for future in waiting]
+            waiting = started
+        yield [future.result() for future in waiting]
+
+    def _prepare(self, file: InputFile) -> Prepared | Failed:
+        try:
+            sample = self._task.sample_from_bytes(file.path.read_bytes())
+            return Prepared(file, sample, self._task.preprocess(sample))
+        except TidegateError as error:
+            return Failed(file, error)
+        except OSError as error:
+            return Failed(file, BadInput(f"can not be read: {error.strerror}"))
+
+    def _run(self, chunk: list[Prepared | Failed]) -> Iterator[Answer]:
+        """One run of the graph for all that could be decoded."""
+        ready = [item for item in chunk if isinstance(item, Prepared)]
+        outputs: dict[str, Array] = {}
+        if ready:
+            names = [spec.name for spec in self._runtime.inputs]
+            outputs = self._runtime.run({name: np.stack([item.tensors[name] for item in ready]) for name in names})
+        row = 0
+        for item in chunk:
+            if isinstance(item, Failed):
+                yield self._failure(item)
+                continue
+            one = {name: batch[row] for name, batch in outputs.items()}
+            prediction = self._task.decode_output(one, item.sample, self._params)
+            yield Answer(file=item.file.name, model=self._model, version=self._version, prediction=prediction)
+            row += 1
+
+    def _failure(self, item: Failed) -> Answer:
+        return Answer(
+            file=item.file.name,
+            model=self._model,
+            version=self._version,
+            error=str(item.error),
+            error_kind=item.error.kind,
+        )
