@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 import msgspec
 import numpy as np
 
-from tasks.errors import BadInput
+from tasks.errors import BadInput, InvalidPackage
 from tasks.image import ImageSpec, Placement, decode_image, place_image, resize_image
 from tasks.image_signals import EMBEDDING_SIGNALS, IMAGE_SIGNALS, embedding_signals, image_signals
 from tasks.task import (
@@ -27,11 +27,13 @@ from tasks.task import (
 
 
 class ClassificationSpec(TaskSpec, frozen=True, kw_only=True, tag="classification"):
-    """Facts of a classifier. `temperature` divides the logits; it is fitted on validation data (Guo et al., 2017)."""
+    """Facts of a classifier. `temperature` divides the logits; it is fitted on validation data (Guo et al., 2017).
+    `has_embedding` tells whether the graph has that output: graphs made elsewhere may lack it."""
 
-    labels: tuple[str, ...]
+    labels: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
     image: ImageSpec
-    temperature: float = 1.0
+    temperature: Annotated[float, msgspec.Meta(ge=1e-3)] = 1.0
+    has_embedding: bool = True
 
 
 class ClassificationParams(Params, frozen=True, kw_only=True):
@@ -56,7 +58,9 @@ class ClassificationPrediction(Prediction, frozen=True, kw_only=True):
 
 
 class Classification:
-    """The task of naming a picture. Graph: `image` UINT8 → `logits` FP32 [classes], `embedding` FP32 [dimension]."""
+    """The task of naming a picture. Graph: `image` UINT8 → `logits` FP32 [classes], `embedding` FP32 [dimension].
+
+    Stateless and thread-safe; `preprocess(sample_from_bytes(payload))` is the same on every call and every thread."""
 
     spec_type: ClassVar[type[TaskSpec]] = ClassificationSpec
     prediction_type: ClassVar[type[Prediction]] = ClassificationPrediction
@@ -85,7 +89,9 @@ class Classification:
     def sample_from_tensor(self, array: Array) -> Sample:
         height, width = self._spec.image.height, self._spec.image.width
         if array.shape != (height, width, 3) or array.dtype != np.uint8:
-            raise BadInput(f"expected uint8 [{height}, {width}, 3], got {array.dtype} {list(array.shape)}")
+            raise BadInput(
+                f"expected an image of uint8 [{height}, {width}, 3] (RGB), got {array.dtype} {list(array.shape)}"
+            )
         return Sample(array, Placement(height, width, 1.0, 1.0, 0.0, 0.0))
 
     def parse_params(self, values: Mapping[str, ParamValue]) -> ClassificationParams:
@@ -99,7 +105,14 @@ class Classification:
 
     def decode_output(self, outputs: Mapping[str, Array], sample: Sample, params: Params) -> ClassificationPrediction:
         assert isinstance(params, ClassificationParams)
-        probabilities = softmax(outputs["logits"].astype(np.float64) / self._spec.temperature)
+        logits = outputs["logits"]
+        if logits.shape != (len(self._spec.labels),) or not np.isfinite(logits).all():
+            # No input that passed our checks may cause this, so the model is at fault and not the caller.
+            raise InvalidPackage(
+                f"the model answered with logits {logits.ravel()[:8].tolist()} of shape {list(logits.shape)}; expected "
+                f"{len(self._spec.labels)} finite numbers, one per label: roll back to another version of it"
+            )
+        probabilities = softmax(logits.astype(np.float64) / self._spec.temperature)
         ranked = np.argsort(-probabilities, kind="stable")[: params.top_k]
         return ClassificationPrediction(
             classes=tuple(ClassScore(self._spec.labels[i], int(i), float(probabilities[i])) for i in ranked),
@@ -124,7 +137,7 @@ class Classification:
     def signal_specs(self) -> Mapping[str, SignalSpec]:
         return {
             **IMAGE_SIGNALS,
-            **EMBEDDING_SIGNALS,
+            **(EMBEDDING_SIGNALS if self._spec.has_embedding else {}),
             "confidence": SignalSpec(kind="scalar"),
             "entropy": SignalSpec(kind="scalar"),
             "predicted_class": SignalSpec(kind="category", categories=self._spec.labels),
@@ -137,7 +150,7 @@ class Classification:
         best = prediction.classes[0]
         return {
             **image_signals(sample, tensors["image"]),
-            **embedding_signals(outputs["embedding"]),
+            **(embedding_signals(outputs["embedding"]) if self._spec.has_embedding else {}),
             "confidence": Scalar(best.score),
             "entropy": Scalar(prediction.entropy),
             "predicted_class": Category(best.class_id),

@@ -32,7 +32,7 @@ def image_signals(sample: Sample, image: ImageArray) -> dict[str, Scalar]:
     return {
         "brightness": Scalar(float(grey.mean())),
         "contrast": Scalar(float(grey.std())),
-        "sharpness": Scalar(float(np.log1p(laplacian.var()))),
+        "sharpness": Scalar(float(np.log1p(laplacian.var())) if laplacian.size else 0.0),
         "aspect_ratio": Scalar(float(np.log(placement.original_width / placement.original_height))),
         "width": Scalar(float(placement.original_width)),
     }
@@ -40,9 +40,12 @@ def image_signals(sample: Sample, image: ImageArray) -> dict[str, Scalar]:
 
 @lru_cache(maxsize=16)
 def projection_matrix(dimension: int) -> NDArray[np.float32]:
-    """Fixed unit directions [dimension, NUM_PROJECTIONS]: the same on every host and in every release."""
-    directions = np.random.Generator(np.random.PCG64(PROJECTION_SEED)).standard_normal((dimension, NUM_PROJECTIONS))
-    matrix: NDArray[np.float32] = (directions / np.linalg.norm(directions, axis=0)).astype(np.float32)
+    """Fixed unit directions [dimension, NUM_PROJECTIONS] of random signs (Achlioptas, 2003), the same on every host and
+    in every release. Made from raw bits, because numpy promises a stable stream for those and not for its
+    distributions: a reference profile must outlive an upgrade."""
+    words = np.random.PCG64(PROJECTION_SEED).random_raw(dimension)
+    bits = (words[:, np.newaxis] >> np.arange(NUM_PROJECTIONS, dtype=np.uint64)) & np.uint64(1)
+    matrix: NDArray[np.float32] = ((2.0 * bits - 1.0) / np.sqrt(dimension)).astype(np.float32)
     return matrix
 
 
