@@ -1,0 +1,145 @@
+import threading
+
+import msgspec
+import numpy as np
+import pytest
+
+from monitoring.drift import report_drift
+from monitoring.monitor import Monitor, MonitorConfig
+from monitoring.profile import Profile, build_profile
+from tasks.errors import InvalidRecipe
+from tasks.task import Category, Observation, Scalar, SignalSpec
+
+SPECS = {
+    "light": SignalSpec(kind="scalar"),
+    "answer": SignalSpec(kind="category", categories=("cat", "dog")),
+}
+
+
+class Clock:
+    """Time that passes only when told to."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def pictures(number: int, seed: int = 0, shift: float = 0.0) -> list[dict[str, Observation]]:
+    rng = np.random.default_rng(seed)
+    return [
+        {"light": Scalar(float(rng.standard_normal() + shift)), "answer": Category(int(rng.integers(2)))}
+        for _ in range(number)
+    ]
+
+
+@pytest.fixture(scope="module")
+def profile() -> Profile:
+    return build_profile(SPECS, pictures(3000, seed=99))
+
+
+def observe_all(monitor: Monitor, many: list[dict[str, Observation]]) -> None:
+    for picture in many:
+        monitor.observe(picture)
+
+
+def test_counts_returned_for_the_counters_add_up_to_the_window(profile: Profile) -> None:
+    monitor = Monitor(profile)
+    returned = [monitor.observe(picture) for picture in pictures(250)]
+    for name, counts in monitor.counts().items():
+        assert counts.weights.tolist() == np.sum([weights[name] for weights in returned], axis=0).tolist()
+
+
+def test_verdict_goes_from_collecting_to_steady_to_drift(profile: Profile) -> None:
+    clock = Clock()
+    monitor = Monitor(profile, MonitorConfig(check_interval_s=10), clock)
+    assert monitor.report().status == "collecting"
+    observe_all(monitor, pictures(99))
+    assert monitor.report().status == "collecting"
+    observe_all(monitor, pictures(201, seed=1))
+    assert monitor.report().status == "steady"
+    observe_all(monitor, pictures(300, seed=2, shift=1))
+    clock.now_s += 10
+    report = monitor.report()
+    assert report.status == "drift"
+    assert [s.signal for s in report.signals if s.drifted] == ["light"]
+    assert report.num_images == 300
+
+
+def test_asking_often_does_not_buy_more_verdicts(profile: Profile) -> None:
+    clock = Clock()
+    monitor = Monitor(profile, MonitorConfig(check_interval_s=10), clock)
+    observe_all(monitor, pictures(300))
+    first = monitor.report()
+    observe_all(monitor, pictures(300, shift=1))
+    clock.now_s += 9.9
+    assert monitor.report() is first
+    clock.now_s += 0.1
+    assert monitor.report().status == "drift"
+
+
+def test_waiting_for_pictures_does_not_delay_the_first_verdict(profile: Profile) -> None:
+    monitor = Monitor(profile, MonitorConfig(check_interval_s=3600), Clock())
+    assert monitor.report().status == "collecting"
+    observe_all(monitor, pictures(300))
+    assert monitor.report().status == "steady"
+
+
+def test_reset_forgets_pictures_and_verdict(profile: Profile) -> None:
+    monitor = Monitor(profile, MonitorConfig(), Clock())
+    observe_all(monitor, pictures(300, shift=1))
+    assert monitor.report().status == "drift"
+    monitor.reset()
+    assert monitor.report().status == "collecting"
+    observe_all(monitor, pictures(300))
+    assert monitor.report().status == "steady"
+
+
+def test_a_report_is_that_of_the_summed_counters(profile: Profile) -> None:
+    monitor = Monitor(profile)
+    observe_all(monitor, pictures(200))
+    config = monitor.config
+    assert monitor.report() == report_drift(profile, monitor.counts(), alpha=config.alpha, min_images=config.min_window)
+
+
+def test_signals_the_profile_does_not_know_are_ignored_and_lacking_ones_counted_as_other(profile: Profile) -> None:
+    binned = Monitor(profile).observe({"answer": Category(7), "mood": Scalar(1.0)})
+    assert set(binned) == set(SPECS)
+    assert binned["light"][-1] == binned["answer"][-1] == 1
+
+
+def test_one_thread_may_feed_while_another_asks(profile: Profile) -> None:
+    monitor = Monitor(profile, MonitorConfig(check_interval_s=1e-9))
+    feeder = threading.Thread(target=observe_all, args=(monitor, pictures(3000)))
+    feeder.start()
+    sizes = []
+    while feeder.is_alive():
+        sizes.append({counts.num_images for counts in monitor.counts().values()})
+        monitor.report()
+    feeder.join()
+    assert all(len(found) == 1 and max(found) <= 300 for found in sizes)
+
+
+def test_alarms_per_day_become_the_chance_of_one_verdict() -> None:
+    config = MonitorConfig(false_alarms_per_day=0.5, check_interval_s=60)
+    assert config.alpha * (24 * 60) == pytest.approx(0.5)
+    assert MonitorConfig(false_alarms_per_day=1e6, check_interval_s=60).alpha == 0.5
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"min_window": 301},
+        {"min_window": 0},
+        {"window_size": 0},
+        {"false_alarms_per_day": 0.0},
+        {"check_interval_s": -1.0},
+        {"false_alarms_per_day": float("nan")},
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings: dict[str, float]) -> None:
+    with pytest.raises(InvalidRecipe, match="monitoring"):
+        MonitorConfig(**settings)
+    with pytest.raises((InvalidRecipe, msgspec.ValidationError)):
+        msgspec.convert(settings, MonitorConfig)
