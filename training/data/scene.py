@@ -58,7 +58,7 @@ def draw_ground(photographs: Sequence[Pixels], height: int, width: int, rng: np.
     """A plain colour or a turned, tinted crop of a photograph: float32 [height, width, 3] of 0…255."""
     if rng.random() < PLAIN_SHARE:
         return np.broadcast_to(rng.uniform(0, 255, 3).astype(np.float32), (height, width, 3)).copy()
-    photograph = photographs[rng.integers(len(photographs))]
+    photograph = photographs[int(rng.integers(len(photographs)))]
     full_height, full_width = photograph.shape[:2]
     scale = rng.uniform(0.2, 0.7) * min(full_height / height, full_width / width)
     crop_height, crop_width = height * scale, width * scale
@@ -71,7 +71,8 @@ def draw_ground(photographs: Sequence[Pixels], height: int, width: int, rng: np.
     if rng.random() < GREY_SHARE:
         ground = np.repeat((ground @ LUMA)[..., None], 3, axis=-1)
     gain = rng.uniform(0.6, 1.3) * rng.uniform(0.85, 1.15, 3)
-    return np.clip(ground * gain.astype(np.float32), 0, 255)
+    tinted: Colours = np.clip(ground * gain.astype(np.float32), 0, 255)
+    return tinted
 
 
 def ink_digit(ground: Colours, scan: Pixels, rng: np.random.Generator) -> Pixels:
@@ -84,7 +85,8 @@ def ink_digit(ground: Colours, scan: Pixels, rng: np.random.Generator) -> Pixels
         step = -step
     ink = np.clip(luma_under + step + rng.uniform(-30, 30, 3), 0, 255).astype(np.float32)
     blended = ground + cover[..., None] * (ink - ground)
-    return blended.round().astype(np.uint8)
+    pixels: Pixels = blended.round().astype(np.uint8)
+    return pixels
 
 
 def place_scan(scan: Pixels, height: int, width: int, rng: np.random.Generator) -> Colours:
@@ -108,7 +110,8 @@ def place_scan(scan: Pixels, height: int, width: int, rng: np.random.Generator) 
         (width, height), Image.Transform.AFFINE, coefficients, Image.Resampling.BICUBIC
     )
     # Scans seldom reach full ink: a little gain keeps thin strokes readable.
-    return np.clip(np.asarray(placed, np.float32) * (1.3 / 255), 0, 1)
+    cover: Colours = np.clip(np.asarray(placed, np.float32) * (1.3 / 255), 0, 1)
+    return cover
 
 
 def place_centre(half_extent: float, side: int, rng: np.random.Generator) -> float:

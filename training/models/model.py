@@ -39,11 +39,12 @@ class Backbone(nn.Module):
 class Architecture(Protocol):
     """What each file of this folder offers."""
 
-    Options: type[Options]
+    @property
+    def Options(self) -> type[Options]: ...  # noqa: N802 (a class, seen through a module)
 
     def build(self, options: Any, image: ImageSpec) -> Backbone: ...
 
-    def settle(self, options: Any) -> Options:
+    def settle(self, options: Any) -> Any:
         """Options from which the same network can be built again without a download or a folder of weights."""
         ...
 

@@ -1,0 +1,169 @@
+"""A whole training run: data, fit, evaluation, calibration, and a registered version that export can take up."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import msgspec
+import torch
+
+from tasks.errors import NotFound
+from training.checkpoint import CheckpointFacts, save_checkpoint
+from training.classification import ClassificationTraining, build_spec
+from training.data.pixels import open_pixels
+from training.data.source import SPLITS, DataSource, open_source
+from training.history import EpochRecord
+from training.lineage import git_commit, library_versions
+from training.models.model import Classifier, build_model, settle_model
+from training.recipe import Recipe
+from training.report import Evaluation, evaluate, write_figures
+from training.tracking import CHECKPOINT_ARTIFACT, RunTracker
+from training.trainer import World, fit
+
+STATE_FILE, RESULT_FILE = "run.json", "result.json"
+
+
+class RunState(msgspec.Struct, frozen=True, kw_only=True):
+    """run.json: which MLflow run the checkpoints beside it belong to."""
+
+    run_id: str
+    tracking_uri: str
+
+
+class TrainedModel(msgspec.Struct, frozen=True):
+    """What a training run leaves: a checkpoint folder, and the registered version that points to it."""
+
+    folder: Path
+    run_id: str
+    version: int
+    metrics: dict[str, float]
+
+
+def train(recipe: Recipe, *, workdir: Path, tracking_uri: str, resume: bool = False) -> TrainedModel:
+    """Trains, evaluates, calibrates and registers one model as the next version of "<recipe.name>-trained".
+
+    Everything is written under `workdir` and to the tracking store. `resume` continues the run of the same recipe
+    that was interrupted last; raises NotFound where there is none. Started by torchrun, all processes take part and
+    all return the same result.
+    """
+    world = World.from_environment()
+    folder = run_folder(workdir, recipe)
+    if world.rank == 0:
+        tracker = open_run(recipe, workdir, tracking_uri, folder, resume)
+        try:
+            trained = train_tracked(recipe, folder, tracker)
+        except BaseException as error:
+            tracker.end("FAILED" if isinstance(error, Exception) else "KILLED")
+            raise
+        tracker.end("FINISHED")
+        (folder / RESULT_FILE).write_bytes(msgspec.json.encode(trained, enc_hook=str))
+    else:
+        run_fit(recipe, open_source(recipe.data), folder, on_epoch=lambda record: None)
+    if world.size > 1:
+        torch.distributed.barrier()
+    return msgspec.json.decode((folder / RESULT_FILE).read_bytes(), type=TrainedModel, dec_hook=lambda kind, x: kind(x))
+
+
+def run_folder(workdir: Path, recipe: Recipe) -> Path:
+    """Where a recipe's run keeps its state: the same recipe finds it again."""
+    digest = hashlib.sha256(msgspec.json.encode(recipe, order="deterministic")).hexdigest()
+    return workdir.absolute() / "training" / f"{recipe.name}-{digest[:12]}"
+
+
+def open_run(recipe: Recipe, workdir: Path, tracking_uri: str, folder: Path, resume: bool) -> RunTracker:
+    """The MLflow run to write to: a new one in an empty folder, or the interrupted one."""
+    state_file = folder / STATE_FILE
+    if resume:
+        if not state_file.is_file():
+            raise NotFound(f"no interrupted training of this recipe under {folder.parent}; start it without --resume")
+        state = msgspec.json.decode(state_file.read_bytes(), type=RunState)
+        return RunTracker.reopen(state.tracking_uri, state.run_id)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    tags = {"mlflow.runName": recipe.name, "tidegate.recipe": recipe.name, "mlflow.source.git.commit": git_commit()}
+    tracker = RunTracker.start(tracking_uri, workdir, f"{recipe.name}-training", tags)
+    tracker.log_params(flatten_params(msgspec.to_builtins(recipe)))
+    state_file.write_bytes(msgspec.json.encode(RunState(run_id=tracker.run_id, tracking_uri=tracking_uri)))
+    return tracker
+
+
+def train_tracked(recipe: Recipe, folder: Path, tracker: RunTracker) -> TrainedModel:
+    """The run of the one process that reports and registers."""
+    source = open_source(recipe.data)
+    started = time.monotonic()
+
+    def report(record: EpochRecord) -> None:
+        figures = {name: float(value) for name, value in msgspec.to_builtins(record).items() if name != "epoch"}
+        tracker.log_metrics(figures, record.epoch, round(time.time() * 1000))
+
+    model, history = run_fit(recipe, source, folder, report)
+    fit_seconds = time.monotonic() - started
+    evaluation = evaluate(model, source, recipe)
+    metrics = {**evaluation.metrics, "fit_seconds": fit_seconds}
+    tracker.log_metrics(metrics, len(history), round(time.time() * 1000))
+    write_figures(evaluation, history, source, recipe, folder / "figures")
+    tracker.log_folder(folder / "figures", "figures")
+    facts = collect_facts(recipe, source, evaluation, metrics, tracker.run_id)
+    save_checkpoint(folder / CHECKPOINT_ARTIFACT, model, facts)
+    tracker.log_folder(folder / CHECKPOINT_ARTIFACT, CHECKPOINT_ARTIFACT)
+    version = register(tracker, recipe, facts)
+    # What is left here would only be a second copy, and make the run look interrupted.
+    shutil.rmtree(folder)
+    folder.mkdir()
+    return TrainedModel(tracker.local_folder(CHECKPOINT_ARTIFACT), tracker.run_id, version, metrics)
+
+
+def run_fit(recipe: Recipe, source: DataSource, folder: Path, on_epoch: Any) -> tuple[Classifier, list[EpochRecord]]:
+    """The part that every process of a distributed training takes part in."""
+    pl.seed_everything(recipe.seed, verbose=False)
+    spec = build_spec(source.labels, recipe)
+    datasets = open_pixels(source.split("train"), spec), open_pixels(source.split("validation"), spec)
+    module = ClassificationTraining(build_model(recipe.model, len(source.labels), recipe.image), recipe)
+    history = fit(module, datasets, recipe, folder, on_epoch)
+    return module.model, history
+
+
+def collect_facts(
+    recipe: Recipe, source: DataSource, evaluation: Evaluation, metrics: dict[str, float], run_id: str
+) -> CheckpointFacts:
+    """Everything a checkpoint says about itself."""
+    return CheckpointFacts(
+        task=msgspec.to_builtins(build_spec(source.labels, recipe, evaluation.temperature)),
+        recipe=msgspec.to_builtins(recipe),
+        network=settle_model(recipe.model),
+        dataset_digest=source.digest,
+        split_sizes={name: len(source.split(name)) for name in SPLITS},
+        git_commit=git_commit(),
+        libraries=library_versions(),
+        metrics=metrics,
+        run_id=run_id,
+    )
+
+
+def register(tracker: RunTracker, recipe: Recipe, facts: CheckpointFacts) -> int:
+    """The next version of "<name>-trained"."""
+    tags = {
+        "tidegate.kind": "checkpoint",
+        "tidegate.task": recipe.task,
+        "tidegate.dataset_digest": facts.dataset_digest,
+        "tidegate.git_commit": facts.git_commit,
+        "tidegate.val_accuracy": f"{facts.metrics['val_accuracy']:.4f}",
+    }
+    return tracker.register(f"{recipe.name}-trained", CHECKPOINT_ARTIFACT, tags)
+
+
+def flatten_params(tree: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
+    """Nested tables → dotted names, as `--set` takes them."""
+    flat: dict[str, object] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= flatten_params(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat

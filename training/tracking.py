@@ -1,0 +1,110 @@
+"""What MLflow is told about a training run. The only file of training that imports mlflow.
+
+Everything goes through a client that is told where to write: no global tracking state, nothing in the working
+directory, nothing pickled.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+# Read when mlflow is imported: this project talks to nobody it was not told to.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+import mlflow.artifacts
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param
+from mlflow.exceptions import MlflowException
+
+CHECKPOINT_ARTIFACT = "checkpoint"
+MAX_PARAM_CHARACTERS = 500
+
+
+class RunTracker:
+    """One MLflow run: parameters, metrics by epoch, artifacts, and the registered version that comes of it."""
+
+    def __init__(self, client: MlflowClient, run_id: str, tracking_uri: str) -> None:
+        self._client = client
+        self._tracking_uri = tracking_uri
+        self.run_id = run_id
+
+    @classmethod
+    def start(cls, tracking_uri: str, workdir: Path, experiment: str, tags: Mapping[str, str]) -> RunTracker:
+        """A new run. Files of an embedded store go under `workdir`; a tracking server decides for itself."""
+        prepare_store(tracking_uri)
+        client = MlflowClient(tracking_uri, tracking_uri)
+        run = client.create_run(experiment_id(client, tracking_uri, workdir, experiment), tags=dict(tags))
+        return cls(client, run.info.run_id, tracking_uri)
+
+    @classmethod
+    def reopen(cls, tracking_uri: str, run_id: str) -> RunTracker:
+        """A run that was interrupted, to be continued."""
+        client = MlflowClient(tracking_uri, tracking_uri)
+        client.update_run(run_id, status="RUNNING")
+        return cls(client, run_id, tracking_uri)
+
+    def log_params(self, params: Mapping[str, object]) -> None:
+        """Parameters of the run, once."""
+        entries = [Param(name, str(value)[:MAX_PARAM_CHARACTERS]) for name, value in params.items()]
+        self._client.log_batch(self.run_id, params=entries)
+
+    def log_metrics(self, metrics: Mapping[str, float], epoch: int, time_ms: int) -> None:
+        """Figures of one epoch."""
+        entries = [Metric(name, value, time_ms, epoch) for name, value in metrics.items()]
+        self._client.log_batch(self.run_id, metrics=entries)
+
+    def log_folder(self, folder: Path, artifact_path: str) -> None:
+        """Every file of a folder."""
+        self._client.log_artifacts(self.run_id, str(folder), artifact_path)
+
+    def local_folder(self, artifact_path: str) -> Path:
+        """Artifacts of this run as a folder of this machine: where they lie, or a download of a server's."""
+        root = self._client.get_run(self.run_id).info.artifact_uri
+        if urlparse(root).scheme == "file":
+            return Path(url2pathname(urlparse(root).path)) / artifact_path
+        uri = f"runs:/{self.run_id}/{artifact_path}"
+        return Path(mlflow.artifacts.download_artifacts(uri, tracking_uri=self._tracking_uri))
+
+    def register(self, name: str, artifact_path: str, tags: Mapping[str, str]) -> int:
+        """Makes artifacts of this run the next version of a registered model; returns its number."""
+        try:
+            self._client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        source = f"{self._client.get_run(self.run_id).info.artifact_uri}/{artifact_path}"
+        version = self._client.create_model_version(name, source, self.run_id, tags=dict(tags))
+        return int(version.version)
+
+    def end(self, status: str) -> None:
+        """FINISHED, FAILED or KILLED."""
+        self._client.set_terminated(self.run_id, status)
+
+
+def prepare_store(tracking_uri: str) -> None:
+    """The folder of an embedded sqlite store must exist before MLflow opens it."""
+    parts = urlparse(tracking_uri)
+    if parts.scheme == "sqlite":
+        # sqlite:///relative and sqlite:////absolute: one slash belongs to the notation.
+        Path(parts.path.removeprefix("/")).parent.mkdir(parents=True, exist_ok=True)
+
+
+def experiment_id(client: MlflowClient, tracking_uri: str, workdir: Path, name: str) -> str:
+    """The experiment of this name, made where it is missing."""
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    # Without a location of its own, an embedded store would put ./mlruns into the working directory.
+    location = (
+        None if urlparse(tracking_uri).scheme in ("http", "https") else (workdir / "artifacts").absolute().as_uri()
+    )
+    try:
+        return str(client.create_experiment(name, location))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        return str(client.get_experiment_by_name(name).experiment_id)

@@ -1,0 +1,168 @@
+"""The training loop: Lightning, set up from a recipe."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from torch.utils.data import DataLoader, DistributedSampler, Sampler
+
+from training.checkpoint_io import SafetensorsCheckpointIO
+from training.classification import MONITORED, ClassificationTraining
+from training.data.pixels import Batch, PixelDataset
+from training.ema import WeightAverage
+from training.history import EpochRecord, HistoryCallback
+from training.recipe import Recipe
+
+LAST, BEST = "last.ckpt", "best.ckpt"
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes that train together (as torchrun describes them in the environment); alone by default."""
+
+    rank: int
+    size: int
+    local_size: int
+
+    @classmethod
+    def from_environment(cls) -> World:
+        size = int(os.environ.get("WORLD_SIZE", "1"))
+        return cls(int(os.environ.get("RANK", "0")), size, int(os.environ.get("LOCAL_WORLD_SIZE", str(size))))
+
+
+class ShareSampler(Sampler[int]):
+    """Each process evaluates every `size`-th example: no padding, so that no example counts twice."""
+
+    def __init__(self, length: int, world: World) -> None:
+        self._indices = range(world.rank, length, world.size)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._indices)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+
+def fit(
+    module: ClassificationTraining,
+    datasets: tuple[PixelDataset, PixelDataset],
+    recipe: Recipe,
+    folder: Path,
+    on_epoch: Callable[[EpochRecord], None],
+) -> list[EpochRecord]:
+    """Trains on the first dataset, validates on the second, and leaves `module` with its best weights.
+
+    Continues from `folder`/last.ckpt where that exists. Returns one record for each epoch, resumed ones included.
+    """
+    world = World.from_environment()
+    history = HistoryCallback(on_epoch)
+    trainer = build_trainer(recipe, folder, world, history)
+    last = folder / LAST
+    with quiet_lightning():
+        trainer.fit(
+            module,
+            training_loader(datasets[0], recipe, world),
+            validation_loader(datasets[1], recipe, world),
+            ckpt_path=last if last.exists() else None,
+            weights_only=True,
+        )
+    best = SafetensorsCheckpointIO().load_checkpoint(folder / BEST)
+    module.load_state_dict(best["state_dict"])
+    return history.records
+
+
+def build_trainer(recipe: Recipe, folder: Path, world: World, history: HistoryCallback) -> pl.Trainer:
+    """A Lightning trainer that writes nothing but two checkpoints into `folder`."""
+    schedule = recipe.schedule
+    callbacks: list[pl.Callback] = [
+        TQDMProgressBar(refresh_rate=10),
+        history,
+        ModelCheckpoint(folder, Path(BEST).stem, monitor=MONITORED, mode="max", enable_version_counter=False),
+        ModelCheckpoint(folder, Path(LAST).stem, save_on_train_epoch_end=True, enable_version_counter=False),
+    ]
+    if recipe.ema_decay:
+        callbacks.insert(0, WeightAverage(recipe.ema_decay))
+    if schedule.patience_epochs:
+        callbacks.append(EarlyStopping(MONITORED, mode="max", patience=schedule.patience_epochs))
+    return pl.Trainer(
+        max_epochs=schedule.epochs,
+        accumulate_grad_batches=schedule.accumulate_batches,
+        gradient_clip_val=recipe.optimiser.gradient_clip_norm or None,
+        precision=choose_precision(recipe),
+        callbacks=callbacks,
+        plugins=[SafetensorsCheckpointIO()],
+        default_root_dir=folder,
+        logger=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        **choose_strategy(recipe, world),
+    )
+
+
+def choose_strategy(recipe: Recipe, world: World) -> dict[str, Any]:
+    """One device, or as many processes as torchrun started."""
+    if world.size == 1:
+        return {"devices": 1}
+    # While the backbone is frozen its weights take no part in the loss, which data parallelism must be told.
+    strategy = "ddp_find_unused_parameters_true" if recipe.schedule.frozen_epochs else "ddp"
+    return {"strategy": strategy, "devices": world.local_size, "num_nodes": world.size // world.local_size}
+
+
+def choose_precision(recipe: Recipe) -> str:
+    """What "auto" means on this machine."""
+    if recipe.precision != "auto":
+        return recipe.precision
+    return "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"
+
+
+def training_loader(dataset: PixelDataset, recipe: Recipe, world: World) -> DataLoader[Batch]:
+    """Shuffled anew every epoch, by the recipe's seed and the epoch's number alone."""
+    sampler: DistributedSampler[int] = DistributedSampler(
+        dataset, world.size, world.rank, shuffle=True, seed=recipe.seed
+    )
+    # Batch normalisation needs more than one example: a short last batch is left out where there are others.
+    drop_last = len(sampler) > recipe.schedule.batch_size
+    return build_loader(dataset, sampler, recipe.schedule.batch_size, drop_last)
+
+
+def validation_loader(dataset: PixelDataset, recipe: Recipe, world: World) -> DataLoader[Batch]:
+    """Every example once, over all processes."""
+    return build_loader(dataset, ShareSampler(len(dataset), world), 4 * recipe.schedule.batch_size, False)
+
+
+def build_loader(dataset: PixelDataset, sampler: Sampler[int], batch_size: int, drop_last: bool) -> DataLoader[Batch]:
+    """Datasets hand out whole batches themselves, so nothing is left to collate."""
+    return DataLoader(
+        dataset,
+        batch_size,
+        sampler=sampler,
+        num_workers=dataset.num_workers,
+        persistent_workers=dataset.num_workers > 0,
+        collate_fn=keep_batch,
+        drop_last=drop_last,
+    )
+
+
+def keep_batch(batch: Any) -> Any:
+    """The dataset's batch as it is."""
+    return batch
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Leaves out hints about loggers and loader workers, which are as they are on purpose."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        yield
