@@ -2,9 +2,9 @@
 
     python -m benchmarks.swap [--swaps 5]
 
-Eight callers (tritonclient, HTTP) keep a ResNet-18 busy while `champion` moves to and fro between two versions. Prints p50
-and p99 of the answers that fell before, during (alias moved until first answer of the new version, loading included) and
-after the swaps.
+Eight callers (tritonclient, HTTP) keep a ResNet-18 busy while `champion` moves to and fro between two versions. Prints
+p50 and p99 of the answers that fell before, during (alias moved until first answer of the new version, loading
+included) and after the swaps.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Answer:
 
 @dataclass
 class Log:
-    """Everything that happened: answers, failures, and the spans (moved, first answer of the new version) of the swaps."""
+    """Everything that happened. `swaps`: when the alias moved, and when the new version first answered."""
 
     answers: list[Answer] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
