@@ -11,7 +11,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def require_tool() -> Callable[[str], str]:
-    """`require_tool("curl")` → its path. Where it is missing the test is skipped, or fails if the environment says so."""
+    """`require_tool("curl")` → its path. Where it is missing the test is skipped, or fails (CI)."""
     return find_tool
 
 
@@ -19,6 +19,6 @@ def find_tool(name: str) -> str:
     path = shutil.which(name)
     if path:
         return path
-    if os.environ.get("TIDEGATE_REQUIRE_TOOLS"):
-        pytest.fail(f"{name} is not installed, and TIDEGATE_REQUIRE_TOOLS forbids to skip this test", pytrace=False)
+    if os.environ.get("REQUIRE_TOOLS"):
+        pytest.fail(f"{name} is not installed, and REQUIRE_TOOLS forbids to skip this test", pytrace=False)
     pytest.skip(f"{name} is not installed")

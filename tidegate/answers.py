@@ -46,7 +46,7 @@ class AnswerFile:
     """
 
     def __init__(self, path: Path, model: str, version: str) -> None:
-        """Raises Conflict where the file holds answers of another model or version, BadInput where it holds no answers."""
+        """Raises Conflict where the file holds answers of another model or version, BadInput for other content."""
         self.answered: frozenset[str] = frozenset()
         if path.exists():
             drop_torn_line(path)
