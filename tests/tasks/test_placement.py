@@ -62,7 +62,14 @@ def test_letterbox_and_crop_keep_the_aspect_ratio_to_a_pixel(height, width, side
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"height": 0}, {"width": 10**9}, {"pad_value": 256}, {"fit": "squash"}, {"interpolation": "nearest"}, {"depth": 3}],
+    [
+        {"height": 0},
+        {"width": 10**9},
+        {"pad_value": 256},
+        {"fit": "squash"},
+        {"interpolation": "nearest"},
+        {"depth": 3},
+    ],
 )
 def test_a_wrong_fact_is_refused_when_the_spec_is_read(wrong):
     with pytest.raises(msgspec.ValidationError):
