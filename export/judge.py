@@ -1,0 +1,54 @@
+"""The Judge protocol: the task's own measure of right and wrong, before and after compression."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, Protocol
+
+from registry.manifest import ClassEvidence
+from tasks.task import Array, Prediction, Task
+
+JUDGE_CLASSES: Mapping[str, str] = {"classification": "export.judge_classification:ClassificationJudge"}
+"""Task kind → its judge."""
+
+
+class Judge(Protocol):
+    """Sees every held-out example once, with what the trained model and one variant concluded."""
+
+    @property
+    def metric(self) -> str:
+        """The name of the figure that may not drop."""
+        ...
+
+    def add(self, trained: Prediction, variant: Prediction, target: Any) -> None: ...
+
+    def metrics(self) -> dict[str, float]:
+        """Figures of the variant, and of the trained model with the prefix `trained_`. Every judge gives its metric
+        and `expected_calibration_error`."""
+        ...
+
+    def per_class(self) -> tuple[ClassEvidence, ...]:
+        """Every class before and after, in the order of the labels."""
+        ...
+
+    def group(self, target: Any) -> int:
+        """The class whose golden examples this one may join."""
+        ...
+
+    @property
+    def decisive_output(self) -> str:
+        """The output that decisions are made from."""
+        ...
+
+    def margin(self, outputs: Mapping[str, Array]) -> float:
+        """By how much every number of one item's decisive output may move before its decision can change."""
+        ...
+
+
+def open_judge(task: Task) -> Judge:
+    """A new judge for a task."""
+    module, name = JUDGE_CLASSES[str(task.spec.__struct_config__.tag)].split(":")
+    factory: Any = getattr(import_module(module), name)
+    judge: Judge = factory(task.labels)
+    return judge

@@ -1,0 +1,134 @@
+"""load → compress → to_onnx → verify → profile → package, read top to bottom."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from export.held_out import decode_batches, draw, stack
+from export.latency import measure_latency
+from export.recipe import ExportRecipe, Int8Static, VariantConfig
+from export.report import format_missed, format_variants
+from export.seal import Proof, write_package
+from export.subject import Example, Subject
+from export.trial import Trial
+from export.verify import Footprint, run_trials, weigh_evidence
+from registry.manifest import Evidence
+from registry.package import ModelPackage
+from tasks.errors import BadInput, Conflict, GateFailed
+from tasks.task import Array, Task, open_task
+from training.progress import track
+
+LATENCY_BATCHES = (1, 16)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The examples of one export, by use."""
+
+    calibration: list[Example]
+    compared: list[Example]
+    observed: list[Example]
+
+
+def export_checkpoint(checkpoint_folder: Path, recipe: ExportRecipe, output: Path, *, run_id: str = "") -> ModelPackage:
+    """A trained checkpoint → a sealed package in the new folder `output`. `run_id`: the run it is registered under,
+    where the checkpoint does not say. Raises as `export_subject` does."""
+    from export.torch_subject import subject_of_checkpoint
+    from training.checkpoint import load_checkpoint
+
+    return export_subject(subject_of_checkpoint(load_checkpoint(checkpoint_folder), run_id), recipe, output)
+
+
+def export_subject(subject: Subject, recipe: ExportRecipe, output: Path) -> ModelPackage:
+    """Builds, proves and seals a package in the new folder `output`.
+
+    Raises GateFailed with a table of what missed; nothing is left behind then. Raises BadInput without data.
+    """
+    if output.exists() and any(output.iterdir()):
+        raise Conflict(f"{output} is not empty: a package is written into a new folder, never over another")
+    task, draws, buckets = open_task(subject.task_spec), draw_examples(subject, recipe), usable_buckets(subject, recipe)
+    output.mkdir(parents=True, exist_ok=True)
+    try:
+        graphs = build_graphs(subject, task, recipe, draws.calibration, output)
+        trials = run_trials(subject, task, graphs, draws.compared, draws.observed)
+        evidence = collect_evidence(task, recipe, graphs, trials, draws, max(buckets))
+        if not all(each.passed for each in evidence.values()):
+            raise GateFailed(
+                f"{subject.name}: the export is outside the recipe's tolerances\n\n{format_missed(evidence)}\n\n"
+                f"{format_variants(evidence)}"
+            )
+        return write_package(subject, task, recipe, Proof(graphs, trials, evidence, draws.compared, buckets), output)
+    except BaseException:
+        shutil.rmtree(output, ignore_errors=True)
+        raise
+
+
+def draw_examples(subject: Subject, recipe: ExportRecipe) -> Draws:
+    """Seeded draws. Evidence comes from held-out examples alone; the profile takes spare ones where those run out."""
+    data, seed = subject.data, recipe.seed
+    if not len(data.held_out) or not len(data.calibration):
+        raise BadInput(f"{subject.name}: verifying needs held-out examples, and calibrating needs others; got none")
+    held_out = draw(data.held_out, max(recipe.num_verify, recipe.num_profile), seed)
+    compared, rest = held_out[: recipe.num_verify], held_out[recipe.num_verify : recipe.num_profile]
+    num_missing = max(0, recipe.num_profile - len(held_out))
+    return Draws(
+        calibration=draw(data.calibration, recipe.num_calibration, seed),
+        compared=compared,
+        observed=[*rest, *draw(data.spare, num_missing, seed)],
+    )
+
+
+def usable_buckets(subject: Subject, recipe: ExportRecipe) -> tuple[int, ...]:
+    """The recipe's batch sizes, as far as the graph takes them."""
+    if subject.max_batch is None:
+        return recipe.batch_buckets
+    return tuple(size for size in recipe.batch_buckets if size <= subject.max_batch) or (subject.max_batch,)
+
+
+def build_graphs(
+    subject: Subject, task: Task, recipe: ExportRecipe, calibration: Sequence[Example], output: Path
+) -> dict[str, Path]:
+    """Writes <variant>/model.onnx for every variant: one float32 export, compressed by each variant's technique."""
+    plain = output / "exported.onnx"
+    subject.write_graph(plain, recipe.opset)
+    batches = [stack(items) for items in decode_batches(task, calibration, subject.max_batch or 32)]
+    graphs = {name: output / name / "model.onnx" for name in recipe.variants}
+    for name, path in track(graphs.items(), "compressing", len(graphs)):
+        path.parent.mkdir()
+        write_variant(plain, path, batches, recipe.variants[name])
+    plain.unlink()
+    return graphs
+
+
+def write_variant(plain: Path, path: Path, batches: Sequence[Mapping[str, Array]], config: VariantConfig) -> None:
+    """One technique applied to the float32 graph."""
+    if isinstance(config, Int8Static):
+        from export.compress.int8_static import quantize_int8
+
+        quantize_int8(plain, path, batches, config)
+    else:
+        shutil.copyfile(plain, path)
+
+
+def collect_evidence(
+    task: Task,
+    recipe: ExportRecipe,
+    graphs: Mapping[str, Path],
+    trials: Mapping[str, Trial],
+    draws: Draws,
+    max_batch: int,
+) -> dict[str, Evidence]:
+    """Size and speed of every variant, and the verdict on what its trial showed."""
+    sizes = tuple(size for size in LATENCY_BATCHES if size <= max_batch)
+    examples = (draws.compared * max(sizes))[: max(sizes)]
+    inputs = stack([item for items in decode_batches(task, examples) for item in items])
+    timings = measure_latency(graphs, inputs, sizes, recipe.latency_seconds)
+    return {
+        name: weigh_evidence(
+            trials[name], Footprint(path.stat().st_size, timings[name]), recipe.variants[name].tolerances
+        )
+        for name, path in graphs.items()
+    }

@@ -1,0 +1,141 @@
+"""An export recipe: which variants are built, how much data proves them, and what each may lose."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from registry.manifest import Precision
+from tasks.errors import InvalidRecipe
+from training.recipe import apply_override
+
+RECIPE_FOLDER = Path(__file__).parent / "recipes"
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of a recipe."""
+
+
+class Tolerances(Section, frozen=True, kw_only=True):
+    """What a variant may lose against the trained model. Limits that are not set do not become gates.
+
+    `max_class_drop`: a class misses it only when the whole 95 % interval of its loss lies beyond, so that chance alone
+    does not fail an export. `max_relative_difference`: of any number of the graph's outputs, in standard deviations of
+    that output between pictures (a model that answers everything alike would pass an absolute limit).
+    """
+
+    min_decision_agreement: Share
+    max_metric_drop: Share
+    max_calibration_increase: Share
+    max_class_drop: Share
+    max_relative_difference: Positive | None = None
+    max_num_bytes: Count | None = None
+    max_latency_ms: Positive | None = None
+    """Median single-thread latency at batch 1 on the exporting host."""
+
+
+class VariantConfig(Section, frozen=True, kw_only=True, tag_field="technique"):
+    """One variant. The field `technique` says how it is made."""
+
+    tolerances: Tolerances
+
+    @property
+    def precision(self) -> Precision:
+        """What the manifest will say of it."""
+        raise NotImplementedError
+
+
+class Plain(VariantConfig, frozen=True, kw_only=True, tag="plain"):
+    """The exported graph as it is."""
+
+    @property
+    def precision(self) -> Precision:
+        return "fp32"
+
+
+class Int8Static(VariantConfig, frozen=True, kw_only=True, tag="int8_static"):
+    """Post-training quantization, see compress/int8_static.py."""
+
+    calibration: Literal["minmax", "entropy", "percentile"] = "minmax"
+    reduce_range: bool = True
+
+    @property
+    def precision(self) -> Precision:
+        return "int8"
+
+
+class ExportRecipe(Section, frozen=True, kw_only=True):
+    """One export. The counts are upper limits: smaller data sets are used whole."""
+
+    description: str = ""
+    variants: dict[str, Plain | Int8Static]
+    num_calibration: Count = 512
+    num_verify: Count = 5_000
+    num_profile: Count = 10_000
+    num_golden: Count = 32
+    batch_buckets: tuple[Count, ...] = (1, 2, 4, 8, 16, 32)
+    latency_seconds: Positive = 1.0
+    """Time spent on measuring each variant at each batch size."""
+    opset: Annotated[int, msgspec.Meta(ge=18, le=23)] = 20
+    seed: Annotated[int, msgspec.Meta(ge=0, lt=2**32)] = 0
+    """Decides which examples are drawn."""
+
+
+def list_export_recipes() -> tuple[str, ...]:
+    """Names of the recipes that come with the project."""
+    return tuple(sorted(path.stem for path in RECIPE_FOLDER.glob("*.toml")))
+
+
+def load_export_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> ExportRecipe:
+    """A recipe by name or by path to a TOML file, with `section.field=value` overrides (values in TOML).
+
+    Raises InvalidRecipe naming the file and the field.
+    """
+    path = find_export_recipe(name_or_path)
+    try:
+        facts = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidRecipe(f"{path}: not a readable TOML file ({error})") from error
+    for override in overrides:
+        apply_override(facts, override)
+    origin = f"{path} with {', '.join(overrides)}" if overrides else str(path)
+    try:
+        recipe = msgspec.convert(facts, ExportRecipe)
+    except msgspec.ValidationError as error:
+        raise InvalidRecipe(f"{origin}: {error}") from error
+    check_recipe(recipe, origin)
+    return recipe
+
+
+def find_export_recipe(name_or_path: str | Path) -> Path:
+    """Where a recipe lies. Raises InvalidRecipe listing those that exist."""
+    bundled = RECIPE_FOLDER / f"{name_or_path}.toml"
+    if bundled.is_file():
+        return bundled
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    raise InvalidRecipe(
+        f"no export recipe {str(name_or_path)!r}: name one of {', '.join(list_export_recipes())}, or give the path "
+        "of a TOML file"
+    )
+
+
+def check_recipe(recipe: ExportRecipe, origin: str) -> None:
+    """What types alone do not say. Raises InvalidRecipe."""
+    if not recipe.variants:
+        raise InvalidRecipe(f"{origin}: variants must name at least one variant, for example [variants.fp32]")
+    for name in recipe.variants:
+        if not name.isidentifier():
+            raise InvalidRecipe(f"{origin}: variant name {name!r} must be letters, digits and _, as in 'int8'")
+    if not recipe.batch_buckets or any(a >= b for a, b in pairwise(recipe.batch_buckets)):
+        raise InvalidRecipe(f"{origin}: batch_buckets must increase, as in [1, 4, 16], got {recipe.batch_buckets}")

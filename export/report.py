@@ -1,0 +1,85 @@
+"""Tables of what an export measured, as plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from registry.manifest import ClassEvidence, Evidence
+from registry.package import ModelPackage
+
+NUM_WORST_CLASSES = 3
+
+
+def format_report(package: ModelPackage) -> str:
+    """The variants of a package, in the order in which a server prefers them."""
+    return format_variants({name: variant.evidence for name, variant in package.manifest.variants.items()})
+
+
+def format_variants(variants: Mapping[str, Evidence]) -> str:
+    """One row for each variant, with the trained model first."""
+    first = next(iter(variants.values()))
+    sizes = sorted({int(size) for each in variants.values() for size in each.latency_ms})
+    header = ["variant", first.metric, "agreement", "calibration error", "size", *(f"ms at batch {s}" for s in sizes)]
+    trained = [
+        "trained",
+        percent(first.metrics[f"trained_{first.metric}"]),
+        "",
+        percent(first.metrics["trained_expected_calibration_error"]),
+        *[""] * (1 + len(sizes)),
+    ]
+    rows = [trained, *(variant_row(name, evidence, sizes) for name, evidence in variants.items())]
+    note = f"{first.num_examples} held-out examples; latency is the median of one thread on this host"
+    return f"{format_table(header, rows)}\n{note}"
+
+
+def variant_row(name: str, evidence: Evidence, sizes: Sequence[int]) -> list[str]:
+    latencies = [evidence.latency_ms.get(str(size)) for size in sizes]
+    return [
+        name,
+        percent(evidence.metrics[evidence.metric]),
+        percent(evidence.metrics["decision_agreement"]),
+        percent(evidence.metrics["expected_calibration_error"]),
+        f"{evidence.num_bytes / 1e6:.2f} MB",
+        *("" if ms is None else f"{ms:.2f}" for ms in latencies),
+    ]
+
+
+def format_missed(variants: Mapping[str, Evidence]) -> str:
+    """Every gate that did not hold, with the classes that lost most of the variants concerned."""
+    rows = [
+        [name, gate.name, f"{gate.value:.6g}", f"{gate.limit:.6g}"]
+        for name, evidence in variants.items()
+        for gate in evidence.gates
+        if not gate.passed
+    ]
+    harmed = [f"{name}: {worst_classes(each.per_class)}" for name, each in variants.items() if not each.passed]
+    return "\n".join([format_table(["variant", "missed", "value", "limit"], rows), *harmed])
+
+
+def worst_classes(per_class: Sequence[ClassEvidence]) -> str:
+    """The classes that lost most, with their intervals."""
+    seen = [each for each in per_class if each.support]
+    ordered = sorted(seen, key=lambda each: each.variant - each.trained)[:NUM_WORST_CLASSES]
+    lines = [
+        f"{each.label} {percent(each.trained)} → {percent(each.variant)} "
+        f"(95 % interval of the change {each.difference_low * 100:+.1f} to {each.difference_high * 100:+.1f} points, "
+        f"{each.support} examples)"
+        for each in ordered
+    ]
+    return "worst classes " + "; ".join(lines)
+
+
+def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as their widest cell; the first aligned left, figures right."""
+    lines = [list(header), *map(list, rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    columns = [
+        [cell.ljust(width) if i == 0 else cell.rjust(width) for cell in column]
+        for i, (column, width) in enumerate(zip(zip(*lines, strict=True), widths, strict=True))
+    ]
+    aligned = ["  ".join(cells) for cells in zip(*columns, strict=True)]
+    return "\n".join([aligned[0], "  ".join("─" * width for width in widths), *aligned[1:]])
+
+
+def percent(share: float) -> str:
+    return f"{share * 100:.2f} %"

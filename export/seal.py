@@ -1,0 +1,111 @@
+"""The last step of an export: golden set, profiles and manifest beside the graphs, sealed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from export.golden import choose_golden, replay_tolerance, write_golden
+from export.held_out import decode_batches, run_capped, stack
+from export.recipe import ExportRecipe
+from export.subject import Example, Subject
+from export.trial import Trial
+from monitoring.profile import build_profile, encode_profile
+from registry.manifest import Evidence, GoldenOutputs, Graph, Lineage, Manifest, Requirements, Variant
+from registry.package import ModelPackage, seal_package
+from serving.runtimes.onnx_runtime import OnnxRuntime
+from tasks.errors import GateFailed
+from tasks.task import Array, Task
+
+EXPORT_LIBRARIES = ("numpy", "onnx", "onnxscript", "pillow", "torch")
+NOISE_SHARE = 0.15
+"""Differences of latency below this mean nothing on a shared machine."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What `write_package` seals: everything by variant."""
+
+    graphs: Mapping[str, Path]
+    trials: Mapping[str, Trial]
+    evidence: Mapping[str, Evidence]
+    compared: Sequence[Example]
+    batch_buckets: tuple[int, ...]
+
+
+def write_package(subject: Subject, task: Task, recipe: ExportRecipe, proof: Proof, output: Path) -> ModelPackage:
+    """Golden set, profiles and manifest beside the graphs, sealed."""
+    tolerances = {
+        name: replay_tolerance(recipe.variants[name].precision, trial.parity) for name, trial in proof.trials.items()
+    }
+    judge = next(iter(proof.trials.values())).judge
+    decisive = {name: each[judge.decisive_output] for name, each in tolerances.items()}
+    groups = [judge.group(example.target) for example in proof.compared]
+    golden = [proof.compared[i] for i in choose_golden(proof.trials, decisive, groups, recipe.num_golden)]
+    if not golden:
+        raise GateFailed(f"{subject.name}: no held-out example on which all variants agree, so there is no golden set")
+    variants = {}
+    for name in order_by_speed(proof.evidence):
+        folder = output / name
+        answers, graph = golden_answers(task, proof.graphs[name], golden, max(proof.batch_buckets))
+        np.savez(folder / "golden.npz", **answers)  # type: ignore[arg-type]
+        profile = build_profile(task.signal_specs(), proof.trials[name].observations)
+        (folder / "profile.json").write_bytes(encode_profile(profile))
+        variants[name] = Variant(
+            precision=recipe.variants[name].precision,
+            graphs={"main": msgspec.structs.replace(graph, file=f"{name}/model.onnx")},
+            requires=Requirements(),
+            golden=GoldenOutputs(file=f"{name}/golden.npz", max_abs_difference=tolerances[name]),
+            evidence=proof.evidence[name],
+            profile=f"{name}/profile.json",
+        )
+    image = task.image_spec
+    manifest = Manifest(
+        name=subject.name,
+        task=msgspec.to_builtins(subject.task_spec),
+        image_sizes=((image.height, image.width),),
+        batch_buckets=proof.batch_buckets,
+        variants=variants,
+        golden_inputs=write_golden(output, [example.payload for example in golden]),
+        lineage=complete_lineage(subject.lineage, recipe),
+    )
+    return seal_package(output, manifest)
+
+
+def complete_lineage(lineage: Lineage, recipe: ExportRecipe) -> Lineage:
+    """Where the model came from, and how it was exported."""
+    return msgspec.structs.replace(
+        lineage,
+        recipe={**lineage.recipe, "export": msgspec.to_builtins(recipe)},
+        versions={**lineage.versions, **{name: version(name) for name in EXPORT_LIBRARIES}},
+    )
+
+
+def order_by_speed(evidence: Mapping[str, Evidence]) -> list[str]:
+    """Fastest first, in steps that noise does not explain; within a step the most faithful first.
+
+    A server takes the first variant that its host can run, and int8 is not always the faster one (depthwise
+    convolutions often are not)."""
+    fastest = min(float(each.latency_ms["1"]) for each in evidence.values())
+
+    def rank(name: str) -> tuple[int, float]:
+        each = evidence[name]
+        step = int((each.latency_ms["1"] / fastest - 1) / NOISE_SHARE)
+        return step, -each.metrics["decision_agreement"]
+
+    return sorted(evidence, key=rank)
+
+
+def golden_answers(task: Task, path: Path, golden: Sequence[Example], max_batch: int) -> tuple[dict[str, Array], Graph]:
+    """What one variant answers to the golden set, and its graph's description."""
+    tensors = stack([item for items in decode_batches(task, golden) for item in items])
+    runtime = OnnxRuntime(path)
+    answers = run_capped(runtime.run, tensors, max_batch)
+    graph = Graph(file=path.name, inputs=runtime.inputs, outputs=runtime.outputs)
+    runtime.close()
+    return answers, graph

@@ -1,0 +1,90 @@
+"""A torch module → an ONNX graph whose batch is free, checked at the batch sizes that will be served."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from serving.runtimes.onnx_runtime import OnnxRuntime
+from tasks.errors import GateFailed
+from tasks.image import ImageSpec
+
+EXAMPLE_BATCH = 2
+"""torch.export treats a dimension of size 1 as a constant."""
+MAX_BATCH = 65_536
+SHAPE_TOLERANCE = 1e-3
+"""Relative to the largest output: only a broken graph is this far off. Fine judgement is left to verify.py."""
+
+
+def write_onnx(
+    module: torch.nn.Module, image: ImageSpec, output_names: Sequence[str], path: Path, opset: int = 20
+) -> None:
+    """Exports a module taking uint8 [batch, height, width, 3] and answering a tensor per output name.
+
+    Raises GateFailed where the exporter cannot follow the module.
+    """
+    example = torch.zeros(EXAMPLE_BATCH, image.height, image.width, 3, dtype=torch.uint8)
+    batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
+    try:
+        with quiet(), torch.inference_mode():
+            program = torch.onnx.export(
+                module.eval(),
+                (example,),
+                input_names=["image"],
+                output_names=list(output_names),
+                opset_version=opset,
+                dynamo=True,
+                dynamic_shapes=({0: batch},),
+                verbose=False,
+            )
+            assert program is not None
+            program.save(path, external_data=False)
+    except Exception as error:  # the exporter raises whatever its passes raise
+        raise GateFailed(
+            f"torch.onnx can not export {type(module).__name__} with a free batch at opset {opset}: {error}. "
+            "Common causes: a shape computed in Python from the batch, or control flow that depends on values"
+        ) from error
+
+
+def check_batches(
+    module: torch.nn.Module, image: ImageSpec, path: Path, batch_sizes: Sequence[int], seed: int = 0
+) -> None:
+    """Runs the graph at every batch size beside the module. Raises GateFailed naming the size that differs."""
+    pictures = np.random.default_rng(seed).integers(
+        0, 256, (max(batch_sizes), image.height, image.width, 3), dtype=np.uint8
+    )
+    with torch.inference_mode():
+        expected = [output.numpy() for output in module(torch.from_numpy(pictures))]
+    runtime = OnnxRuntime(path)
+    try:
+        for size in batch_sizes:
+            outputs = runtime.run({"image": pictures[:size]})
+            for spec, wanted in zip(runtime.outputs, expected, strict=True):
+                got, limit = outputs[spec.name], SHAPE_TOLERANCE * max(1e-6, float(np.abs(wanted).max()))
+                if got.shape != wanted[:size].shape or not np.allclose(got, wanted[:size], atol=limit, rtol=0):
+                    raise GateFailed(f"the exported graph goes wrong at batch size {size} in output {spec.name!r}")
+    finally:
+        runtime.close()
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Exporters print, warn and log about their own insides; what matters comes back as an exception."""
+    exporter, root = logging.getLogger("torch.onnx"), logging.getLogger()
+    levels = exporter.level, root.level
+    exporter.setLevel(logging.ERROR)
+    root.setLevel(max(root.level, logging.ERROR))
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        exporter.setLevel(levels[0])
+        root.setLevel(levels[1])

@@ -1,0 +1,70 @@
+"""A trained torch classifier as the subject of an export."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from export.subject import Data, Reference, Subject
+from export.to_onnx import check_batches, write_onnx
+from registry.manifest import Lineage
+from tasks.image import ImageSpec
+from tasks.task import Array, open_task
+from training.checkpoint import Checkpoint
+from training.data.source import open_source
+
+OUTPUT_NAMES = ("logits", "embedding")
+
+
+@dataclass(frozen=True)
+class TorchGraph:
+    """A module from `image` uint8 [batch, height, width, 3] to (logits, embedding), in evaluation mode."""
+
+    module: torch.nn.Module
+    image: ImageSpec
+    batch_buckets: tuple[int, ...] = (1, 3, 32)
+    """Sizes that the written graph is checked at: one, an odd one, the largest."""
+
+    def run(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
+        """The module's own answers: what every variant is held to."""
+        with torch.inference_mode():
+            outputs: Sequence[torch.Tensor] = self.module(torch.from_numpy(tensors["image"]))
+        return {name: output.numpy() for name, output in zip(OUTPUT_NAMES, outputs, strict=True)}
+
+    def write(self, path: Path, opset: int) -> None:
+        """The module as a float32 ONNX graph. Raises GateFailed."""
+        write_onnx(self.module, self.image, OUTPUT_NAMES, path, opset)
+        check_batches(self.module, self.image, path, self.batch_buckets)
+
+
+def subject_of_checkpoint(checkpoint: Checkpoint, run_id: str = "") -> Subject:
+    """The model of a checkpoint with the data of its recipe: evidence comes from the test split alone, because the
+    validation split chose the best epoch and the temperature."""
+    graph = TorchGraph(checkpoint.module, open_task(checkpoint.task_spec).image_spec)
+    source, facts = open_source(checkpoint.recipe.data), checkpoint.facts
+    reference: Reference = graph.run
+    return Subject(
+        name=checkpoint.recipe.name,
+        task_spec=checkpoint.task_spec,
+        reference=reference,
+        write_graph=graph.write,
+        data=Data(calibration=source.split("train"), held_out=source.split("test"), spare=source.split("validation")),
+        lineage=Lineage(
+            created_at=now(),
+            source=f"trained by recipe {checkpoint.recipe.name}",
+            dataset_digest=facts.dataset_digest,
+            git_commit=facts.git_commit,
+            run_id=run_id or facts.run_id,
+            recipe={"training": facts.recipe},
+            versions=facts.libraries,
+        ),
+    )
+
+
+def now() -> str:
+    """UTC, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
