@@ -1,8 +1,12 @@
-"""The manifest: every fact about a model package, typed. Written once at export, read by everybody else."""
+"""The manifest: every fact about a model package, typed. Written once at export, read by everybody else.
+
+Reading is strict: an unknown field, a wrong type or a figure out of range is an error that names the field.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from itertools import pairwise
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -10,13 +14,19 @@ from tasks.task import TensorSpec
 
 SCHEMA_VERSION = 1
 Precision = Literal["fp32", "fp16", "bf16", "int8", "int4"]
+Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")]
+"""Of a model, a variant, a role: safe in a URL, a metric label and a file system."""
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Difference = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class FileRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a file of the package must be, byte for byte."""
 
-    sha256: str
-    num_bytes: int
+    sha256: Sha256
+    num_bytes: Count
 
 
 class Graph(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,14 +50,14 @@ class GoldenOutputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     may differ from it, as the largest absolute difference per output."""
 
     file: str
-    max_abs_difference: dict[str, float]
+    max_abs_difference: dict[str, Difference]
 
 
 class ClassEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One class before and after compression, in the task's own metric, with a 95 % interval of the difference."""
 
     label: str
-    support: int
+    support: Count
     trained: float
     variant: float
     difference_low: float
@@ -55,12 +65,13 @@ class ClassEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class GateResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One check with the figure it saw and the limit it held it to."""
+    """One check with the figure it saw and the limit it held it to. `detail` says in words what the figure is."""
 
     name: str
     value: float
     limit: float
     passed: bool
+    detail: str = ""
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,24 +82,24 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """
 
     metric: str
-    num_examples: int
+    num_examples: Count
     metrics: dict[str, float]
     per_class: tuple[ClassEvidence, ...]
     latency_ms: dict[str, float]
-    num_bytes: int
+    num_bytes: Count
     gates: tuple[GateResult, ...]
 
     @property
     def passed(self) -> bool:
-        """Did every gate of the export hold?"""
-        return all(gate.passed for gate in self.gates)
+        """Did every gate of the export hold? Without a single gate nothing was proved."""
+        return bool(self.gates) and all(gate.passed for gate in self.gates)
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One way to run the model. `graphs` by role: main, or encoder, decoder, cache operations."""
 
     precision: Precision
-    graphs: dict[str, Graph]
+    graphs: Annotated[dict[Name, Graph], msgspec.Meta(min_length=1)]
     requires: Requirements
     golden: GoldenOutputs
     evidence: Evidence
@@ -114,12 +125,16 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     `files` lists every file of the folder except the manifest itself.
     """
 
-    name: str
+    name: Name
     task: dict[str, Any]
-    image_sizes: tuple[tuple[int, int], ...]
-    batch_buckets: tuple[int, ...]
-    variants: dict[str, Variant]
-    golden_inputs: tuple[str, ...]
+    image_sizes: Annotated[tuple[tuple[Positive, Positive], ...], msgspec.Meta(min_length=1)]
+    batch_buckets: Annotated[tuple[Positive, ...], msgspec.Meta(min_length=1)]
+    variants: Annotated[dict[Name, Variant], msgspec.Meta(min_length=1)]
+    golden_inputs: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
     lineage: Lineage
     files: dict[str, FileRecord] = {}
     schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        if any(small >= large for small, large in pairwise(self.batch_buckets)):
+            raise ValueError(f"batch_buckets must grow from one to the next, got {list(self.batch_buckets)}")

@@ -5,6 +5,11 @@ golden/0000.jpg …        encoded pictures, exactly as a client would send them
 <variant>/model.onnx     the graph
 <variant>/golden.npz     what it answered to the golden pictures
 <variant>/profile.json   how its signals are distributed on held-out data
+
+Opening reads and hashes every file once; the graphs and pictures are read again when they are used. Whoever can write
+to the folder in between can change what runs, so packages are served from a folder that only the server writes to
+(the cache of a store), or from a volume mounted read-only. A hash proves that nothing was damaged or swapped since the
+package was sealed; it does not prove who sealed it.
 """
 
 from __future__ import annotations
@@ -14,13 +19,14 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import msgspec
-import numpy as np
 
+from registry.golden import read_golden_outputs
 from registry.manifest import SCHEMA_VERSION, FileRecord, Manifest, Variant
 from tasks.errors import InvalidPackage
 from tasks.task import Array, TaskSpec, parse_spec
 
 MANIFEST_NAME = "manifest.json"
+MAX_MANIFEST_BYTES = 64 * 2**20
 
 
 class ModelPackage:
@@ -34,7 +40,11 @@ class ModelPackage:
         self.task_spec: TaskSpec = parse_spec(manifest.task)
 
     def graph_path(self, variant: str, role: str = "main") -> Path:
-        return self.folder / self.variant(variant).graphs[role].file
+        """Raises InvalidPackage for a role that the variant does not have."""
+        graphs = self.variant(variant).graphs
+        if role not in graphs:
+            raise InvalidPackage(f"variant {variant!r} has no graph {role!r}; it has {', '.join(graphs)}")
+        return self.folder / graphs[role].file
 
     def variant(self, name: str) -> Variant:
         """Raises InvalidPackage for a variant the package does not have."""
@@ -49,8 +59,9 @@ class ModelPackage:
 
     def golden_outputs(self, variant: str) -> dict[str, Array]:
         """Output name → array [golden inputs, …] as the exporting host computed it."""
-        with np.load(self.folder / self.variant(variant).golden.file, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+        golden = self.variant(variant).golden
+        names, num_inputs = golden.max_abs_difference, len(self.manifest.golden_inputs)
+        return read_golden_outputs(self.folder / golden.file, names, num_inputs)
 
     def profile_bytes(self, variant: str) -> bytes:
         """The reference profile of a variant, as `monitoring.profile.decode_profile` reads it."""
@@ -59,14 +70,17 @@ class ModelPackage:
 
 def open_package(folder: Path) -> ModelPackage:
     """Read and verify a package. Raises InvalidPackage for anything that is not exactly as it was sealed."""
-    manifest_path = folder / MANIFEST_NAME
-    if not manifest_path.is_file():
-        raise InvalidPackage(f"{folder} is not a model package: it has no {MANIFEST_NAME}")
-    encoded = manifest_path.read_bytes()
-    manifest = parse_manifest(encoded, manifest_path)
-    check_references(manifest)
-    check_files(folder, manifest)
-    return ModelPackage(folder, manifest, hashlib.sha256(encoded).hexdigest())
+    try:
+        encoded = read_manifest(folder)
+        manifest = parse_manifest(encoded, folder / MANIFEST_NAME)
+        check_references(manifest)
+        check_files(folder, manifest)
+        package = ModelPackage(folder, manifest, hashlib.sha256(encoded).hexdigest())
+        for name in manifest.variants:
+            package.golden_outputs(name)
+    except OSError as error:
+        raise InvalidPackage(f"{folder} can not be read as a model package: {error}") from error
+    return package
 
 
 def seal_package(folder: Path, manifest: Manifest) -> ModelPackage:
@@ -78,32 +92,46 @@ def seal_package(folder: Path, manifest: Manifest) -> ModelPackage:
     return open_package(folder)
 
 
+def read_manifest(folder: Path) -> bytes:
+    path = folder / MANIFEST_NAME
+    if not path.is_file():
+        raise InvalidPackage(f"{folder} is not a model package: it has no {MANIFEST_NAME}")
+    if (num_bytes := path.stat().st_size) > MAX_MANIFEST_BYTES:
+        raise InvalidPackage(f"{path} has {num_bytes:,} bytes; at most {MAX_MANIFEST_BYTES:,} are read")
+    return path.read_bytes()
+
+
 def parse_manifest(encoded: bytes, path: Path) -> Manifest:
     """Version first, so that a package of the future says so instead of failing on some field."""
     try:
         version = msgspec.json.decode(encoded, type=dict[str, msgspec.Raw]).get("schema_version", msgspec.Raw(b"null"))
         if bytes(version) != str(SCHEMA_VERSION).encode():
             raise InvalidPackage(
-                f"{path}: schema version {bytes(version).decode()} is unknown; this release reads version "
-                f"{SCHEMA_VERSION}: upgrade Tidegate or export the model again"
+                f"{path}: schema version {bytes(version)[:40].decode(errors='replace')} is unknown; this release "
+                f"reads version {SCHEMA_VERSION}: upgrade Tidegate or export the model again"
             )
         return msgspec.json.decode(encoded, type=Manifest)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidPackage(f"{path} is not a valid manifest: {error}") from error
 
 
 def check_references(manifest: Manifest) -> None:
-    """Every path that the manifest mentions must be one of its files."""
+    """Every path that the manifest mentions must be one of its files, and what describes the same thing must agree."""
     for name, variant in manifest.variants.items():
         graphs = [file for graph in variant.graphs.values() for file in (graph.file, *graph.data_files)]
         for file in (*graphs, variant.golden.file, variant.profile):
             if file not in manifest.files:
                 raise InvalidPackage(f"variant {name!r} refers to {file!r}, which the manifest does not list")
+        outputs = {spec.name for graph in variant.graphs.values() for spec in graph.outputs}
+        golden = set(variant.golden.max_abs_difference)
+        if not golden or golden - outputs:
+            raise InvalidPackage(
+                f"variant {name!r} must have golden outputs for one or more of its outputs {sorted(outputs)}, and for "
+                f"nothing else; the manifest names {sorted(golden)}"
+            )
     for file in manifest.golden_inputs:
         if file not in manifest.files:
             raise InvalidPackage(f"golden input {file!r} is not listed among the manifest's files")
-    if not manifest.variants:
-        raise InvalidPackage("the package has no variant to run")
 
 
 def check_files(folder: Path, manifest: Manifest) -> None:
@@ -117,8 +145,18 @@ def check_files(folder: Path, manifest: Manifest) -> None:
     if extra := sorted(present - listed):
         raise InvalidPackage(f"{folder}: {', '.join(extra)} not in the manifest; a package holds nothing else")
     for name, expected in manifest.files.items():
-        if record_of(folder / name) != expected:
-            raise InvalidPackage(f"{folder / name} was altered: its hash is not the one in the manifest")
+        check_file(folder / name, expected)
+
+
+def check_file(path: Path, expected: FileRecord) -> None:
+    """Length first: it is free, and tells a broken copy from an altered file."""
+    num_bytes = path.stat().st_size
+    if num_bytes != expected.num_bytes:
+        raise InvalidPackage(
+            f"{path} was altered: it has {num_bytes} bytes, the manifest says {expected.num_bytes}; copy it again"
+        )
+    if record_of(path).sha256 != expected.sha256:
+        raise InvalidPackage(f"{path} was altered: its hash is not the one in the manifest; copy the package again")
 
 
 def is_inside(name: str) -> bool:
@@ -132,11 +170,16 @@ def list_files(folder: Path) -> Iterator[str]:
     for path in folder.rglob("*"):
         if path.is_symlink():
             raise InvalidPackage(f"{path} is a symbolic link; a package holds plain files only")
+        if path.is_dir():
+            continue
+        if not path.is_file():
+            raise InvalidPackage(f"{path} is neither a file nor a folder; a package holds plain files only")
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and name != MANIFEST_NAME:
+        if name != MANIFEST_NAME:
             yield name
 
 
 def record_of(path: Path) -> FileRecord:
+    """The hash and the length of a file as it is now."""
     with path.open("rb") as file:
         return FileRecord(sha256=hashlib.file_digest(file, "sha256").hexdigest(), num_bytes=path.stat().st_size)
