@@ -30,7 +30,7 @@ class ModelConfig(Section, frozen=True, kw_only=True):
     """`architecture` names a file of training/models; `options` are that file's own, checked by its `Options`."""
 
     architecture: str
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class OptimiserConfig(Section, frozen=True, kw_only=True):
@@ -117,7 +117,11 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
     for override in overrides:
         apply_override(facts, override)
     origin = f"{path} with {', '.join(overrides)}" if overrides else str(path)
-    return parse_recipe(facts, origin)
+    recipe = parse_recipe(facts, origin)
+    from training.models.model import parse_options
+
+    parse_options(recipe.model, origin)
+    return recipe
 
 
 def parse_recipe(facts: Mapping[str, Any], origin: str) -> Recipe:
@@ -126,10 +130,11 @@ def parse_recipe(facts: Mapping[str, Any], origin: str) -> Recipe:
         recipe = msgspec.convert(dict(facts), Recipe)
     except msgspec.ValidationError as error:
         raise InvalidRecipe(f"{origin}: {error}") from error
-    held_out = recipe.schedule.frozen_epochs
-    if held_out >= recipe.schedule.epochs:
+    schedule = recipe.schedule
+    if schedule.frozen_epochs >= schedule.epochs:
         raise InvalidRecipe(
-            f"{origin}: schedule.frozen_epochs ({held_out}) must be below schedule.epochs ({recipe.schedule.epochs})"
+            f"{origin}: schedule.frozen_epochs ({schedule.frozen_epochs}) must be below schedule.epochs "
+            f"({schedule.epochs})"
         )
     return recipe
 

@@ -66,9 +66,9 @@ def fit(
     """
     world = World.from_environment()
     history = HistoryCallback(on_epoch)
-    trainer = build_trainer(recipe, folder, world, history)
     last = folder / LAST
     with quiet_lightning():
+        trainer = build_trainer(recipe, folder, world, history)
         trainer.fit(
             module,
             training_loader(datasets[0], recipe, world),

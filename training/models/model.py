@@ -24,10 +24,13 @@ NOT_ARCHITECTURES = frozenset({"__init__", "model"})
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The table of one architecture in a recipe. `mean` and `std` are of pixels scaled to 0…1."""
+    """The table of one architecture in a recipe.
 
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
+    `mean` and `std` normalise pixels scaled to 0…1; left out, they are those of pretrained weights, or ImageNet's.
+    """
+
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
 
 
 class Backbone(nn.Module):
@@ -108,8 +111,10 @@ def parse_options(config: ModelConfig, origin: str = "recipe") -> Options:
 def build_model(config: ModelConfig, num_classes: int, image: ImageSpec) -> Classifier:
     """A new model: random weights, or pretrained ones below the head where the options name them."""
     options = parse_options(config)
-    backbone = open_architecture(config.architecture).build(options, image)
-    return Classifier(Normalise(options.mean, options.std), backbone, num_classes)
+    architecture = open_architecture(config.architecture)
+    settled: Options = architecture.settle(options)
+    normalise = Normalise(settled.mean or IMAGENET_MEAN, settled.std or IMAGENET_STD)
+    return Classifier(normalise, architecture.build(options, image), num_classes)
 
 
 def settle_model(config: ModelConfig) -> ModelConfig:
