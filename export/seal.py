@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
@@ -12,6 +11,7 @@ import numpy as np
 
 from export.golden import choose_golden, replay_tolerance, write_golden
 from export.held_out import decode_batches, run_capped, stack
+from export.lineage import library_versions
 from export.recipe import ExportRecipe
 from export.subject import Example, Subject
 from export.trial import Trial
@@ -19,10 +19,10 @@ from monitoring.profile import build_profile, encode_profile
 from registry.manifest import Evidence, GoldenOutputs, Graph, Lineage, Manifest, Requirements, Variant
 from registry.package import ModelPackage, seal_package
 from serving.runtimes.onnx_runtime import OnnxRuntime
+from serving.self_test import replay_golden
 from tasks.errors import GateFailed
 from tasks.task import Array, Task
 
-EXPORT_LIBRARIES = ("numpy", "onnx", "onnxscript", "pillow", "torch")
 NOISE_SHARE = 0.15
 """Differences of latency below this mean nothing on a shared machine."""
 
@@ -74,7 +74,17 @@ def write_package(subject: Subject, task: Task, recipe: ExportRecipe, proof: Pro
         golden_inputs=write_golden(output, [example.payload for example in golden]),
         lineage=complete_lineage(subject.lineage, recipe),
     )
-    return seal_package(output, manifest)
+    package = seal_package(output, manifest)
+    replay(package, task)
+    return package
+
+
+def replay(package: ModelPackage, task: Task) -> None:
+    """The server's own self-test, one picture at a time. Raises InvalidPackage."""
+    for name in package.manifest.variants:
+        runtime = OnnxRuntime(package.graph_path(name))
+        replay_golden(package, name, task, runtime)
+        runtime.close()
 
 
 def complete_lineage(lineage: Lineage, recipe: ExportRecipe) -> Lineage:
@@ -82,7 +92,7 @@ def complete_lineage(lineage: Lineage, recipe: ExportRecipe) -> Lineage:
     return msgspec.structs.replace(
         lineage,
         recipe={**lineage.recipe, "export": msgspec.to_builtins(recipe)},
-        versions={**lineage.versions, **{name: version(name) for name in EXPORT_LIBRARIES}},
+        versions={**lineage.versions, **library_versions()},
     )
 
 

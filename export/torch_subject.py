@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
-from export.subject import Data, Reference, Subject
+from export.lineage import now
+from export.subject import Data, Subject
 from export.to_onnx import check_batches, write_onnx
 from registry.manifest import Lineage
 from tasks.image import ImageSpec
@@ -46,11 +46,10 @@ def subject_of_checkpoint(checkpoint: Checkpoint, run_id: str = "") -> Subject:
     validation split chose the best epoch and the temperature."""
     graph = TorchGraph(checkpoint.module, open_task(checkpoint.task_spec).image_spec)
     source, facts = open_source(checkpoint.recipe.data), checkpoint.facts
-    reference: Reference = graph.run
     return Subject(
         name=checkpoint.recipe.name,
         task_spec=checkpoint.task_spec,
-        reference=reference,
+        reference=graph.run,
         write_graph=graph.write,
         data=Data(calibration=source.split("train"), held_out=source.split("test"), spare=source.split("validation")),
         lineage=Lineage(
@@ -63,8 +62,3 @@ def subject_of_checkpoint(checkpoint: Checkpoint, run_id: str = "") -> Subject:
             versions=facts.libraries,
         ),
     )
-
-
-def now() -> str:
-    """UTC, to the second."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

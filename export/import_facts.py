@@ -1,0 +1,69 @@
+"""What a model file does not say about itself: the small TOML that `tidegate import` is given beside it."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from export.recipe import Positive, Section
+from tasks.errors import InvalidRecipe
+from tasks.image import ImageSpec
+
+Triple = tuple[float, float, float]
+PositiveTriple = tuple[Positive, Positive, Positive]
+
+
+class InputFacts(Section, frozen=True, kw_only=True):
+    """What the model expects of a picture: (pixel · rescale − mean) / std, per channel, in this layout and order."""
+
+    layout: Literal["nchw", "nhwc"] = "nchw"
+    channels: Literal["rgb", "bgr"] = "rgb"
+    rescale: Positive = 1 / 255
+    mean: Triple = (0.0, 0.0, 0.0)
+    std: PositiveTriple = (1.0, 1.0, 1.0)
+
+    @property
+    def is_identity(self) -> bool:
+        """Does the model take pixels as they are?"""
+        return self.rescale == 1 and self.mean == (0, 0, 0) and self.std == (1, 1, 1)
+
+
+class OutputFacts(Section, frozen=True, kw_only=True):
+    """Which tensors of the graph answer. `scores`: its name (default: the first output), which holds `kind`.
+
+    `embedding` names any tensor of the graph, inner ones too; what has more than two axes is averaged over space.
+    Without it the logits stand in: drift is then seen only as far as the classes see it.
+    """
+
+    scores: str = ""
+    kind: Literal["logits", "probabilities"] = "logits"
+    embedding: str = ""
+
+
+class ImportFacts(Section, frozen=True, kw_only=True):
+    """The whole TOML. `labels` in the order of the model's outputs; `image` as the model's input takes it.
+
+    A transformers folder knows its labels, size and preprocessing; what is given here overrides that.
+    """
+
+    name: Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9-]*$")]
+    task: Literal["classification"] = "classification"
+    labels: tuple[str, ...] = ()
+    image: ImageSpec | None = None
+    input: InputFacts | None = None
+    output: OutputFacts = OutputFacts()
+    temperature: Positive = 1.0
+    """Divides the logits; 1 leaves the model's own confidence."""
+
+
+def load_import_facts(path: Path) -> ImportFacts:
+    """Raises InvalidRecipe naming the file and the field."""
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=ImportFacts)
+    except msgspec.ValidationError as error:
+        raise InvalidRecipe(f"{path}: {error}") from error
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidRecipe(f"{path}: not a readable TOML file ({error})") from error
