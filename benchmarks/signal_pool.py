@@ -82,7 +82,7 @@ def open_pool(package: Path, variant: str, corruption: str, size: int, first_see
 
     folder = cached_folder("signals", key, "values.npy", build)
     specs = dict(open_task(opened.task_spec).signal_specs())
-    return SignalPool(specs, np.load(folder / "values.npy"), np.load(folder / "targets.npy"))
+    return SignalPool(specs, np.load(folder / "values.npy", mmap_mode="r"), np.load(folder / "targets.npy"))
 
 
 @cache

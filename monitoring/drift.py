@@ -82,9 +82,10 @@ class DriftReport(msgspec.Struct, frozen=True, kw_only=True):
 def report_drift(
     profile: Profile, window: Mapping[str, BinCounts], *, alpha: float, min_images: float = 1
 ) -> DriftReport:
-    """Compare summed counts, of one window or of many replicas, with the reference. Signals without counts (a replica
-    of another version, say) are left out; `num_images` is that of the fullest signal."""
-    present = {name: window[name] for name in profile.signals if name in window and window[name].num_images > 0}
+    """Compare summed counts, of one window or of many replicas, with the reference. Signals that either side has never
+    observed are left out; `num_images` is that of the fullest signal."""
+    known = [name for name, histogram in profile.signals.items() if sum(histogram.counts) > 0]
+    present = {name: window[name] for name in known if name in window and window[name].num_images > 0}
     num_images = max((counts.num_images for counts in present.values()), default=0.0)
     head = DriftReport(
         status="collecting",

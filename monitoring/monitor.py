@@ -63,8 +63,8 @@ class Monitor:
         self._verdict_at = 0.0
 
     def observe(self, observations: Mapping[str, Observation]) -> dict[str, BinWeights]:
-        """Add one picture; the oldest leaves when the window is full. Returns its weight per bin, by signal, for the
-        counters (read-only arrays, "other" last)."""
+        """Add one picture; the oldest leaves when the window is full. Returns its weight per bin, by signal that it
+        has, for the counters (read-only arrays, "other" last)."""
         picture = self.profile.bin(observations)
         with self._lock:
             self._window.add(picture)

@@ -33,8 +33,8 @@ class Window:
     def _count(self, picture: Mapping[str, BinWeights], sign: float) -> None:
         for name, weights in picture.items():
             self._weights[name] += sign * weights
-        for name, squares in self._squares.items():
-            squares += sign * picture[name] ** 2
+            if name in self._squares:
+                self._squares[name] += sign * weights * weights
 
     def counts(self) -> dict[str, BinCounts]:
         """A copy of the counts by signal."""

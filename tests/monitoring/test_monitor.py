@@ -103,10 +103,17 @@ def test_a_report_is_that_of_the_summed_counters(profile: Profile) -> None:
     assert monitor.report() == report_drift(profile, monitor.counts(), alpha=config.alpha, min_images=config.min_window)
 
 
-def test_signals_the_profile_does_not_know_are_ignored_and_lacking_ones_counted_as_other(profile: Profile) -> None:
-    binned = Monitor(profile).observe({"answer": Category(7), "mood": Scalar(1.0)})
-    assert set(binned) == set(SPECS)
-    assert binned["light"][-1] == binned["answer"][-1] == 1
+def test_only_signals_that_both_sides_have_are_counted(profile: Profile) -> None:
+    monitor = Monitor(profile)
+    assert set(monitor.observe({"answer": Category(7), "mood": Scalar(1.0)})) == {"answer"}
+    observe_all(monitor, pictures(200))
+    assert {name: counts.num_images for name, counts in monitor.counts().items()} == {"light": 200, "answer": 201}
+
+
+def test_pictures_without_a_signal_do_not_make_it_drift(profile: Profile) -> None:
+    monitor = Monitor(profile)
+    observe_all(monitor, [{"answer": picture["answer"]} for picture in pictures(250)] + pictures(50))
+    assert monitor.report().status == "steady"
 
 
 def test_one_thread_may_feed_while_another_asks(profile: Profile) -> None:
