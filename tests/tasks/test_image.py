@@ -85,8 +85,8 @@ def test_extreme_aspect_ratios_still_fill_the_input(size, fit, kind):
 
 @settings(max_examples=25, deadline=None)
 @given(
-    height=st.integers(200, 700),
-    width=st.integers(200, 700),
+    height=st.integers(256, 700),
+    width=st.integers(256, 700),
     fit=fits,
     kind=st.sampled_from(["JPEG", "PNG"]),
     orientation=st.sampled_from([1, 6]),

@@ -135,12 +135,16 @@ def test_a_side_longer_than_any_camera_is_refused():
         decode_image(png_of_zeros(1, 70_000), SPEC)
 
 
-def test_a_jpeg_of_endless_scans_is_refused():
-    whole = encode(Image.new("L", (4000, 4000)), "JPEG", progressive=True)
+@pytest.mark.parametrize("coding", ["progressive", "arithmetic"])
+def test_a_jpeg_of_endless_scans_is_refused(coding):
+    whole = encode(Image.new("L", (4000, 4000)), "JPEG", progressive=coding == "progressive")
     assert decode_image(whole, SPEC).original_width == 4000
-    last_scan = whole[whole.rindex(b"\xff\xda") : -2]
+    last_scan = whole[whole.rindex(b"\xff\xda") : -2][:200]
+    payload = whole[:-2] + last_scan * 100 + whole[-2:]
+    if coding == "arithmetic":
+        payload = payload.replace(b"\xff\xc0", b"\xff\xc9", 1)
     with pytest.raises(TooLarge, match="scans; send it as baseline"):
-        decode_image(whole[:-2] + last_scan * 100 + whole[-2:], SPEC)
+        decode_image(payload, SPEC)
 
 
 def run_length_bmp(width: int, height: int) -> bytes:
