@@ -1,0 +1,151 @@
+"""The administration port: load, unload, shared memory, drift reset. Nobody gets in without the token."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from serving.answer import error_answer, send_answer
+from serving.api import json_response, new_api, read_json
+from serving.config import ServerConfig
+from serving.http_body import Receive, Scope, Send
+from serving.model_host import ModelHost
+from serving.oip import rest
+from serving.oip.metadata import ADMIN_EXTENSIONS, SHARED_MEMORY_EXTENSION, repository_index, server_metadata
+from serving.oip.shared_memory import Region, SharedMemoryRegions
+from tasks.errors import BadInput, Unauthenticated, Unsupported
+
+log = logging.getLogger(__name__)
+REQUEST_ID = b"admin"
+NumBytes = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class RegionMessage(msgspec.Struct, frozen=True):
+    """What a client registers: a POSIX shared memory object and the stretch of it that it wants to use."""
+
+    key: str
+    byte_size: NumBytes
+    offset: NumBytes = 0
+
+
+class TokenGate:
+    """Lets through who brings `Authorization: Bearer <token>`; without a configured token, nobody."""
+
+    def __init__(self, inner: Application, token: str) -> None:
+        self._inner, self._expected = inner, b"Bearer " + token.encode()
+        self._has_token = bool(token)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not self.admits(dict(scope["headers"])):
+            told = "this port needs a token: send the header 'Authorization: Bearer <token>'"
+            hint = "" if self._has_token else "; the server was started without one: set TIDEGATE_ADMIN_TOKEN"
+            await send_answer(receive, send, error_answer(Unauthenticated(told + hint)), REQUEST_ID)
+            return
+        await self._inner(scope, receive, send)
+
+    def admits(self, headers: Mapping[bytes, bytes]) -> bool:
+        """Compared in constant time, so that an answer's delay tells nothing about the token."""
+        return hmac.compare_digest(headers.get(b"authorization", b""), self._expected) and self._has_token
+
+
+def build_admin(host: ModelHost, config: ServerConfig, regions: SharedMemoryRegions) -> Application:
+    """The application of the administration port."""
+    api = new_api("Tidegate administration")
+    api.include_router(repository_router(host, config))
+    api.include_router(shared_memory_router(regions))
+    api.include_router(drift_router(host))
+    return TokenGate(api, config.admin_token)
+
+
+def repository_router(host: ModelHost, config: ServerConfig) -> APIRouter:
+    """Health and the repository extension."""
+    router = APIRouter()
+    extensions = (*ADMIN_EXTENSIONS, *((SHARED_MEMORY_EXTENSION,) if config.shared_memory else ()))
+
+    @router.get("/v2")
+    async def get_server() -> Response:
+        return json_response(server_metadata(extensions))
+
+    @router.get("/v2/health/live")
+    async def get_live() -> Response:
+        return json_response({"live": True})
+
+    @router.post("/v2/repository/index")
+    async def get_index(request: Request) -> Response:
+        wanted = await read_json(request, rest.MAX_CONTROL_BYTES)
+        return json_response(repository_index(host.index(), ready_only=wanted.get("ready") is True))
+
+    @router.post("/v2/repository/models/{name}/load")
+    async def load(name: str, request: Request) -> Response:
+        if unsupported := (await read_json(request, rest.MAX_CONTROL_BYTES)).get("parameters"):
+            raise Unsupported(f"load takes no parameters here, got {', '.join(unsupported)}: a package is complete")
+        await host.load(name)
+        log.info("model %s loaded on request", name)
+        return Response()
+
+    @router.post("/v2/repository/models/{name}/unload")
+    async def unload(name: str) -> Response:
+        await host.unload(name)
+        log.info("model %s unloaded on request", name)
+        return Response()
+
+    return router
+
+
+def shared_memory_router(regions: SharedMemoryRegions) -> APIRouter:
+    """The system shared memory extension. CUDA's is refused."""
+    router = APIRouter()
+
+    @router.get("/v2/systemsharedmemory/status")
+    @router.get("/v2/systemsharedmemory/region/{name}/status")
+    async def get_status(name: str = "") -> Response:
+        return json_response([region_status(region) for region in regions.status(name)])
+
+    @router.post("/v2/systemsharedmemory/region/{name}/register")
+    async def register(name: str, request: Request) -> Response:
+        facts = await read_json(request, rest.MAX_CONTROL_BYTES)
+        try:
+            wanted = msgspec.convert(facts, RegionMessage)
+        except msgspec.ValidationError as error:
+            raise BadInput(f"a region is registered with key, offset and byte_size: {error}") from error
+        regions.register(name, wanted.key, wanted.offset, wanted.byte_size)
+        return Response()
+
+    @router.post("/v2/systemsharedmemory/unregister")
+    async def unregister_all() -> Response:
+        regions.unregister_all()
+        return Response()
+
+    @router.post("/v2/systemsharedmemory/region/{name}/unregister")
+    async def unregister(name: str) -> Response:
+        regions.unregister(name)
+        return Response()
+
+    @router.api_route("/v2/cudasharedmemory/{path:path}", methods=["GET", "POST"])
+    async def refuse_cuda(path: str) -> Response:
+        raise Unsupported("CUDA shared memory is not offered; system shared memory is")
+
+    return router
+
+
+def region_status(region: Region) -> dict[str, Any]:
+    return {"name": region.name, "key": region.key, "offset": region.offset, "byte_size": region.byte_size}
+
+
+def drift_router(host: ModelHost) -> APIRouter:
+    """What an operator does after a change of traffic that was meant to be."""
+    router = APIRouter()
+
+    @router.post("/v1/models/{name}/drift/reset")
+    async def reset(name: str, version: str | None = None) -> Response:
+        host.get(name, version).monitor.reset()
+        log.info("drift window of model %s reset on request", name)
+        return json_response({})
+
+    return router

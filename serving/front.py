@@ -1,0 +1,198 @@
+"""The prediction port's ASGI application: routes that carry tensors or pictures by hand, everything else to FastAPI.
+
+A framework's routing, validation and middleware cost more than a small model; here a request is one path on one screen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import count
+from time import monotonic
+from typing import NamedTuple
+
+from fastapi import FastAPI
+
+from serving.answer import (
+    CLIENT_LEFT,
+    Answer,
+    error_answer,
+    internal_error,
+    json_answer,
+    method_not_allowed,
+    send_answer,
+)
+from serving.api import new_api
+from serving.config import ServerConfig
+from serving.disconnects import DisconnectWatch
+from serving.docs_page import add_docs
+from serving.http_body import ClientDisconnected, Headers, Message, Receive, Scope, Send, read_body
+from serving.metrics import Metrics
+from serving.model_host import ModelHost
+from serving.oip import rest
+from serving.oip.shared_memory import SharedMemoryRegions
+from serving.predict_routes import answer_predict
+from serving.predict_routes import build_router as build_predict_router
+from serving.served_model import ServedModel
+from tasks.errors import BadInput, NotFound, NotReady, TidegateError
+
+log = logging.getLogger(__name__)
+REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+PROTOCOL = "http"
+
+
+class Route(NamedTuple):
+    """A hot route. `call` is "infer" of the Open Inference Protocol (/v2), or a task's verb (/v1)."""
+
+    api: str
+    name: str
+    version: str | None
+    call: str
+
+
+def find_route(path: str) -> Route | None:
+    """/{v1|v2}/models/{name}[/versions/{version}]/{call}, if it is hot."""
+    parts = path.split("/")
+    if len(parts) == 5:
+        _, api, models, name, call = parts
+        version = None
+    elif len(parts) == 7 and parts[4] == "versions":
+        _, api, models, name, _, version, call = parts
+    else:
+        return None
+    is_hot = (api == "v2" and call == "infer") or (api == "v1" and call != "drift")
+    return Route(api, name, version, call) if is_hot and models == "models" else None
+
+
+class Front:
+    """The ASGI callable."""
+
+    def __init__(
+        self, host: ModelHost, config: ServerConfig, metrics: Metrics, regions: SharedMemoryRegions, slow: FastAPI
+    ) -> None:
+        self._host, self._config, self._metrics, self._regions, self._slow = host, config, metrics, regions, slow
+        self._disconnects = DisconnectWatch()
+        self._id_prefix, self._numbers = os.urandom(4).hex().encode(), count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._slow(scope, receive, send)
+            return
+        route = find_route(scope["path"])
+        if route is not None:
+            await self._serve(route, scope, receive, send)
+        elif scope["path"] in ("/v2/health/live", "/v2/health/ready"):
+            await self._serve_health(scope, receive, send)
+        else:
+            await self._serve_slow(scope, receive, send)
+
+    async def _serve(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request on a hot route, whatever becomes of it."""
+        started_at = monotonic()
+        headers: Headers = dict(scope["headers"])
+        request_id = self._request_id(headers)
+        model: ServedModel | None = None
+        try:
+            if scope["method"] == "POST":
+                check_repeated(scope["headers"], headers)
+                model = self._host.get(route.name, route.version)
+                body = await read_body(receive, headers, self._config.max_body_bytes)
+                answer = await self._answer(route, model, scope, headers, body, receive)
+            else:
+                answer = method_not_allowed(scope["method"], scope["path"], b"POST")
+        except TidegateError as error:
+            answer = error_answer(error)
+        except ClientDisconnected:
+            answer = CLIENT_LEFT
+        except Exception:
+            log.exception("request %s to %s failed", request_id.decode(), scope["path"])
+            answer = internal_error(request_id)
+        if answer is not CLIENT_LEFT:
+            await send_answer(receive, send, answer, request_id)
+        if model is None:
+            self._metrics.request_without_model(PROTOCOL, str(answer.status))
+        else:
+            model.statistics.request(PROTOCOL, str(answer.status), monotonic() - started_at)
+
+    async def _answer(
+        self, route: Route, model: ServedModel, scope: Scope, headers: Headers, body: bytes, receive: Receive
+    ) -> Answer:
+        """The model's answer, or ClientDisconnected and an end to its work. Raises TidegateError."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._disconnects.enter(task, receive)
+        try:
+            if route.api == "v2":
+                return await rest.answer_infer(model, headers, body, self._regions, self._config.request_timeout_s)
+            if route.call != model.task.verb:
+                raise NotFound(
+                    f"model {model.name!r} has no {route.call!r}; POST /v1/models/{model.name}/{model.task.verb}"
+                )
+            return await answer_predict(model, headers, scope["query_string"], body, self._config.request_timeout_s)
+        except asyncio.CancelledError:
+            if not self._disconnects.has_departed(task):
+                raise
+            task.uncancel()
+            raise ClientDisconnected from None
+        finally:
+            self._disconnects.leave(task)
+
+    async def _serve_health(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["path"].rpartition("/")[2]
+        if scope["method"] not in ("GET", "HEAD"):
+            answer = method_not_allowed(scope["method"], scope["path"], b"GET, HEAD")
+        elif kind == "live" or self._host.ready():
+            answer = json_answer({kind: True})
+        else:
+            answer = error_answer(NotReady("the server is not ready: POST /v2/repository/index says why"))
+        await send_answer(receive, send, answer, self._request_id(dict(scope["headers"])))
+
+    async def _serve_slow(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """FastAPI answers, its own faults included; this adds the request id and keeps count."""
+        request_id, status = self._request_id(dict(scope["headers"])), 500
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+            await send(message)
+
+        try:
+            await self._slow(scope, receive, send_with_id)
+        except ClientDisconnected:
+            status = CLIENT_LEFT.status
+        except Exception:
+            log.exception("request %s to %s failed", request_id.decode(), scope["path"])
+        self._metrics.request_without_model(PROTOCOL, str(status))
+
+    def _request_id(self, headers: Headers) -> bytes:
+        """The caller's, if it is fit for a header and a log; else one of ours."""
+        given = headers.get(b"x-request-id")
+        if given is not None and REQUEST_ID.fullmatch(given):
+            return given
+        return b"%s-%d" % (self._id_prefix, next(self._numbers))
+
+
+def check_repeated(pairs: Sequence[tuple[bytes, bytes]], headers: Headers) -> None:
+    """A header that says how long something is must not say it twice. Raises BadInput."""
+    if len(pairs) == len(headers):
+        return
+    names = [name for name, _ in pairs]
+    for name in (b"content-length", b"content-encoding", rest.JSON_LENGTH):
+        if names.count(name) > 1:
+            raise BadInput(f"header {name.decode()} is there {names.count(name)} times")
+
+
+def build_front(
+    host: ModelHost, config: ServerConfig, metrics: Metrics, regions: SharedMemoryRegions
+) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+    """The application of the prediction port."""
+    slow = new_api("Tidegate")
+    slow.include_router(rest.build_router(host, config))
+    slow.include_router(build_predict_router(host))
+    add_docs(slow, host)
+    return Front(host, config, metrics, regions, slow)

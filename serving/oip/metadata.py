@@ -1,0 +1,126 @@
+"""What a server and a model say about themselves: metadata, configuration, statistics, as plain JSON-able values.
+
+Only what works is advertised. Both protocols answer from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+from serving.model_slot import ModelState
+from serving.oip.inference import ENCODED_INPUT
+from serving.served_model import ServedModel
+from serving.statistics import Histogram, Tally
+from tasks.task import TensorSpec
+
+SERVER_NAME = "tidegate"
+PLATFORM, BACKEND = "onnxruntime_onnx", "onnxruntime"
+EXTENSIONS = ("classification", "model_configuration", "binary_tensor_data", "parameters", "statistics")
+ADMIN_EXTENSIONS = ("model_repository",)
+SHARED_MEMORY_EXTENSION = "system_shared_memory"
+ENCODED_SPEC = TensorSpec(name=ENCODED_INPUT, dtype="BYTES", shape=(-1,))
+
+
+def server_metadata(extensions: Iterable[str]) -> dict[str, Any]:
+    return {"name": SERVER_NAME, "version": version("tidegate"), "extensions": list(extensions)}
+
+
+def wire_inputs(model: ServedModel) -> tuple[TensorSpec, ...]:
+    """All inputs are optional: either the graph's own, or encoded pictures."""
+    return (*model.runtime.inputs, ENCODED_SPEC)
+
+
+def wire_outputs(model: ServedModel) -> tuple[TensorSpec, ...]:
+    """The graph's outputs, for tensors; then the task's, for encoded pictures."""
+    return (*model.runtime.outputs, *model.task.wire_specs())
+
+
+def model_metadata(model: ServedModel) -> dict[str, Any]:
+    """`parameters` says which variant of the package answers, and the digest of the package."""
+    return {
+        "name": model.name,
+        "versions": [model.version],
+        "platform": PLATFORM,
+        "inputs": [tensor_metadata(spec) for spec in wire_inputs(model)],
+        "outputs": [tensor_metadata(spec) for spec in wire_outputs(model)],
+        "parameters": {"variant": model.variant, "digest": model.package.digest},
+    }
+
+
+def tensor_metadata(spec: TensorSpec) -> dict[str, Any]:
+    return {"name": spec.name, "datatype": spec.dtype, "shape": list(spec.shape)}
+
+
+def model_config(model: ServedModel) -> dict[str, Any]:
+    """The configuration as Triton's clients read it: `dims` without the batch axis, which `max_batch_size` implies."""
+    return {
+        "name": model.name,
+        "platform": PLATFORM,
+        "backend": BACKEND,
+        "max_batch_size": model.plan.max_rows,
+        "input": [tensor_config(spec) | {"optional": True} for spec in wire_inputs(model)],
+        "output": [tensor_config(spec) for spec in wire_outputs(model)],
+        "dynamic_batching": {"preferred_batch_size": list(model.plan.buckets)},
+        "model_transaction_policy": {"decoupled": False},
+        "parameters": {
+            "variant": {"string_value": model.variant},
+            "digest": {"string_value": model.package.digest},
+        },
+    }
+
+
+def tensor_config(spec: TensorSpec) -> dict[str, Any]:
+    datatype = "STRING" if spec.dtype == "BYTES" else spec.dtype
+    return {"name": spec.name, "data_type": f"TYPE_{datatype}", "dims": list(spec.shape[1:])}
+
+
+def model_statistics(model: ServedModel) -> dict[str, Any]:
+    """Durations are sums in nanoseconds. Decoding counts as compute_input, post-processing as compute_output."""
+    seen = model.statistics
+    return {
+        "name": model.name,
+        "version": model.version,
+        "last_inference": seen.last_inference_ms,
+        "inference_count": seen.num_rows,
+        "execution_count": seen.num_executions,
+        "inference_stats": {
+            "success": duration(seen.success),
+            "fail": duration(seen.fail),
+            "queue": stage_duration(seen.queue),
+            "compute_input": stage_duration(seen.decode),
+            "compute_infer": stage_duration(seen.compute),
+            "compute_output": stage_duration(seen.encode),
+            "cache_hit": {"count": 0, "ns": 0},
+            "cache_miss": {"count": 0, "ns": 0},
+        },
+        "batch_stats": batch_statistics(seen.executions),
+        "memory_usage": [],
+    }
+
+
+def batch_statistics(executions: Mapping[int, Tally]) -> list[dict[str, Any]]:
+    """Per executed batch size. What happens before and after is known per request only."""
+    nothing = {"count": 0, "ns": 0}
+    return [
+        {"batch_size": size, "compute_input": nothing, "compute_infer": duration(tally), "compute_output": nothing}
+        for size, tally in sorted(executions.items())
+    ]
+
+
+def duration(tally: Tally) -> dict[str, int]:
+    return {"count": tally.count, "ns": tally.ns}
+
+
+def stage_duration(stage: Histogram) -> dict[str, int]:
+    return {"count": stage.count, "ns": round(stage.total * 1e9)}
+
+
+def repository_index(states: Sequence[ModelState], *, ready_only: bool) -> list[dict[str, str]]:
+    """Every model this server knows of, or those that are ready."""
+    return [
+        {"name": state.name, "version": state.version, "state": state.state, "reason": state.reason}
+        for state in states
+        if state.state == "READY" or not ready_only
+    ]
