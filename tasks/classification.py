@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from tasks.errors import BadInput, InvalidPackage
-from tasks.image import ImageSpec, Placement, decode_image, place_image, resize_image
+from tasks.image import MAX_PIXELS, ImageSpec, Placement, decode_image, place_image, resize_image
 from tasks.image_signals import EMBEDDING_SIGNALS, IMAGE_SIGNALS, embedding_signals, image_signals
 from tasks.task import (
     Array,
@@ -82,8 +82,8 @@ class Classification:
     def labels(self) -> tuple[str, ...]:
         return self._spec.labels
 
-    def sample_from_bytes(self, payload: bytes) -> Sample:
-        decoded = decode_image(payload, self._spec.image)
+    def sample_from_bytes(self, payload: bytes, max_pixels: int = MAX_PIXELS) -> Sample:
+        decoded = decode_image(payload, self._spec.image, max_pixels)
         return Sample(decoded.pixels, place_image(decoded.original_height, decoded.original_width, self._spec.image))
 
     def sample_from_tensor(self, array: Array) -> Sample:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.errors import InvalidPackage
-from tasks.image import ImageSpec, Placement
+from tasks.image import MAX_PIXELS, ImageSpec, Placement
 
 Array = NDArray[Any]
 ParamValue = str | int | float | bool
@@ -100,7 +100,7 @@ class Task(Protocol):
     @property
     def labels(self) -> tuple[str, ...]: ...
 
-    def sample_from_bytes(self, payload: bytes) -> Sample:
+    def sample_from_bytes(self, payload: bytes, max_pixels: int = MAX_PIXELS) -> Sample:
         """Untrusted encoded bytes → raw image. Raises BadInput or TooLarge."""
         ...
 

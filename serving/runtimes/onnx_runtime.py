@@ -177,3 +177,12 @@ def tensor_spec(node: Any) -> TensorSpec:
     """ONNX Runtime's description of an input or output → ours; symbolic sizes become −1."""
     shape = tuple(size if isinstance(size, int) else -1 for size in node.shape)
     return TensorSpec(name=node.name, dtype=DATATYPES[node.type], shape=shape)
+
+
+def available_providers() -> frozenset[Provider]:
+    """What the installed ONNX Runtime can execute on, in the words of a manifest."""
+    check_one_engine()
+    import onnxruntime as ort
+
+    offered = ort.get_available_providers()
+    return frozenset(provider for provider, name in PROVIDER_NAMES.items() if name in offered)

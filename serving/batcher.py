@@ -1,0 +1,264 @@
+"""The scheduler of batchable stages: many callers, one runtime, batches as large as the queue happens to be.
+
+It is work-conserving: an idle runtime takes what is there at once, and while it is busy requests gather. The event
+loop only appends to a queue; each runtime slot has a thread that takes a batch from it, runs it and wakes the loop once
+for all of its callers. A caller's future travels inside the queued item, so a caller who leaves can not disturb those
+who share the batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import threading
+from collections import deque
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, TypeVar
+
+import numpy as np
+
+from serving.batch_buffers import BatchBuffers
+from serving.batch_plan import BatchPlan
+from serving.deadline import Deadline
+from serving.runtimes.runtime import Runtime
+from serving.statistics import ModelStatistics
+from tasks.errors import DeadlineExceeded, NotReady, Overloaded, TidegateError, TooLarge
+from tasks.task import Array
+
+Tensors = Mapping[str, Array]
+Result = TypeVar("Result")
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """`max_queue`: rows that may wait. `max_wait_s`: how long an idle runtime holds back a batch that is not full."""
+
+    max_queue: int
+    max_wait_s: float = 0.0
+
+
+class QueuedItem:
+    """One caller's rows. The future is touched by the loop alone."""
+
+    __slots__ = ("arrived_at", "expires_at", "future", "num_rows", "tensors")
+
+    def __init__(self, tensors: Tensors, num_rows: int, expires_at: float, future: asyncio.Future[Tensors]) -> None:
+        self.tensors, self.num_rows, self.expires_at, self.future = tensors, num_rows, expires_at, future
+        self.arrived_at = monotonic()
+
+
+class Batcher:
+    """Queues rows for one runtime. All methods are called on the event loop it was built on."""
+
+    def __init__(self, runtime: Runtime, plan: BatchPlan, limits: BatchLimits, statistics: ModelStatistics) -> None:
+        self._runtime, self._plan, self._limits, self._statistics = runtime, plan, limits, statistics
+        self.loop = asyncio.get_running_loop()
+        self._changed = threading.Condition(threading.Lock())
+        self._waiting: deque[QueuedItem] = deque()
+        self._num_waiting_rows = 0
+        self._num_reserved_rows = 0
+        self._unanswered: set[QueuedItem] = set()
+        self._next_expiry = math.inf
+        self._expiry_timer: asyncio.TimerHandle | None = None
+        self._closed = False
+        self._busy_since = [math.inf] * runtime.slots
+        self._threads = [
+            threading.Thread(target=self._serve_slot, args=(slot,), name=f"runtime-{slot}", daemon=True)
+            for slot in range(runtime.slots)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def max_rows(self) -> int:
+        """The largest batch the runtime is given."""
+        return self._plan.max_rows
+
+    @property
+    def num_waiting_rows(self) -> int:
+        """Rows that wait for the runtime, and rows still being decoded for it."""
+        return self._num_waiting_rows + self._num_reserved_rows
+
+    def stalled_s(self) -> float:
+        """For how long the slowest slot has been at its current batch."""
+        return max(0.0, monotonic() - min(self._busy_since))
+
+    def reserve(self, num_rows: int) -> None:
+        """Promise a place in the queue to rows that must be decoded first. Raises Overloaded, TooLarge or NotReady."""
+        if self._closed:
+            raise NotReady("this version of the model is being unloaded; send the request again")
+        if num_rows > self._limits.max_queue:
+            raise TooLarge(f"{num_rows} items at once; the queue holds {self._limits.max_queue}: send fewer")
+        if self.num_waiting_rows + num_rows > self._limits.max_queue:
+            self._statistics.num_refused += 1
+            wait_s = self.num_waiting_rows * self._plan.best_row_s / self._runtime.slots
+            raise Overloaded(
+                f"the queue is full ({self.num_waiting_rows} items wait); come back later", max(1.0, wait_s)
+            )
+        self._num_reserved_rows += num_rows
+
+    def unreserve(self, num_rows: int) -> None:
+        """Give promised places back, used or not."""
+        self._num_reserved_rows -= num_rows
+
+    async def infer(self, tensors: Tensors, num_rows: int, deadline: Deadline) -> Tensors:
+        """Tensors [num_rows, …] by name → the graph's outputs [num_rows, …]. More rows than `max_rows` are split.
+
+        Raises Overloaded, TooLarge, DeadlineExceeded, or NotReady if the runtime fails. Cancelling the caller takes
+        its rows out of the queue.
+        """
+        self.reserve(num_rows)
+        self.unreserve(num_rows)
+        if num_rows <= self.max_rows:
+            return await self._submit(tensors, num_rows, deadline)
+        starts = range(0, num_rows, self.max_rows)
+        pieces = [{name: array[at : at + self.max_rows] for name, array in tensors.items()} for at in starts]
+        sizes = [min(self.max_rows, num_rows - at) for at in starts]
+        waits = [self._submit(piece, size, deadline) for piece, size in zip(pieces, sizes, strict=True)]
+        results = await gather_or_cancel(waits)
+        return {name: np.concatenate([result[name] for result in results]) for name in results[0]}
+
+    async def _submit(self, tensors: Tensors, num_rows: int, deadline: Deadline) -> Tensors:
+        item = QueuedItem(tensors, num_rows, deadline.expires_at, self.loop.create_future())
+        if item.expires_at <= item.arrived_at:
+            self._statistics.num_expired += 1
+            raise DeadlineExceeded("the deadline passed before the request reached the queue")
+        self._unanswered.add(item)
+        if item.expires_at < self._next_expiry:
+            self._arm_expiry(item.expires_at)
+        with self._changed:
+            self._waiting.append(item)
+            self._num_waiting_rows += num_rows
+            self._changed.notify()
+        try:
+            return await item.future
+        except asyncio.CancelledError:
+            self._statistics.num_cancelled += self._withdraw(item)
+            raise
+
+    def _withdraw(self, item: QueuedItem) -> int:
+        """Take an item out of the queue, if it is still there: 1 or 0."""
+        self._unanswered.discard(item)
+        with self._changed:
+            if item not in self._waiting:
+                return 0
+            self._waiting.remove(item)
+            self._num_waiting_rows -= item.num_rows
+            return 1
+
+    def _arm_expiry(self, expires_at: float) -> None:
+        """One timer for all: set to the earliest deadline, so that an ordinary request costs no timer of its own."""
+        if self._expiry_timer is not None:
+            self._expiry_timer.cancel()
+        self._next_expiry = expires_at
+        self._expiry_timer = self.loop.call_at(expires_at, self._expire)
+
+    def _expire(self) -> None:
+        """Answer everybody whose time is up, queued or running."""
+        now = monotonic()
+        self._next_expiry, self._expiry_timer = math.inf, None
+        for item in [item for item in self._unanswered if item.expires_at <= now]:
+            self._withdraw(item)
+            self._statistics.num_expired += 1
+            if not item.future.done():
+                item.future.set_exception(DeadlineExceeded("the deadline passed before the model had answered"))
+        earliest = min((item.expires_at for item in self._unanswered), default=math.inf)
+        if earliest < math.inf:
+            self._arm_expiry(earliest)
+
+    async def close(self) -> None:
+        """Run what is queued, refuse what comes, end the threads."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join)
+        if self._expiry_timer is not None:
+            self._expiry_timer.cancel()
+
+    # What follows up to `_deliver` runs on the threads of the slots.
+
+    def _serve_slot(self, slot: int) -> None:
+        buffers = BatchBuffers(self._runtime.inputs, self.max_rows)
+        while items := self._take():
+            num_rows = sum(item.num_rows for item in items)
+            bucket = self._plan.bucket_of(num_rows)
+            started_at = self._busy_since[slot] = monotonic()
+            outputs: Tensors | TidegateError
+            try:
+                outputs = self._runtime.run(buffers.gather([(i.num_rows, i.tensors) for i in items], bucket))
+            except Exception as error:
+                log.exception("a batch of %d failed in the runtime", num_rows)
+                outputs = NotReady(f"the runtime failed on this batch: {error}")
+            finished_at = monotonic()
+            self._busy_since[slot] = math.inf
+            try:
+                self.loop.call_soon_threadsafe(self._deliver, items, outputs, bucket, started_at, finished_at)
+            except RuntimeError:  # the loop is gone, and with it everybody who waited
+                return
+            del items, outputs
+
+    def _take(self) -> list[QueuedItem]:
+        """Wait for work and take a batch of it; empty once the batcher is closed and the queue is done."""
+        with self._changed:
+            while True:
+                if not self._waiting:
+                    if self._closed:
+                        return []
+                    self._changed.wait()
+                    continue
+                held_s = self._held_back_s()
+                if held_s <= 0:
+                    break
+                self._changed.wait(held_s)
+            num_items = self._plan.take(item.num_rows for item in self._waiting)
+            items = [self._waiting.popleft() for _ in range(num_items)]
+            self._num_waiting_rows -= sum(item.num_rows for item in items)
+            return items
+
+    def _held_back_s(self) -> float:
+        """How much longer the first item should wait for company."""
+        if not self._limits.max_wait_s or self._closed or self._num_waiting_rows >= self.max_rows:
+            return 0.0
+        return self._waiting[0].arrived_at + self._limits.max_wait_s - monotonic()
+
+    def _deliver(
+        self,
+        items: Sequence[QueuedItem],
+        outputs: Tensors | TidegateError,
+        bucket: int,
+        started_at: float,
+        finished_at: float,
+    ) -> None:
+        """Back on the loop: give every caller who is still there its rows."""
+        statistics, compute_s = self._statistics, finished_at - started_at
+        start = 0
+        for item in items:
+            self._unanswered.discard(item)
+            stop = start + item.num_rows
+            statistics.queue.observe(started_at - item.arrived_at)
+            statistics.compute.observe(compute_s)
+            if item.future.done():
+                pass
+            elif isinstance(outputs, TidegateError):
+                item.future.set_exception(outputs)
+            elif item.num_rows == bucket:
+                item.future.set_result(outputs)
+            else:
+                item.future.set_result({name: array[start:stop] for name, array in outputs.items()})
+            start = stop
+        statistics.execution(start, bucket, compute_s)
+
+
+async def gather_or_cancel(waits: Sequence[Coroutine[Any, Any, Result]]) -> list[Result]:
+    """All results; the first failure cancels the rest."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()

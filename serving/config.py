@@ -1,0 +1,150 @@
+"""The knobs of one deployment. They may cap a fact of a model, never restate it.
+
+Four sources, each over the one before: the defaults below, a TOML file, TIDEGATE_* variables, command-line flags.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from tasks.errors import InvalidRecipe
+
+PREFIX = "TIDEGATE_"
+FILE_VARIABLE = "TIDEGATE_CONFIG"
+FOREIGN_VARIABLES = frozenset({FILE_VARIABLE, "TIDEGATE_CACHE", "TIDEGATE_REQUIRE_TOOLS"})
+"""Variables that belong to other parts of the project: data sets, tests."""
+SERVICE_LINK = re.compile(r"(.*_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)")
+"""What Kubernetes adds by itself to every pod beside a Service named "tidegate"."""
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
+
+
+class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything a deployment may choose. A port of 0 takes any free one."""
+
+    # What is served
+    models: tuple[str, ...] = ()
+    """References: name, name@alias or name/version. None: every model that has a champion."""
+    variant: str = "auto"
+    """A variant's name, or auto: the first that this host can run and whose gates passed."""
+    swap: Literal["beside", "replace"] = "beside"
+    """Load a new version beside the old one, or, where two do not fit, instead of it."""
+    poll_interval_s: Seconds = 10.0
+    cache_dir: str = ".tidegate/cache"
+    cache_budget_bytes: Positive = 10 * 2**30
+
+    # Where
+    host: str = "127.0.0.1"
+    http_port: Port = 8000
+    grpc_port: Port = 8001
+    metrics_port: Port = 8002
+    admin_host: str = "127.0.0.1"
+    admin_port: Port = 8003
+    admin_token: str = ""
+    """Without a token nobody is let in to the administration port."""
+    shared_memory: bool = False
+
+    # How much at once
+    max_queue: Positive = 256
+    """Items that may wait for one model; beyond that a caller is told to come back."""
+    max_batch: Positive | None = None
+    """Caps the largest batch of the manifest."""
+    max_wait_ms: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """How long an idle runtime holds back a batch that is not full; 0 = never."""
+    request_timeout_s: Seconds | None = 30.0
+    """For callers who name no deadline of their own."""
+    max_body_bytes: Positive = 64 * 2**20
+    max_pixels: Positive = 64_000_000
+    max_connections: Positive = 4096
+    keep_alive_timeout_s: Positive = 75
+    header_timeout_s: Seconds = 10.0
+    """How long a client may take to send a request."""
+    drain_timeout_s: Seconds = 30.0
+    """How long requests that were accepted may take once the server was told to stop."""
+    hang_timeout_s: Seconds = 60.0
+    """A runtime that works longer than this on one batch makes its model not ready."""
+    runtime_threads: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Compute threads of one runtime; 0 = as many as this process may use."""
+    decode_threads: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+    # What is watched
+    drift_window: Positive = 300
+    """Pictures of the sliding window that is compared with the reference."""
+    drift_min_window: Positive = 100
+    drift_false_alarms_per_day: Annotated[float, msgspec.Meta(gt=0)] = 0.1
+    drift_check_interval_s: Seconds = 10.0
+    drift_queue: Positive = 128
+    drift_cpu_share: Share = 0.05
+    """The part of one core that signals may cost; what does not fit is dropped and counted."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    access_log: bool = False
+
+
+def load_config(environment: Mapping[str, str], flags: Mapping[str, Any], file: Path | None = None) -> ServerConfig:
+    """All sources in one. `flags`: field → value, None = not given; `file` defaults to $TIDEGATE_CONFIG.
+
+    Raises InvalidRecipe naming the source and the field.
+    """
+    if file is None and FILE_VARIABLE in environment:
+        file = Path(environment[FILE_VARIABLE])
+    values = {} if file is None else read_file(file)
+    values |= read_environment(environment)
+    given = {name: value for name, value in flags.items() if value is not None}
+    return convert(values | convert_source(given, "command line"), "configuration")
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidRecipe(f"configuration file {path}: {error}") from error
+    return convert_source(values, f"configuration file {path}")
+
+
+def read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    """TIDEGATE_HTTP_PORT=8080 → http_port; tuples are separated by commas."""
+    values: dict[str, Any] = {}
+    for variable, text in environment.items():
+        name = variable.removeprefix(PREFIX)
+        if name == variable or variable in FOREIGN_VARIABLES:
+            continue
+        if not is_field(name) and SERVICE_LINK.fullmatch(name):
+            continue
+        if not is_field(name):
+            raise InvalidRecipe(f"environment variable {variable}: there is no such setting; known: {known_fields()}")
+        field = name.lower()
+        values[field] = tuple(p.strip() for p in text.split(",") if p.strip()) if field == "models" else text
+    return convert_source(values, "environment variable TIDEGATE_*", strict=False)
+
+
+def is_field(name: str) -> bool:
+    return name.lower() in ServerConfig.__struct_fields__
+
+
+def known_fields() -> str:
+    return ", ".join(sorted(ServerConfig.__struct_fields__))
+
+
+def convert_source(values: Mapping[str, Any], source: str, strict: bool = True) -> dict[str, Any]:
+    """The values of one source, each in its field's type, so that an error names where it came from."""
+    config = convert(values, source, strict)
+    return {name: getattr(config, name) for name in values}
+
+
+def convert(values: Mapping[str, Any], source: str, strict: bool = True) -> ServerConfig:
+    unknown = sorted(set(values) - set(ServerConfig.__struct_fields__))
+    if unknown:
+        raise InvalidRecipe(f"{source}: unknown setting {unknown[0]!r}; known: {known_fields()}")
+    try:
+        return msgspec.convert(dict(values), ServerConfig, strict=strict)
+    except msgspec.ValidationError as error:
+        raise InvalidRecipe(f"{source}: {error}") from error

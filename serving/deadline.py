@@ -1,0 +1,22 @@
+"""When a caller's time is up: one moment, fixed on arrival, that every stage of a request looks at."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import NamedTuple
+
+
+class Deadline(NamedTuple):
+    """`expires_at`: seconds of `time.monotonic`, the clock that event loops use too; infinity = never."""
+
+    expires_at: float = math.inf
+
+    @classmethod
+    def after(cls, timeout_s: float | None) -> Deadline:
+        """This many seconds from now; None = no deadline."""
+        return cls(math.inf if timeout_s is None else time.monotonic() + timeout_s)
+
+    def remaining_s(self) -> float:
+        """Seconds left: infinite without a deadline, negative once it has passed."""
+        return self.expires_at - time.monotonic()

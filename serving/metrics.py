@@ -1,0 +1,205 @@
+"""Every Prometheus metric of the project: names, labels, help, and how plain numbers become them at a scrape.
+
+Requests touch no metric object: the event loop writes plain numbers (statistics.py) and this collector reads them when
+somebody asks. Labels are bounded: model and version come from what is configured, never from a request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from serving.served_model import ServedModel
+from serving.statistics import Histogram, ModelStatistics
+
+STAGES = ("decode", "queue", "compute", "encode", "total")
+MODEL_LABELS = ("model", "version")
+MAX_REASON = 200
+MAX_RETIRED = 4
+"""Versions of one model that are not served any more and still shown, so that no last scrape is lost."""
+
+
+@dataclass
+class Series:
+    """One version's numbers, and the model itself as long as it is served."""
+
+    statistics: ModelStatistics
+    served: ServedModel | None = None
+
+
+@dataclass(eq=False)
+class Metrics:
+    """The numbers of one server. Also counts requests that concern no known model."""
+
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    states: Callable[[], Iterable[tuple[str, str, str]]] = tuple
+    """(model, state, reason) of everything configured; set by the host."""
+
+    def __post_init__(self) -> None:
+        self._series: dict[tuple[str, str], Series] = {}
+        self._other_requests: dict[tuple[str, str], int] = {}
+        self._load_failures: dict[str, int] = {}
+        self.registry.register(self)
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+
+    def for_model(self, name: str, version: str, batch_buckets: Iterable[int]) -> ModelStatistics:
+        """The numbers of one version; the same ones again if it was served before."""
+        if (name, version) not in self._series:
+            bounds = tuple(float(bucket) for bucket in batch_buckets)
+            self._series[name, version] = Series(ModelStatistics(bounds))
+        return self._series[name, version].statistics
+
+    def serve(self, model: ServedModel) -> None:
+        """This version answers from now on."""
+        self._series[model.name, model.version].served = model
+
+    def retire(self, name: str, version: str) -> None:
+        """This version answers no more. Its counters stay for a while, those of long ago go."""
+        series = self._series.pop((name, version))
+        series.served = None
+        self._series[name, version] = series
+        retired = [key for key, one in self._series.items() if key[0] == name and one.served is None]
+        for key in retired[:-MAX_RETIRED]:
+            del self._series[key]
+
+    def load_failed(self, name: str) -> None:
+        """A version of a configured model could not be brought into service."""
+        self._load_failures[name] = self._load_failures.get(name, 0) + 1
+
+    def request_without_model(self, protocol: str, code: str) -> None:
+        """A request that named no known model, or none at all."""
+        key = protocol, code
+        self._other_requests[key] = self._other_requests.get(key, 0) + 1
+
+    def collect(self) -> Iterator[Metric]:
+        """Called by the exposition for every scrape, on its own thread."""
+        series = [(*key, one) for key, one in list(self._series.items())]
+        yield self._requests(series)
+        yield from request_metrics(series)
+        yield from batch_metrics(series)
+        yield from state_metrics(series)
+        yield from drift_metrics(series)
+        yield from self._model_states()
+        failures = counter("model_load_failures", "Versions that could not be brought into service.", ("model",))
+        for name, count in list(self._load_failures.items()):
+            failures.add_metric((name,), count)
+        yield failures
+
+    def _requests(self, series: list[tuple[str, str, Series]]) -> Metric:
+        metric = counter("requests", "Requests answered, by protocol and code.", (*MODEL_LABELS, "protocol", "code"))
+        for name, version, one in series:
+            for (protocol, code), count in list(one.statistics.requests.items()):
+                metric.add_metric((name, version, protocol, code), count)
+        for (protocol, code), count in list(self._other_requests.items()):
+            metric.add_metric(("", "", protocol, code), count)
+        return metric
+
+    def _model_states(self) -> Iterator[Metric]:
+        ready = GaugeMetricFamily("tidegate_model_ready", "1 for a model that answers.", labels=("model",))
+        info = GaugeMetricFamily(
+            "tidegate_model_state_info", "State of each model, and why.", labels=("model", "state", "reason")
+        )
+        for name, state, reason in self.states():
+            ready.add_metric((name,), float(state == "READY"))
+            info.add_metric((name, state, reason[:MAX_REASON]), 1)
+        yield from (ready, info)
+
+
+def request_metrics(series: list[tuple[str, str, Series]]) -> Iterator[Metric]:
+    stages = HistogramMetricFamily(
+        "tidegate_stage_seconds", "Time of one request in each stage.", labels=(*MODEL_LABELS, "stage")
+    )
+    for name, version, one in series:
+        for stage in STAGES:
+            add_histogram(stages, (name, version, stage), getattr(one.statistics, stage))
+    yield stages
+    for attribute, help_text in (
+        ("refused", "Requests refused because the queue was full."),
+        ("cancelled", "Items whose caller left before they were computed."),
+        ("expired", "Items whose deadline passed before they were computed."),
+    ):
+        metric = counter(f"items_{attribute}", help_text)
+        for name, version, one in series:
+            metric.add_metric((name, version), getattr(one.statistics, f"num_{attribute}"))
+        yield metric
+
+
+def batch_metrics(series: list[tuple[str, str, Series]]) -> Iterator[Metric]:
+    sizes = HistogramMetricFamily("tidegate_batch_size", "Real rows of each batch that was run.", labels=MODEL_LABELS)
+    rows = counter("batch_rows", "Real rows computed.")
+    padding = counter("batch_padding", "Rows computed only to fill a batch.")
+    for name, version, one in series:
+        add_histogram(sizes, (name, version), one.statistics.batch_size)
+        rows.add_metric((name, version), one.statistics.num_rows)
+        padding.add_metric((name, version), one.statistics.num_padding_rows)
+    yield from (sizes, rows, padding)
+
+
+def state_metrics(series: list[tuple[str, str, Series]]) -> Iterator[Metric]:
+    depth = gauge("queue_depth", "Items that wait for the runtime, those being decoded included.")
+    in_flight = gauge("in_flight_requests", "Requests accepted and not yet answered.")
+    info = GaugeMetricFamily(
+        "tidegate_model_info", "What is served; always 1.", labels=(*MODEL_LABELS, "variant", "precision", "digest")
+    )
+    for name, version, one in series:
+        if (model := one.served) is None:
+            continue
+        depth.add_metric((name, version), model.batcher.num_waiting_rows)
+        in_flight.add_metric((name, version), model.num_in_flight)
+        precision = model.package.variant(model.variant).precision
+        info.add_metric((name, version, model.variant, precision, model.package.digest[:12]), 1)
+    yield from (depth, in_flight, info)
+
+
+def drift_metrics(series: list[tuple[str, str, Series]]) -> Iterator[Metric]:
+    """Counters add up over replicas: a drift verdict over all of them needs nothing but their sums."""
+    bins = counter("signal_bin", "Pictures by bin of the reference profile.", (*MODEL_LABELS, "signal", "bin"))
+    pictures = counter("drift_pictures", "Pictures by what monitoring did with them.", (*MODEL_LABELS, "outcome"))
+    distance = gauge_by_signal("drift_distance", "Jensen–Shannon distance of the window to the reference.")
+    p_value = gauge_by_signal("drift_p_value", "Chance of such a window without drift, corrected across signals.")
+    drifted = gauge("drift_detected", "1 while the window's verdict is drift.")
+    window = gauge("drift_window_pictures", "Pictures in the sliding window.")
+    for name, version, one in series:
+        if (model := one.served) is None:
+            continue
+        for outcome in ("observed", "dropped", "failed"):
+            pictures.add_metric((name, version, outcome), getattr(model.drift, outcome))
+        for signal, weights in list(model.drift.bins.items()):
+            for label, weight in zip(model.monitor.profile.signals[signal].bin_names(), weights, strict=True):
+                bins.add_metric((name, version, signal, label), float(weight))
+        report = model.monitor.report()
+        drifted.add_metric((name, version), float(report.status == "drift"))
+        window.add_metric((name, version), report.num_images)
+        for verdict in report.signals:
+            distance.add_metric((name, version, verdict.signal), verdict.distance)
+            p_value.add_metric((name, version, verdict.signal), verdict.adjusted_p_value)
+    yield from (bins, pictures, distance, p_value, drifted, window)
+
+
+def counter(name: str, help_text: str, labels: tuple[str, ...] = MODEL_LABELS) -> CounterMetricFamily:
+    return CounterMetricFamily(f"tidegate_{name}", help_text, labels=labels)
+
+
+def gauge(name: str, help_text: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"tidegate_{name}", help_text, labels=MODEL_LABELS)
+
+
+def gauge_by_signal(name: str, help_text: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"tidegate_{name}", help_text, labels=(*MODEL_LABELS, "signal"))
+
+
+def add_histogram(metric: HistogramMetricFamily, labels: tuple[str, ...], histogram: Histogram) -> None:
+    """Prometheus counts cumulatively: everything up to each bound."""
+    counts, total = list(histogram.counts), 0
+    buckets = []
+    for bound, count in zip((*histogram.bounds, float("inf")), counts, strict=True):
+        total += count
+        buckets.append(("+Inf" if bound == float("inf") else str(bound), float(total)))
+    metric.add_metric(labels, buckets, histogram.total)

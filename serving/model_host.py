@@ -1,0 +1,248 @@
+"""Owns what is loaded: follows the store, brings new versions in beside the old ones, lets the old ones finish."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from registry.package import ModelPackage
+from registry.package_cache import evict
+from registry.reference import CHAMPION, ModelRef, VersionInfo
+from registry.store import PackageStore
+from serving.config import ServerConfig
+from serving.last_good import LastGood
+from serving.metrics import Metrics
+from serving.model_loader import load_model
+from serving.model_slot import ModelSlot, ModelState, State
+from serving.served_model import ServedModel, Surroundings
+from serving.variants import HostFacts, detect_host
+from tasks.errors import ErrorKind, NotFound, NotReady, TidegateError
+
+Result = TypeVar("Result")
+DEFINITE = frozenset({ErrorKind.NOT_FOUND, ErrorKind.BAD_INPUT})
+"""What a registry that works may answer. Everything else means that it could not be asked."""
+log = logging.getLogger(__name__)
+
+
+class ModelHost:
+    """Name and version → the model that answers. Lives on one event loop; loading happens on a thread of its own."""
+
+    def __init__(self, store: PackageStore, config: ServerConfig, metrics: Metrics, surroundings: Surroundings) -> None:
+        self._store, self._config, self._metrics, self._surroundings = store, config, metrics, surroundings
+        self._cache = Path(config.cache_dir)
+        self._last_good = LastGood(self._cache)
+        self._host: HostFacts = detect_host()
+        self._slots: dict[str, ModelSlot] = {}
+        self._by_name: dict[str, ServedModel] = {}
+        self._by_version: dict[tuple[str, str], ServedModel] = {}
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
+        self._changing = asyncio.Lock()
+        self._retiring: dict[asyncio.Task[None], ServedModel] = {}
+        self._poller: asyncio.Task[None] | None = None
+        self.draining = False
+        metrics.states = lambda: [(one.name, one.state, one.reason) for one in self.index()]
+
+    def get(self, name: str, version: str | None = None) -> ServedModel:
+        """Raises NotFound for what is not configured, NotReady for what is loading or failed to load."""
+        model = self._by_name.get(name) if version is None else self._by_version.get((name, version))
+        if model is not None:
+            return model
+        slots = [slot for slot in self._slots.values() if slot.ref.name == name]
+        if not slots:
+            known = ", ".join(sorted({slot.ref.name for slot in self._slots.values()})) or "none"
+            raise NotFound(f"there is no model {name!r} here; served are: {known}")
+        served = sorted(v for n, v in self._by_version if n == name)
+        if version is not None and served and all(slot.ref.version != version for slot in slots):
+            raise NotFound(f"version {version!r} of {name!r} is not served; served is {', '.join(served)}")
+        raise NotReady(f"model {name!r} is not ready ({slots[0].state}): {slots[0].reason or 'it is being loaded'}")
+
+    def index(self) -> list[ModelState]:
+        """Everything configured, one line for each reference."""
+        return [slot.describe(self._config.hang_timeout_s) for slot in self._slots.values()]
+
+    def ready(self) -> bool:
+        """Is there anything that can answer, and is this server to stay?"""
+        return not self.draining and any(one.state == State.READY for one in self.index())
+
+    async def start(self) -> None:
+        """Load everything configured, then follow the store. A model that fails leaves the others serving."""
+        for ref in await self._configured():
+            self._slots.setdefault(str(ref), ModelSlot(ref))
+        for slot in list(self._slots.values()):
+            await self._refresh(slot)
+        self._poller = asyncio.create_task(self._follow())
+
+    async def stop(self) -> None:
+        """Free everything. Whoever waits for an answer must have got it."""
+        self.draining = True
+        if self._poller is not None:
+            self._poller.cancel()
+            await asyncio.gather(self._poller, return_exceptions=True)
+        async with self._changing:
+            for slot in self._slots.values():
+                self._retire(slot, grace_s=0.0)
+            await asyncio.gather(*self._retiring)
+        self._loader.shutdown(wait=False, cancel_futures=True)
+
+    async def load(self, name: str, version: str | None = None) -> None:
+        """Bring in a model, or look for a newer version of it now. Raises what kept it from being served."""
+        ref = ModelRef.parse(name if version is None else f"{name}/{version}")
+        slots = [slot for slot in self._slots.values() if slot.ref.name == name and version in (None, slot.ref.version)]
+        for slot in slots or [self._slots.setdefault(str(ref), ModelSlot(ref))]:
+            slot.follows, slot.failed = True, None
+            error = await self._refresh(slot)
+            if error is not None:
+                if not slots and error.kind in DEFINITE:
+                    del self._slots[str(ref)]
+                raise error
+
+    async def unload(self, name: str) -> None:
+        """Let the model finish and free it; it stays unloaded until it is loaded again. Raises NotFound."""
+        slots = [slot for slot in self._slots.values() if slot.ref.name == name]
+        if not slots:
+            raise NotFound(f"there is no model {name!r} here")
+        async with self._changing:
+            for slot in slots:
+                slot.follows = False
+                self._retire(slot)
+                slot.state, slot.reason = State.UNAVAILABLE, "unloaded"
+
+    async def _configured(self) -> list[ModelRef]:
+        """What the configuration names, or every model with a champion; the last good ones if the store is away."""
+        if self._config.models:
+            return [ModelRef.parse(text) for text in self._config.models]
+        try:
+            names = await self._on_loader(self._store.names)
+            versions = {name: await self._on_loader(partial(self._store.versions, name)) for name in names}
+        except Exception as error:
+            log.warning(
+                "the registry can not be reached (%s); known from before: %s", error, self._last_good.references()
+            )
+            return [ModelRef.parse(reference) for reference in self._last_good.references()]
+        return [ModelRef.parse(n) for n, known in versions.items() if any(CHAMPION in v.aliases for v in known)]
+
+    async def _follow(self) -> None:
+        """Look for new versions, for ever. Whatever goes wrong is that model's affair and no reason to stop."""
+        while True:
+            await asyncio.sleep(self._config.poll_interval_s)
+            try:
+                for ref in await self._configured():
+                    self._slots.setdefault(str(ref), ModelSlot(ref))
+                for slot in [slot for slot in self._slots.values() if slot.follows]:
+                    await self._refresh(slot)
+            except Exception:
+                log.exception("looking for new versions failed")
+
+    async def _refresh(self, slot: ModelSlot) -> TidegateError | None:
+        """Make the slot serve what its reference points at now. On failure what was served stays; says what failed."""
+        async with self._changing:
+            try:
+                info = await self._resolve(slot)
+                if slot.model is not None and slot.info is not None and same_package(slot.info, info):
+                    slot.reason = ""
+                elif slot.failed is None or not same_package(slot.failed, info):
+                    await self._bring_in(slot, info)
+            except TidegateError as error:
+                self._note_failure(slot, error)
+                return error
+            except Exception as error:
+                log.exception("loading %s failed", slot.ref)
+                failure = NotReady(f"{type(error).__name__}: {error}")
+                self._note_failure(slot, failure)
+                return failure
+            return None
+
+    async def _resolve(self, slot: ModelSlot) -> VersionInfo:
+        try:
+            return await self._on_loader(partial(self._store.resolve, slot.ref))
+        except Exception as error:
+            definite = isinstance(error, TidegateError) and error.kind in DEFINITE
+            known = slot.info or self._last_good.find(str(slot.ref))
+            if definite or known is None:
+                raise
+            log.warning("the registry can not be reached (%s); staying with %s", error, known)
+            return known
+
+    async def _bring_in(self, slot: ModelSlot, info: VersionInfo) -> None:
+        """Load beside the old version, or instead of it, and change over in one step."""
+        package = await self._on_loader(partial(self._store.fetch, info, self._cache))
+        replaced = None
+        if slot.model is None:
+            slot.state, slot.reason = State.LOADING, ""
+        elif self._config.swap == "replace" and slot.info is not None:
+            replaced = slot.model.package, slot.info
+            self._retire(slot)
+            slot.state, slot.reason = State.LOADING, f"version {info.version} is taking the place of the one before"
+            await asyncio.gather(*self._retiring)
+        try:
+            await self._put_in_service(slot, info, package)
+        except TidegateError as error:
+            if replaced is not None:
+                await self._put_in_service(slot, replaced[1], replaced[0])
+            if replaced is not None or error.kind == ErrorKind.INVALID_PACKAGE:
+                slot.failed = info
+            raise
+
+    async def _put_in_service(self, slot: ModelSlot, info: VersionInfo, package: ModelPackage) -> None:
+        loaded = await self._on_loader(partial(load_model, package, self._config, self._host))
+        statistics = self._metrics.for_model(info.name, info.version, loaded.plan.buckets)
+        model = ServedModel(info.name, info.version, loaded, statistics, self._surroundings)
+        self._retire(slot)
+        slot.model, slot.info, slot.failed = model, info, None
+        slot.state, slot.reason = State.READY, ""
+        self._metrics.serve(model)
+        self._route()
+        log.info("%s is served: variant %s, digest %s", info, loaded.variant, info.digest[:12])
+        in_use = {one.package.digest for one in (*self._by_version.values(), *self._retiring.values())}
+        await self._on_loader(partial(self._tidy_up, slot.ref, info, in_use))
+
+    def _tidy_up(self, ref: ModelRef, info: VersionInfo, in_use: set[str]) -> None:
+        """Disk work after a change: of no consequence for those who are being answered."""
+        try:
+            self._last_good.remember(str(ref), info)
+            for digest in evict(self._cache, self._config.cache_budget_bytes, in_use):
+                log.info("package %s left the cache", digest[:12])
+        except OSError as error:
+            log.warning("the package cache can not be kept in order: %s", error)
+
+    def _note_failure(self, slot: ModelSlot, error: TidegateError) -> None:
+        failed = f"version {slot.failed.version}: " if slot.failed else ""
+        reason = f"{failed}{error}"
+        if slot.model is None:
+            slot.state = State.UNAVAILABLE
+        if reason == slot.reason:
+            return  # the same as at the last look, and said then
+        slot.reason = reason
+        self._metrics.load_failed(slot.ref.name)
+        log.error("%s: %s; served is %s", slot.ref, reason, slot.info if slot.model else "nothing")
+
+    def _retire(self, slot: ModelSlot, grace_s: float | None = None) -> None:
+        """Route nobody to the slot's model any more and let it finish in the background."""
+        if slot.model is None:
+            return
+        model, slot.model = slot.model, None
+        self._route()
+        if (model.name, model.version) not in self._by_version:
+            self._metrics.retire(model.name, model.version)
+        task = asyncio.create_task(model.retire(self._config.drain_timeout_s if grace_s is None else grace_s))
+        self._retiring[task] = model
+        task.add_done_callback(self._retiring.pop)
+
+    def _route(self) -> None:
+        """What `get` looks up: for a plain name the first of its references that has a model."""
+        models = [slot.model for slot in self._slots.values() if slot.model is not None]
+        self._by_version = {(model.name, model.version): model for model in models}
+        self._by_name = {model.name: model for model in reversed(models)}
+
+    async def _on_loader(self, work: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._loader, work)
+
+
+def same_package(one: VersionInfo, other: VersionInfo) -> bool:
+    """Aliases come and go; version and content are what is served."""
+    return one.version == other.version and one.digest == other.digest

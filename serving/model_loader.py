@@ -1,0 +1,130 @@
+"""From a verified package to something that may answer requests: choose, load, warm, prove. Runs on its own thread.
+
+Nothing here touches the event loop, so live traffic of other versions goes on meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+
+from monitoring.monitor import Monitor, MonitorConfig
+from monitoring.profile import decode_profile
+from registry.manifest import Graph
+from registry.package import ModelPackage
+from serving.batch_plan import BatchPlan
+from serving.config import ServerConfig
+from serving.runtimes.onnx_runtime import NUMPY_TYPES, OnnxRuntime
+from serving.runtimes.runtime import Runtime
+from serving.self_test import replay_golden
+from serving.variants import HostFacts, choose_variant
+from serving.workers import available_cpus
+from tasks.errors import InvalidPackage, NotReady
+from tasks.task import Array, Task, TensorSpec, open_task
+
+WARM_UP_RUNS = 3
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A variant that proved itself on this host and waits for requests."""
+
+    package: ModelPackage
+    variant: str
+    task: Task
+    runtime: Runtime
+    plan: BatchPlan
+    monitor: Monitor
+
+
+def load_model(package: ModelPackage, config: ServerConfig, host: HostFacts) -> LoadedModel:
+    """Raises NotReady where this host can not run the model, InvalidPackage where the model does not prove itself."""
+    name = choose_variant(package, config.variant, host)
+    variant = package.variant(name)
+    task = open_task(package.task_spec)
+    num_threads = config.runtime_threads or available_cpus()
+    runtime = open_runtime(package, name, num_threads)
+    try:
+        check_interface(variant.graphs["main"], runtime)
+        plan = BatchPlan(warm_up(runtime, usable_buckets(package, config.max_batch), package.manifest.image_sizes[0]))
+        replay_golden(package, name, task, runtime)
+        monitor = Monitor(decode_profile(package.profile_bytes(name)), monitor_config(config))
+    except BaseException:
+        runtime.close()
+        raise
+    return LoadedModel(package, name, task, runtime, plan, monitor)
+
+
+def open_runtime(package: ModelPackage, variant: str, num_threads: int) -> Runtime:
+    """ONNX Runtime over the variant's graph. Whatever it complains about, the package can not be served."""
+    try:
+        return OnnxRuntime(
+            package.graph_path(variant), package.variant(variant).requires.provider, num_threads=num_threads
+        )
+    except NotReady:
+        raise
+    except Exception as error:
+        raise InvalidPackage(f"variant {variant!r} of {package.manifest.name!r} does not load: {error}") from error
+
+
+def check_interface(promised: Graph, runtime: Runtime) -> None:
+    """The manifest must describe the tensors that the graph really has."""
+    for kind, manifest, graph in (
+        ("inputs", promised.inputs, runtime.inputs),
+        ("outputs", promised.outputs, runtime.outputs),
+    ):
+        if tuple(manifest) != tuple(graph):
+            raise InvalidPackage(f"the manifest promises {kind} {describe(manifest)}; the graph has {describe(graph)}")
+
+
+def describe(specs: tuple[TensorSpec, ...]) -> str:
+    return ", ".join(f"{spec.name} {spec.dtype} {list(spec.shape)}" for spec in specs)
+
+
+def usable_buckets(package: ModelPackage, max_batch: int | None) -> list[int]:
+    """The manifest's batch sizes up to the configured cap; at least the smallest."""
+    buckets = sorted(package.manifest.batch_buckets)
+    if max_batch is None:
+        return buckets
+    return [bucket for bucket in buckets if bucket <= max_batch] or buckets[:1]
+
+
+def warm_up(runtime: Runtime, buckets: list[int], image_size: tuple[int, int]) -> dict[int, float]:
+    """Run every batch size; bucket → median seconds. The first run of each is for allocators and is not counted."""
+    seconds: dict[int, float] = {}
+    for bucket in buckets:
+        inputs = example_inputs(runtime.inputs, bucket, image_size)
+        runtime.run(inputs)
+        runs = []
+        for _ in range(WARM_UP_RUNS):
+            started_at = perf_counter()
+            runtime.run(inputs)
+            runs.append(perf_counter() - started_at)
+        seconds[bucket] = statistics.median(runs)
+    return seconds
+
+
+def example_inputs(specs: tuple[TensorSpec, ...], num_rows: int, image_size: tuple[int, int]) -> Mapping[str, Array]:
+    """Zeros of the right shapes; free axes of a picture [batch, height, width, …] get its usual size."""
+    free = dict(enumerate((num_rows, *image_size)))
+    return {
+        spec.name: np.zeros(
+            [n if n >= 0 else free.get(i, 1) for i, n in enumerate(spec.shape)], NUMPY_TYPES[spec.dtype]
+        )
+        for spec in specs
+    }
+
+
+def monitor_config(config: ServerConfig) -> MonitorConfig:
+    return MonitorConfig(
+        window_size=config.drift_window,
+        min_window=config.drift_min_window,
+        false_alarms_per_day=config.drift_false_alarms_per_day,
+        check_interval_s=config.drift_check_interval_s,
+    )

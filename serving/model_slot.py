@@ -1,0 +1,53 @@
+"""One configured model: the reference it follows, what answers for it now, and what became of the last attempt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from registry.reference import ModelRef, VersionInfo
+from serving.served_model import ServedModel
+
+
+class State(StrEnum):
+    """In the words of the Open Inference Protocol's repository index."""
+
+    READY = "READY"
+    LOADING = "LOADING"
+    UNLOADING = "UNLOADING"
+    UNAVAILABLE = "UNAVAILABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState:
+    """A line of the index. `reason`: why it is not ready, or why a newer version is not served."""
+
+    name: str
+    version: str
+    state: State
+    reason: str
+
+
+@dataclass
+class ModelSlot:
+    """Changed by the host alone, on the event loop."""
+
+    ref: ModelRef
+    state: State = State.LOADING
+    reason: str = ""
+    info: VersionInfo | None = None
+    """The version that `model` is."""
+    model: ServedModel | None = None
+    failed: VersionInfo | None = None
+    """A version that did not prove itself: not tried again until the reference moves or somebody asks."""
+    follows: bool = True
+    """False once it was unloaded by hand."""
+
+    def describe(self, hang_timeout_s: float) -> ModelState:
+        version = self.info.version if self.info else self.ref.version or ""
+        if self.model is not None and self.model.batcher.stalled_s() > hang_timeout_s:
+            stalled_s = self.model.batcher.stalled_s()
+            return ModelState(
+                self.ref.name, version, State.UNAVAILABLE, f"the runtime has not returned for {stalled_s:.0f} s"
+            )
+        return ModelState(self.ref.name, version, self.state, self.reason)

@@ -1,0 +1,56 @@
+"""The golden replay: does this host, with this runtime, answer what the exporting host answered?
+
+Export runs it on every variant it makes, the server before it turns ready. The golden inputs are encoded pictures, so
+decoding and resizing are part of what is proved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from registry.package import ModelPackage
+from serving.runtimes.runtime import Runtime
+from tasks.errors import InvalidPackage
+from tasks.task import Array, Prediction, Sample, Task
+
+
+def replay_golden(package: ModelPackage, variant: str, task: Task, runtime: Runtime) -> None:
+    """Raises InvalidPackage naming the first golden input whose decision or numbers differ by more than the variant's
+    own tolerance."""
+    expected = package.golden_outputs(variant)
+    tolerance = package.variant(variant).golden.max_abs_difference
+    payloads = package.golden_inputs()
+    if not payloads:
+        raise InvalidPackage(f"{package.manifest.name!r} has no golden inputs, so nothing can be proved")
+    for output in runtime.outputs:
+        if output.name not in expected or len(expected[output.name]) != len(payloads):
+            raise InvalidPackage(f"golden outputs of {variant!r} lack {output.name!r} for {len(payloads)} inputs")
+        if output.name not in tolerance:
+            raise InvalidPackage(f"golden outputs of {variant!r} give no tolerance for {output.name!r}")
+    for index, (file, payload) in enumerate(zip(package.manifest.golden_inputs, payloads, strict=True)):
+        sample = task.sample_from_bytes(payload)
+        tensors = {name: array[None] for name, array in task.preprocess(sample).items()}
+        actual = {name: array[0] for name, array in runtime.run(tensors).items()}
+        stored = {name: array[index] for name, array in expected.items()}
+        check_numbers(f"golden input {file!r} on {variant!r}", actual, stored, tolerance)
+        decision, promised = (task.decision(predict(task, sample, outputs)) for outputs in (actual, stored))
+        if decision != promised:
+            raise InvalidPackage(f"golden input {file!r} on {variant!r}: decided {decision!r}, not {promised!r}")
+
+
+def predict(task: Task, sample: Sample, outputs: Mapping[str, Array]) -> Prediction:
+    return task.decode_output(outputs, sample, task.parse_params({}))
+
+
+def check_numbers(
+    what: str, actual: Mapping[str, Array], stored: Mapping[str, Array], tolerance: Mapping[str, float]
+) -> None:
+    """Raises InvalidPackage where an output differs by more than its tolerance, or is not a number."""
+    for name, array in actual.items():
+        if array.shape != stored[name].shape:
+            raise InvalidPackage(f"{what}: {name!r} has shape {array.shape}, not {stored[name].shape}")
+        difference = float(np.abs(array.astype(np.float64) - stored[name].astype(np.float64)).max(initial=0.0))
+        if not difference <= tolerance[name]:
+            raise InvalidPackage(f"{what}: {name!r} differs by {difference:.3g}, allowed is {tolerance[name]:.3g}")

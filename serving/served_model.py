@@ -1,0 +1,151 @@
+"""The whole path of a request on one screen: decode → queue → compute → post-process, then a look at drift."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from time import monotonic
+
+from registry.package import ModelPackage
+from serving.batcher import Batcher, BatchLimits, gather_or_cancel
+from serving.deadline import Deadline
+from serving.drift_feed import DriftCounts, DriftFeed, Observed, Watched
+from serving.model_loader import LoadedModel
+from serving.runtimes.runtime import Runtime
+from serving.statistics import ModelStatistics
+from serving.workers import DecodePool
+from tasks.errors import DeadlineExceeded
+from tasks.task import Array, Params, Prediction, Sample, Task
+
+RETIREMENT_GRACE_S = 1.0
+"""A retired version stays this much longer for whoever looked it up just before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all models of a server share."""
+
+    decode_pool: DecodePool
+    drift_feed: DriftFeed
+    limits: BatchLimits
+    max_pixels: int
+
+
+class ServedModel:
+    """One version of one model, loaded and proved. Lives on one event loop."""
+
+    def __init__(
+        self, name: str, version: str, loaded: LoadedModel, statistics: ModelStatistics, surroundings: Surroundings
+    ) -> None:
+        self.name, self.version, self.variant = name, version, loaded.variant
+        self.package: ModelPackage = loaded.package
+        self.task: Task = loaded.task
+        self.runtime: Runtime = loaded.runtime
+        self.plan = loaded.plan
+        self.monitor = loaded.monitor
+        self.statistics = statistics
+        self.batcher = Batcher(loaded.runtime, loaded.plan, surroundings.limits, statistics)
+        self.drift = DriftCounts()
+        self.num_in_flight = 0
+        self._surroundings = surroundings
+        self._watched = Watched(self.task, self.monitor, self.drift, self.task.parse_params({}))
+
+    @property
+    def metrics(self) -> ModelStatistics:
+        """Where the protocols report what they answered."""
+        return self.statistics
+
+    async def predict(self, payload: bytes, params: Params, deadline: Deadline) -> Prediction:
+        """An encoded picture → the task's prediction in original pixels.
+
+        Raises BadInput or TooLarge for the picture; Overloaded, DeadlineExceeded or NotReady.
+        """
+        expires_at = None if deadline.expires_at == math.inf else deadline.expires_at
+        try:
+            with self.lease():
+                async with asyncio.timeout_at(expires_at):
+                    return await self._predict(payload, params, deadline)
+        except TimeoutError as error:
+            raise DeadlineExceeded("the deadline passed before the model had answered") from error
+
+    async def _predict(self, payload: bytes, params: Params, deadline: Deadline) -> Prediction:
+        pool, statistics = self._surroundings.decode_pool, self.statistics
+        arrived_at = monotonic()
+        self.batcher.reserve(1)
+        try:
+            sample, tensors = await pool.run(partial(self._decode, payload))
+        finally:
+            self.batcher.unreserve(1)
+        statistics.decode.observe(monotonic() - arrived_at)
+        batched = await self.batcher.infer({name: array[None] for name, array in tensors.items()}, 1, deadline)
+        computed_at = monotonic()
+        outputs = {name: array[0] for name, array in batched.items()}
+        prediction = await pool.run(partial(self.task.decode_output, outputs, sample, params))
+        statistics.encode.observe(monotonic() - computed_at)
+        self._watch([Observed(self._watched, sample, tensors, outputs)])
+        return prediction
+
+    def _decode(self, payload: bytes) -> tuple[Sample, dict[str, Array]]:
+        sample = self.task.sample_from_bytes(payload, self._surroundings.max_pixels)
+        return sample, self.task.preprocess(sample)
+
+    async def predict_many(self, payloads: Sequence[bytes], params: Params, deadline: Deadline) -> list[Prediction]:
+        """Several pictures at once, answered in order; all gather in the batcher. The first failure fails all."""
+        if len(payloads) == 1:
+            return [await self.predict(payloads[0], params, deadline)]
+        return await gather_or_cancel([self.predict(payload, params, deadline) for payload in payloads])
+
+    async def infer(
+        self, tensors: Mapping[str, Array], deadline: Deadline, outputs: Sequence[str] | None = None
+    ) -> dict[str, Array]:
+        """The graph's own inputs [n, …], any n ≥ 1, already checked against `runtime.inputs` → its outputs [n, …].
+
+        The arrays must not change until the answer has left. Raises Overloaded, DeadlineExceeded or NotReady.
+        """
+        num_rows = len(next(iter(tensors.values())))
+        self.num_in_flight += 1
+        try:
+            computed = await self.batcher.infer(tensors, num_rows, deadline)
+        finally:
+            self.num_in_flight -= 1
+        if room := min(num_rows, self._surroundings.drift_feed.room()):
+            rows = [
+                Observed(
+                    self._watched,
+                    None,
+                    {name: array[row] for name, array in tensors.items()},
+                    {name: array[row] for name, array in computed.items()},
+                )
+                for row in range(room)
+            ]
+            self._watch(rows)
+        self.drift.dropped += num_rows - room
+        return dict(computed) if outputs is None else {name: computed[name] for name in outputs}
+
+    def _watch(self, rows: Sequence[Observed]) -> None:
+        """On the loop's next turn, when the answer has been handed to the network."""
+        self.batcher.loop.call_soon(self._surroundings.drift_feed.offer, rows)
+
+    @contextmanager
+    def lease(self) -> Iterator[None]:
+        """While held, the version is not closed, even if a newer one has taken its place."""
+        self.num_in_flight += 1
+        try:
+            yield
+        finally:
+            self.num_in_flight -= 1
+
+    async def retire(self, timeout_s: float) -> None:
+        """Wait until nobody uses this version any more, but not longer than `timeout_s`, then free what it holds."""
+        expires_at = monotonic() + timeout_s
+        idle_since = monotonic()
+        while monotonic() < min(expires_at, idle_since + RETIREMENT_GRACE_S):
+            await asyncio.sleep(0.02)
+            if self.num_in_flight:
+                idle_since = monotonic()
+        await self.batcher.close()
+        await asyncio.to_thread(self.runtime.close)
