@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +18,11 @@ from registry.package import ModelPackage
 from serving.runtimes.runtime import Runtime
 from tasks.errors import BadInput, NotFound, TidegateError
 from tasks.task import Array, Sample, Task
-from tidegate.answers import Answer, AnswerSink
+from tidegate.answers import Answer, AnswerFile, AnswerSink, AnswerStream
+from training.progress import track
+
+if TYPE_CHECKING:
+    from registry.store import PackageStore, VersionInfo
 
 
 @dataclass(frozen=True)
@@ -125,3 +132,60 @@ class Predictor:
             error=str(item.error),
             error_kind=item.error.kind,
         )
+
+
+@dataclass
+class Totals:
+    """What became of all files."""
+
+    answered: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+
+def answer_files(store_uri: str | None, reference: str, source: Path, out: Path | None) -> Totals:
+    """Answer every file of `source` by the model that `reference` names, to `out` or else to stdout.
+
+    What `out` already holds is skipped, and neither the model nor an engine is opened when nothing is left.
+    """
+    from registry.store import ModelRef, open_store
+
+    files = find_inputs(source)
+    store = open_store(store_uri)
+    found = store.resolve(ModelRef.parse(reference))
+    with ExitStack() as stack:
+        sink: AnswerSink = AnswerStream(sys.stdout.fileno())
+        answered: frozenset[str] = frozenset()
+        if out is not None:
+            sink = stack.enter_context(AnswerFile(out, found.name, found.version))
+            answered = sink.answered
+            files = [file for file in files if not out.exists() or not file.path.samefile(out)]
+        left = [file for file in files if file.name not in answered]
+        totals = Totals(skipped=len(files) - len(left))
+        if left:
+            predictor = stack.enter_context(open_predictor(store, found))
+            for answer in track(predictor.answer(left, sink), f"predicting with {found.name}", len(left)):
+                totals.failed += bool(answer.error)
+                totals.answered += not answer.error
+    return totals
+
+
+@contextmanager
+def open_predictor(store: PackageStore, found: VersionInfo) -> Iterator[Predictor]:
+    """The model on this machine's engine. Raises NotReady where none of its variants can run here."""
+    from serving.config import load_config
+    from serving.runtimes.onnx_runtime import OnnxRuntime
+    from serving.variants import choose_variant, detect_host
+    from serving.workers import available_cpus
+    from tasks.task import open_task
+
+    config = load_config(os.environ, {})
+    package = store.fetch(found, Path(config.cache_dir))
+    variant = choose_variant(package, config.variant, detect_host())
+    num_threads = available_cpus()
+    requires = package.variant(variant).requires
+    runtime = OnnxRuntime(package.graph_path(variant), requires.provider, num_threads)
+    try:
+        yield Predictor(package, found.version, open_task(package.task_spec), runtime)
+    finally:
+        runtime.close()

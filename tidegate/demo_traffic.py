@@ -1,0 +1,115 @@
+"""The demo's clients: the ones people have already, and a handful of threads where it takes many requests."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
+from importlib import import_module
+from itertools import cycle, takewhile
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from tasks.errors import NotReady
+
+CONNECTIONS = 8
+NO_HEADERS: Mapping[str, str] = {}
+
+
+def ask_by_curl(url: str, picture: Path) -> tuple[str, str] | None:
+    """The command as one would type it and the server's answer; None where curl is not installed."""
+    curl = shutil.which("curl")
+    if curl is None:
+        return None
+    arguments = ["-s", "--fail-with-body", "--data-binary", f"@{picture}", url]
+    answer = subprocess.run([curl, *arguments], capture_output=True, text=True, timeout=30, check=False)
+    if answer.returncode:
+        raise NotReady(f"curl left with {answer.returncode}: {answer.stdout or answer.stderr}")
+    return f"curl --data-binary @{picture} '{url}'", answer.stdout
+
+
+def ask_by_tritonclient(
+    protocol: Literal["http", "grpc"], address: str, model: str, payload: bytes
+) -> tuple[str, float]:
+    """The first label and its score for one encoded picture."""
+    tritonclient = import_module(f"tritonclient.{protocol}")
+    client = tritonclient.InferenceServerClient(address)
+    try:
+        picture = tritonclient.InferInput("encoded_image", [1], "BYTES")
+        picture.set_data_from_numpy(np.array([payload], object))
+        answer = client.infer(model, [picture])
+        label, score = answer.as_numpy("labels")[0, 0], answer.as_numpy("scores")[0, 0]
+    finally:
+        client.close()
+    return label.decode(), float(score)
+
+
+def send_all(address: str, path: str, payloads: Sequence[bytes]) -> Iterator[Any]:
+    """Every picture once, over a few connections; yields the answers in order. Raises NotReady for any other status."""
+    shares = [payloads[first::CONNECTIONS] for first in range(CONNECTIONS)]
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        answers = list(pool.map(lambda share: list(post_each(address, path, share)), shares))
+    for index in range(len(payloads)):
+        yield answers[index % CONNECTIONS][index // CONNECTIONS]
+
+
+def measure_rate(address: str, path: str, payloads: Sequence[bytes], seconds: float) -> float:
+    """Requests a second that the server answers to a few connections which ask as fast as they can."""
+    started = time.monotonic()
+
+    def keep_asking(first: int) -> int:
+        asked = takewhile(lambda _: time.monotonic() < started + seconds, cycle(payloads[first::CONNECTIONS]))
+        return sum(1 for _ in post_each(address, path, asked))
+
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        num_answers = sum(pool.map(keep_asking, range(CONNECTIONS)))
+    return num_answers / (time.monotonic() - started)
+
+
+def post_each(address: str, path: str, payloads: Iterable[bytes]) -> Iterator[Any]:
+    """One kept connection; yields each answer. Raises NotReady for any status but 200."""
+    host, port = address.split(":")
+    connection = HTTPConnection(host, int(port), timeout=30)
+    try:
+        for payload in payloads:
+            yield read_json(connection, "POST", path, payload)
+    finally:
+        connection.close()
+
+
+def call(address: str, method: str, path: str, token: str = "") -> Any:
+    """One request of its own."""
+    host, port = address.split(":")
+    connection = HTTPConnection(host, int(port), timeout=30)
+    try:
+        return read_json(connection, method, path, headers={"Authorization": f"Bearer {token}"} if token else {})
+    finally:
+        connection.close()
+
+
+def read_json(
+    connection: HTTPConnection, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] = NO_HEADERS
+) -> Any:
+    connection.request(method, path, body, dict(headers))
+    response = connection.getresponse()
+    content = response.read()
+    if response.status != 200:
+        raise NotReady(f"{method} {path} was answered with {response.status}: {content.decode('utf-8', 'replace')}")
+    return json.loads(content or b"null")
+
+
+def add_noise(payload: bytes, seed: int) -> bytes:
+    """The same picture from a sensor in the dark: gaussian noise of a fifth of the range, as JPEG again."""
+    pixels = np.asarray(Image.open(io.BytesIO(payload)).convert("RGB"), np.float32)
+    noisy = pixels + np.random.default_rng(seed).normal(0, 50, pixels.shape)
+    stream = io.BytesIO()
+    Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8)).save(stream, "JPEG", quality=90)
+    return stream.getvalue()

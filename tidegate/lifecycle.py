@@ -1,0 +1,73 @@
+"""The steps of a model's life as the command line and the demo take them: what a name means, and where things go."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from registry.store import PackageStore, VersionInfo, open_store
+from registry.tracking import HOME, is_tracking_uri, tracking_uri
+from tasks.errors import BadInput
+
+if TYPE_CHECKING:
+    from export.recipe import ExportRecipe
+    from registry.package import ModelPackage
+    from training.recipe import Recipe
+    from training.run import TrainedModel
+
+
+def train_model(recipe: Recipe, store_uri: str | None, resume: bool = False) -> TrainedModel:
+    """Trains, and registers the next version of "<name>-trained"."""
+    from training.run import train
+
+    return train(recipe, workdir=HOME, tracking_uri=require_tracking(store_uri), resume=resume)
+
+
+def export_model(name: str, recipe: ExportRecipe, store_uri: str | None) -> tuple[ModelPackage, VersionInfo]:
+    """The newest "<name>-trained" → a verified package, registered as the next version of "<name>"."""
+    from export.pipeline import export_checkpoint
+    from training.registered import newest_checkpoint
+
+    uri = require_tracking(store_uri)
+    with build_folder() as folder:
+        checkpoint = newest_checkpoint(uri, name, folder)
+        package = export_checkpoint(checkpoint.folder, recipe, folder / "package", run_id=checkpoint.run_id)
+        return publish(open_store(uri), package)
+
+
+def import_model(
+    model: Path, facts: Path, samples: Path, recipe: ExportRecipe, store_uri: str | None
+) -> tuple[ModelPackage, VersionInfo]:
+    """A model made elsewhere → a verified package, registered as the next version of the name in `facts`."""
+    from export.import_facts import load_import_facts
+    from export.import_model import import_model as build
+
+    store = open_store(store_uri)
+    with build_folder() as folder:
+        return publish(store, build(model, load_import_facts(facts), samples, recipe, folder / "package"))
+
+
+def publish(store: PackageStore, package: ModelPackage) -> tuple[ModelPackage, VersionInfo]:
+    """Into the store; the package is then handed out from the cache, because where it was built goes."""
+    lineage = package.manifest.lineage
+    found = store.publish(package.folder, lineage.run_id, {"tidegate.git_commit": lineage.git_commit})
+    return store.fetch(found, HOME / "cache"), found
+
+
+@contextmanager
+def build_folder() -> Iterator[Path]:
+    """A folder of its own on the disk of the store; nothing half-built is left behind."""
+    HOME.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="build-", dir=HOME) as folder:
+        yield Path(folder)
+
+
+def require_tracking(store_uri: str | None) -> str:
+    """Training writes runs, which a folder of packages has no place for. Raises BadInput."""
+    uri = store_uri or tracking_uri()
+    if not is_tracking_uri(uri):
+        raise BadInput(f"training is recorded in MLflow, and {uri} is a folder of packages; leave out --store")
+    return uri

@@ -1,0 +1,106 @@
+"""Commands that make models: train, export, import. Nothing heavy is imported before its command runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tidegate.options import NameArgument, StoreOption, examples
+from tidegate.output import note, print_table
+
+if TYPE_CHECKING:
+    from registry.package import ModelPackage
+    from registry.store import VersionInfo
+
+TRAIN_EXAMPLES = examples(
+    "tidegate train digits-quick",
+    "tidegate train my-recipe.toml --set schedule.epochs=30 --set optimiser.learning_rate=1e-3",
+    "tidegate train digits --resume",
+    "torchrun --nproc-per-node 2 -m tidegate train digits",
+)
+EXPORT_EXAMPLES = examples("tidegate export digits", "tidegate export digits --recipe quick")
+IMPORT_EXAMPLES = examples(
+    "tidegate import cats.onnx                        beside it: cats.toml, and cats/ with a folder for each label",
+    "tidegate import my-vit/ --facts cats.toml --samples pictures/",
+)
+
+RecipeOption = Annotated[
+    str, typer.Option("--recipe", metavar="R", help="An export recipe's name, or the path of a TOML file.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog=TRAIN_EXAMPLES)(train)
+    app.command(epilog=EXPORT_EXAMPLES)(export)
+    app.command(name="import", epilog=IMPORT_EXAMPLES)(import_)
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's name, or the path of a TOML file.")],
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="K=V", help="Change one field: schedule.epochs=30.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with this recipe's interrupted run.")] = False,
+    store: StoreOption = None,
+) -> None:
+    """Train a model; registers the next version of NAME-trained."""
+    from training.recipe import load_recipe
+
+    chosen = load_recipe(recipe, overrides or ())
+
+    from tidegate.lifecycle import train_model
+
+    trained = train_model(chosen, store, resume)
+    print_table(("METRIC", "VALUE"), [(name, f"{value:.4f}") for name, value in sorted(trained.metrics.items())])
+    note(f"registered {chosen.name}-trained version {trained.version}; next: tidegate export {chosen.name}")
+
+
+def export(name: NameArgument, recipe: RecipeOption = "classification", store: StoreOption = None) -> None:
+    """Compress and verify a trained model; registers a package.
+
+    Takes the newest NAME-trained. Every variant is held against the trained model on held-out data; one outside the
+    recipe's tolerances fails the export with a table of what missed (exit code 4).
+    """
+    from export.recipe import load_export_recipe
+
+    chosen = load_export_recipe(recipe)
+
+    from tidegate.lifecycle import export_model
+
+    report(*export_model(name, chosen, store))
+
+
+def import_(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="An .onnx file, or a transformers folder.")],
+    facts: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Name, task, labels, preprocessing. Default: PATH with .toml.")
+    ] = None,
+    samples: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Pictures, a folder for each label. Default: PATH's stem.")
+    ] = None,
+    recipe: RecipeOption = "classification",
+    store: StoreOption = None,
+) -> None:
+    """Build a package from a model made elsewhere.
+
+    The same verification and the same gates as for one trained here. See docs/package-format.md for the TOML.
+    """
+    from export.recipe import load_export_recipe
+
+    chosen = load_export_recipe(recipe)
+
+    from tidegate.lifecycle import import_model
+
+    beside = path.resolve().with_suffix("")
+    found_samples = samples or (beside if path.is_file() else beside.with_name(f"{beside.name}-samples"))
+    report(*import_model(path, facts or beside.with_suffix(".toml"), found_samples, chosen, store))
+
+
+def report(package: ModelPackage, found: VersionInfo) -> None:
+    """What was measured, and what to do next."""
+    from export.report import format_report
+
+    print(format_report(package))
+    note(f"registered {found.name} version {found.version}; next: tidegate promote {found.name}")
