@@ -195,7 +195,7 @@ def opaque_rgb(picture: Image.Image, factors: tuple[int, int]) -> Image.Image:
         picture = upper_bits(picture)
     elif picture.mode == "1":
         picture = picture.convert("LA" if picture.has_transparency_data else "L")
-    if picture.has_transparency_data:
+    if picture.has_transparency_data and picture.mode != "RGBA":
         picture = picture.convert("RGBA")
     elif picture.mode == "P":
         picture = picture.convert("RGB")
