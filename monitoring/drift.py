@@ -4,8 +4,8 @@ A distance says how far, a p-value how surprising. Fixed thresholds on a distanc
 in large ones, so alarms are raised by p-values alone. Per signal two tests share the blame (Bonferroni):
 
 * the likelihood-ratio statistic G over all bins against χ², with Williams' correction (1976) for both sample sizes.
-  Its tail stays within a third of the truth down to 10⁻⁷ where Pearson's X² and PSI are off tenfold and more
-  (benchmarks/drift.py measures it); bins expected to be nearly empty are joined first;
+  Its tail stays near the truth down to 10⁻⁷, where Pearson's X² is off tenfold and more (benchmarks/drift_null.py
+  measures both); bins expected to be nearly empty are joined first;
 * Fisher's exact test of every single bin, for what sums drown: a class never seen, a value far outside. It is valid
   at any count. For quantile bins of a continuous signal it is exact by exchangeability, although the data chose them.
 
