@@ -6,13 +6,15 @@ Only what works is advertised. Both protocols answer from here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from serving.model_host import ModelHost
 from serving.model_slot import ModelState
 from serving.oip.inference import ENCODED_INPUT
 from serving.served_model import ServedModel
 from serving.statistics import Histogram, Tally
+from tasks.errors import NotReady
 from tasks.task import TensorSpec
 
 SERVER_NAME = "tidegate"
@@ -24,7 +26,15 @@ ENCODED_SPEC = TensorSpec(name=ENCODED_INPUT, dtype="BYTES", shape=(-1,))
 
 
 def server_metadata(extensions: Iterable[str]) -> dict[str, Any]:
-    return {"name": SERVER_NAME, "version": version("tidegate"), "extensions": list(extensions)}
+    return {"name": SERVER_NAME, "version": server_version(), "extensions": list(extensions)}
+
+
+def server_version() -> str:
+    """Of the installed distribution; a bare checkout has none."""
+    try:
+        return version("tidegate")
+    except PackageNotFoundError:
+        return "0+checkout"
 
 
 def wire_inputs(model: ServedModel) -> tuple[TensorSpec, ...]:
@@ -115,6 +125,17 @@ def duration(tally: Tally) -> dict[str, int]:
 
 def stage_duration(stage: Histogram) -> dict[str, int]:
     return {"count": stage.count, "ns": round(stage.total * 1e9)}
+
+
+def check_ready(host: ModelHost, name: str, model_version: str | None) -> ServedModel:
+    """The model, if it answers. Raises NotFound, or NotReady with the reason, also where its runtime hangs."""
+    model = host.get(name, model_version)
+    states = [state for state in host.index() if (state.name, state.version) == (model.name, model.version)]
+    if states and all(state.state != "READY" for state in states):
+        raise NotReady(f"model {name!r} is not ready: {states[0].reason}")
+    if host.draining:
+        raise NotReady("the server is shutting down")
+    return model
 
 
 def repository_index(states: Sequence[ModelState], *, ready_only: bool) -> list[dict[str, str]]:

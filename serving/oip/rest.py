@@ -16,6 +16,7 @@ from serving.oip.message import RAW_PLAN, build_response, parse_raw_request, par
 from serving.oip.metadata import (
     EXTENSIONS,
     SHARED_MEMORY_EXTENSION,
+    check_ready,
     model_config,
     model_metadata,
     model_statistics,
@@ -103,7 +104,7 @@ def add_model_calls(router: APIRouter, host: ModelHost) -> None:
 
     async def get_ready(name: str, version: str | None = None) -> Response:
         """200 when the model answers, 503 when it does not."""
-        return json_response({"name": host.get(name, version).name, "ready": True})
+        return json_response({"name": check_ready(host, name, version).name, "ready": True})
 
     async def get_config(name: str, version: str | None = None) -> Response:
         """The configuration in the form that Triton's clients read."""

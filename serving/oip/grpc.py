@@ -1,0 +1,231 @@
+"""The Open Inference Protocol over gRPC: which call is answered how."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from time import monotonic
+from typing import Any
+
+import grpc
+from google.protobuf.json_format import ParseDict
+from tritonclient.grpc import service_pb2
+
+from serving.config import ServerConfig
+from serving.deadline import Deadline
+from serving.metrics import Metrics
+from serving.model_host import ModelHost
+from serving.oip import metadata
+from serving.oip.grpc_health import health_handler
+from serving.oip.inference import infer
+from serving.oip.parameters import deadline_of
+from serving.oip.protobuf import build_response, parse_request, plain_parameters
+from serving.oip.shared_memory import SharedMemoryRegions
+from serving.served_model import ServedModel
+from serving.status import grpc_status
+from tasks.errors import Forbidden, TidegateError, Unsupported
+
+log = logging.getLogger(__name__)
+SERVICE = "inference.GRPCInferenceService"
+PROTOCOL = "grpc"
+MESSAGE_OVERHEAD_BYTES = 65_536
+"""What a message may be larger than the tensors in it."""
+MAX_AHEAD = 64
+"""Requests of one stream that are worked on at once."""
+ADMINISTRATION = (
+    "RepositoryModelLoad",
+    "RepositoryModelUnload",
+    "SystemSharedMemoryStatus",
+    "SystemSharedMemoryRegister",
+    "SystemSharedMemoryUnregister",
+)
+UNSUPPORTED = (
+    "CudaSharedMemoryStatus",
+    "CudaSharedMemoryRegister",
+    "CudaSharedMemoryUnregister",
+    "TraceSetting",
+    "LogSettings",
+)
+Call = Callable[[Any], Any]
+"""A request message → a response message. Raises TidegateError."""
+
+
+def server_options(config: ServerConfig) -> list[tuple[str, int]]:
+    """Clients ask for no limit; the server keeps its own."""
+    return [
+        ("grpc.max_receive_message_length", config.max_body_bytes + MESSAGE_OVERHEAD_BYTES),
+        ("grpc.max_send_message_length", -1),
+    ]
+
+
+def add_services(
+    server: grpc.aio.Server, host: ModelHost, config: ServerConfig, metrics: Metrics, regions: SharedMemoryRegions
+) -> None:
+    """Inference and health, on a server that was not started yet."""
+    inference = InferenceCalls(host, config, metrics, regions)
+    calls = descriptive_calls(host, config) | dict.fromkeys(ADMINISTRATION, forbid) | dict.fromkeys(UNSUPPORTED, refuse)
+    handlers = {name: unary_handler(name, answered(call, metrics)) for name, call in calls.items()}
+    handlers["ModelInfer"] = unary_handler("ModelInfer", inference.infer)
+    handlers["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(
+        inference.infer_stream,
+        request_deserializer=service_pb2.ModelInferRequest.FromString,
+        response_serializer=service_pb2.ModelStreamInferResponse.SerializeToString,
+    )
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers), health_handler(host)))
+
+
+def unary_handler(name: str, behaviour: Callable[[Any, grpc.aio.ServicerContext], Awaitable[Any]]) -> Any:
+    """A handler for one request and one response, whose messages are named after the call."""
+    return grpc.unary_unary_rpc_method_handler(
+        behaviour,
+        request_deserializer=getattr(service_pb2, f"{name}Request").FromString,
+        response_serializer=getattr(service_pb2, f"{name}Response").SerializeToString,
+    )
+
+
+def answered(call: Call, metrics: Metrics) -> Callable[[Any, grpc.aio.ServicerContext], Awaitable[Any]]:
+    """A call that describes something, with its errors as status codes and its requests counted."""
+
+    async def behaviour(message: Any, context: grpc.aio.ServicerContext) -> Any:
+        try:
+            response = call(message)
+        except Exception as error:
+            code, details = status_of(error)
+            metrics.request_without_model(PROTOCOL, code.name)
+            await context.abort(code, details)
+        metrics.request_without_model(PROTOCOL, grpc.StatusCode.OK.name)
+        return response
+
+    return behaviour
+
+
+def status_of(error: Exception) -> tuple[grpc.StatusCode, str]:
+    """An error as status and message; a fault of ours is logged, and the caller is told no details."""
+    if isinstance(error, TidegateError):
+        return grpc_status(error.kind), str(error)
+    log.error("a gRPC call failed", exc_info=error)
+    return grpc.StatusCode.INTERNAL, "internal error; the server's log has the details"
+
+
+def descriptive_calls(host: ModelHost, config: ServerConfig) -> dict[str, Call]:
+    """Everything that says what there is."""
+    extensions = (*metadata.EXTENSIONS, *((metadata.SHARED_MEMORY_EXTENSION,) if config.shared_memory else ()))
+
+    def model_ready(message: Any) -> Any:
+        try:
+            metadata.check_ready(host, message.name, message.version or None)
+        except TidegateError:
+            return service_pb2.ModelReadyResponse(ready=False)
+        return service_pb2.ModelReadyResponse(ready=True)
+
+    def model_metadata(message: Any) -> Any:
+        described = metadata.model_metadata(host.get(message.name, message.version or None))
+        del described["parameters"]  # the message has no place for it; ModelConfig says the same
+        return ParseDict(described, service_pb2.ModelMetadataResponse())
+
+    def model_config(message: Any) -> Any:
+        described = metadata.model_config(host.get(message.name, message.version or None))
+        return ParseDict({"config": described}, service_pb2.ModelConfigResponse())
+
+    def model_statistics(message: Any) -> Any:
+        if message.name:
+            models = [host.get(message.name, message.version or None)]
+        else:
+            models = [host.get(state.name, state.version) for state in host.index() if state.state == "READY"]
+        seen = {"model_stats": [metadata.model_statistics(model) for model in models]}
+        return ParseDict(seen, service_pb2.ModelStatisticsResponse())
+
+    def repository_index(message: Any) -> Any:
+        index = metadata.repository_index(host.index(), ready_only=message.ready)
+        return ParseDict({"models": index}, service_pb2.RepositoryIndexResponse())
+
+    return {
+        "ServerLive": lambda message: service_pb2.ServerLiveResponse(live=True),
+        "ServerReady": lambda message: service_pb2.ServerReadyResponse(ready=host.ready()),
+        "ServerMetadata": lambda message: service_pb2.ServerMetadataResponse(**metadata.server_metadata(extensions)),
+        "ModelReady": model_ready,
+        "ModelMetadata": model_metadata,
+        "ModelConfig": model_config,
+        "ModelStatistics": model_statistics,
+        "RepositoryIndex": repository_index,
+    }
+
+
+def forbid(message: Any) -> Any:
+    raise Forbidden("this is a call of administration: use the administration port (HTTP) and its token")
+
+
+def refuse(message: Any) -> Any:
+    raise Unsupported("this call is not offered by this server; ServerMetadata lists its extensions")
+
+
+class InferenceCalls:
+    """ModelInfer and ModelStreamInfer. gRPC cancels the running call when its client leaves."""
+
+    def __init__(self, host: ModelHost, config: ServerConfig, metrics: Metrics, regions: SharedMemoryRegions) -> None:
+        self._host, self._config, self._metrics, self._regions = host, config, metrics, regions
+
+    async def infer(self, message: Any, context: grpc.aio.ServicerContext) -> Any:
+        """ModelInfer."""
+        try:
+            return await self._answer(message, context.time_remaining())
+        except Exception as error:
+            await context.abort(*status_of(error))
+
+    async def infer_stream(self, messages: AsyncIterator[Any], context: grpc.aio.ServicerContext) -> None:
+        """ModelStreamInfer: requests are worked on side by side, so that they share batches, and answered in order."""
+        ahead: asyncio.Queue[asyncio.Task[Any] | None] = asyncio.Queue(MAX_AHEAD)
+
+        async def write() -> None:
+            while (task := await ahead.get()) is not None:
+                await context.write(await task)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(write())
+            async for message in messages:
+                await ahead.put(group.create_task(self._answer_streamed(message, context.time_remaining())))
+            await ahead.put(None)
+
+    async def _answer_streamed(self, message: Any, time_remaining_s: float | None) -> Any:
+        """An error ends its request, not the stream. Each request has one response, which is its final one."""
+        try:
+            response = await self._answer(message, time_remaining_s)
+        except Exception as error:
+            failed = service_pb2.ModelInferResponse(id=message.id)
+            return service_pb2.ModelStreamInferResponse(error_message=status_of(error)[1], infer_response=failed)
+        response.parameters["triton_final_response"].bool_param = True
+        return service_pb2.ModelStreamInferResponse(infer_response=response)
+
+    async def _answer(self, message: Any, time_remaining_s: float | None) -> Any:
+        """One request, counted whatever becomes of it."""
+        started_at = monotonic()
+        model: ServedModel | None = None
+        code = grpc.StatusCode.CANCELLED
+        try:
+            model = self._host.get(message.model_name, message.model_version or None)
+            parameters = plain_parameters(message.parameters) if message.parameters else {}
+            deadline = self._deadline(parameters, time_remaining_s)
+            request, sinks = parse_request(message, parameters, deadline, self._regions)
+            response = build_response(await infer(model, request), sinks, self._regions)
+            code = grpc.StatusCode.OK
+        except TidegateError as error:
+            code = grpc_status(error.kind)
+            raise
+        except Exception:
+            code = grpc.StatusCode.INTERNAL
+            raise
+        finally:
+            if model is None:
+                self._metrics.request_without_model(PROTOCOL, code.name)
+            else:
+                model.statistics.request(PROTOCOL, code.name, monotonic() - started_at)
+        return response
+
+    def _deadline(self, parameters: Mapping[str, Any], time_remaining_s: float | None) -> Deadline:
+        """The call's own deadline, the `timeout` parameter, the server's default: whichever is first."""
+        deadline = deadline_of(parameters, self._config.request_timeout_s)
+        if time_remaining_s is None or time_remaining_s == math.inf:
+            return deadline
+        return min(deadline, Deadline.after(max(0.0, time_remaining_s)))
