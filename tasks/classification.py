@@ -113,7 +113,8 @@ class Classification:
                 f"{len(self._spec.labels)} finite numbers, one per label: roll back to another version of it"
             )
         probabilities = softmax(logits.astype(np.float64) / self._spec.temperature)
-        ranked = np.argsort(-probabilities, kind="stable")[: params.top_k]
+        # By logits: probabilities round small differences away, and the decision must be the argmax that export verifies.
+        ranked = np.argsort(-logits, kind="stable")[: params.top_k]
         return ClassificationPrediction(
             classes=tuple(ClassScore(self._spec.labels[i], int(i), float(probabilities[i])) for i in ranked),
             entropy=float(-np.sum(probabilities * np.log(np.maximum(probabilities, 1e-300)))),
