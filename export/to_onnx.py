@@ -44,13 +44,18 @@ def write_onnx(
                 dynamic_shapes=({0: batch},),
                 verbose=False,
             )
-            assert program is not None
-            program.save(path, external_data=False)
     except Exception as error:  # the exporter raises whatever its passes raise
+        raise GateFailed(f"torch.onnx can not export {type(module).__name__} at opset {opset}: {error}") from error
+    assert program is not None
+    graph = program.model.graph
+    # A named Dim is said to raise where the batch can not be free; torch 2.13 was seen to fix it without a word.
+    fixed = [v.name for v in (*graph.inputs, *graph.outputs) if not v.shape or isinstance(v.shape[0], int)]
+    if fixed:
         raise GateFailed(
-            f"torch.onnx can not export {type(module).__name__} with a free batch at opset {opset}: {error}. "
-            "Common causes: a shape computed in Python from the batch, or control flow that depends on values"
-        ) from error
+            f"{type(module).__name__} does not leave the batch free: {', '.join(map(str, fixed))} got a fixed size. "
+            "Look for a shape written out in its forward, or one computed in Python from the batch"
+        )
+    program.save(path, external_data=False)
 
 
 def check_batches(

@@ -1,0 +1,149 @@
+"""A whole export: what the package holds, and what makes an export fail."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from export.pipeline import export_subject
+from export.recipe import ExportRecipe, Plain, load_export_recipe
+from export.report import format_report
+from export.subject import Data, Subject
+from monitoring.profile import decode_profile
+from registry.package import ModelPackage, open_package
+from serving.runtimes.onnx_runtime import OnnxRuntime
+from serving.self_test import replay_golden
+from tasks.errors import BadInput, Conflict, GateFailed
+from tasks.task import Array, open_task
+from tests.handmade import LABELS
+
+
+@pytest.fixture(scope="module")
+def package(subject: Subject, recipe: ExportRecipe, tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
+    return export_subject(subject, recipe, tmp_path_factory.mktemp("export") / "package")
+
+
+def test_package_opens_and_replays_its_golden_set(package: ModelPackage) -> None:
+    opened = open_package(package.folder)
+    task = open_task(opened.task_spec)
+    assert set(opened.manifest.variants) == {"fp32", "int8"}
+    for name in opened.manifest.variants:
+        replay_golden(opened, name, task, OnnxRuntime(opened.graph_path(name)))
+    golden = opened.golden_outputs("fp32")["logits"].argmax(axis=1)
+    assert len(opened.golden_inputs()) == 12
+    assert {LABELS[i] for i in golden} == set(LABELS)
+
+
+def test_golden_decisions_survive_any_difference_within_tolerance(package: ModelPackage) -> None:
+    for name in package.manifest.variants:
+        logits = np.sort(package.golden_outputs(name)["logits"], axis=1)
+        tolerance = package.variant(name).golden.max_abs_difference["logits"]
+        assert (logits[:, -1] - logits[:, -2] > 2 * tolerance).mean() > 0.5
+    fp32, int8 = (package.variant(name).golden.max_abs_difference["logits"] for name in ("fp32", "int8"))
+    assert int8 > fp32
+
+
+def test_evidence_is_of_held_out_examples(package: ModelPackage) -> None:
+    for name, variant in package.manifest.variants.items():
+        evidence = variant.evidence
+        assert evidence.num_examples == 200
+        assert evidence.metrics["accuracy"] > 0.8
+        assert [each.label for each in evidence.per_class] == list(LABELS)
+        assert sum(each.support for each in evidence.per_class) == 200
+        assert set(evidence.latency_ms) == {"1", "16"}
+        assert evidence.num_bytes == package.graph_path(name).stat().st_size
+        assert evidence.passed
+    assert package.variant("fp32").evidence.metrics["max_abs_difference_logits"] < 1e-3
+
+
+def test_profile_counts_spare_examples_too(package: ModelPackage) -> None:
+    for name in package.manifest.variants:
+        assert decode_profile(package.profile_bytes(name)).num_images == 350
+
+
+def test_report_has_a_row_for_each_variant(package: ModelPackage) -> None:
+    report = format_report(package)
+    assert [line.split()[0] for line in report.splitlines()[2:5]] == ["trained", *package.manifest.variants]
+    assert "200 held-out examples" in report
+
+
+def test_lineage_names_recipe_and_libraries(package: ModelPackage) -> None:
+    lineage = package.manifest.lineage
+    assert lineage.recipe["export"]["num_verify"] == 200
+    assert "torch" in lineage.versions
+
+
+def test_variant_outside_its_tolerance_fails_with_a_table(
+    subject: Subject, recipe: ExportRecipe, tmp_path: Path
+) -> None:
+    int8 = recipe.variants["int8"]
+    strict = msgspec.structs.replace(int8, tolerances=msgspec.structs.replace(int8.tolerances, max_num_bytes=10))
+    sabotaged = msgspec.structs.replace(recipe, variants={**recipe.variants, "int8": strict})
+    with pytest.raises(GateFailed) as failure:
+        export_subject(subject, sabotaged, tmp_path / "package")
+    table = str(failure.value)
+    assert "num_bytes" in table
+    assert "worst classes" in table
+    assert [line.split()[0] for line in table.splitlines() if line.startswith(("fp32 ", "int8 "))] == [
+        "int8",
+        "int8",
+        "fp32",
+    ]
+    assert not (tmp_path / "package").exists()
+
+
+def test_destroyed_class_is_found(subject: Subject, recipe: ExportRecipe, tmp_path: Path) -> None:
+    def write_graph(path: Path, opset: int) -> None:
+        subject.write_graph(path, opset)
+        model = onnx.load(path)
+        bias = next(each for each in model.graph.initializer if each.dims == [len(LABELS)])
+        values = numpy_helper.to_array(bias).copy()
+        values[LABELS.index("green")] -= 100
+        bias.CopyFrom(numpy_helper.from_array(values, bias.name))
+        onnx.save(model, path)
+
+    with pytest.raises(GateFailed, match=r"class_drop(.|\n)*worst classes green") as failure:
+        export_subject(replace(subject, write_graph=write_graph), recipe, tmp_path / "package")
+    assert "→ 0.00 %" in str(failure.value)
+
+
+def test_graph_that_differs_from_its_module_fails(subject: Subject, recipe: ExportRecipe, tmp_path: Path) -> None:
+    def reference(tensors: Mapping[str, Array]) -> dict[str, Array]:
+        return {name: value * np.float32(1.01) for name, value in subject.reference(tensors).items()}
+
+    with pytest.raises(GateFailed, match="relative_difference"):
+        export_subject(replace(subject, reference=reference), recipe, tmp_path / "package")
+
+
+def test_no_data_no_package(subject: Subject, recipe: ExportRecipe, tmp_path: Path) -> None:
+    empty = replace(subject, data=Data(calibration=[], held_out=[]))
+    with pytest.raises(BadInput, match="held-out"):
+        export_subject(empty, recipe, tmp_path / "package")
+
+
+def test_never_over_another_package(subject: Subject, recipe: ExportRecipe, package: ModelPackage) -> None:
+    with pytest.raises(Conflict, match="not empty"):
+        export_subject(subject, recipe, package.folder)
+    open_package(package.folder)
+
+
+def test_fixed_batch_limits_the_buckets(subject: Subject, recipe: ExportRecipe, tmp_path: Path) -> None:
+    package = export_subject(replace(subject, max_batch=8), recipe, tmp_path / "package")
+    assert package.manifest.batch_buckets == (1, 2, 4, 8)
+    assert set(package.variant("fp32").evidence.latency_ms) == {"1"}
+
+
+def test_single_plain_variant(subject: Subject, tmp_path: Path) -> None:
+    recipe = load_export_recipe("quick", ["num_verify=50", "num_profile=50", "latency_seconds=0.01", "num_golden=3"])
+    plain = {"fp32": recipe.variants["fp32"]}
+    assert isinstance(plain["fp32"], Plain)
+    package = export_subject(subject, msgspec.structs.replace(recipe, variants=plain), tmp_path / "package")
+    assert list(package.manifest.variants) == ["fp32"]
+    assert len(package.golden_inputs()) == 3

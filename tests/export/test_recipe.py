@@ -1,0 +1,55 @@
+"""Export recipes are read strictly, and errors name file and field."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from export.recipe import Int8Static, Plain, list_export_recipes, load_export_recipe
+from tasks.errors import InvalidRecipe
+
+
+@pytest.mark.parametrize("name", list_export_recipes())
+def test_bundled_recipes_build_float_and_int8(name: str) -> None:
+    recipe = load_export_recipe(name)
+    assert {type(variant) for variant in recipe.variants.values()} == {Plain, Int8Static}
+    assert recipe.num_profile >= 5000
+
+
+def test_overrides_reach_every_table() -> None:
+    recipe = load_export_recipe("quick", ["num_verify=7", "variants.int8.tolerances.max_class_drop=0.5"])
+    assert recipe.num_verify == 7
+    assert recipe.variants["int8"].tolerances.max_class_drop == 0.5
+    assert recipe.variants["fp32"].tolerances.max_class_drop == 0.001
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("num_verifi=7", "num_verifi"),
+        ("num_verify=0", r"num_verify"),
+        ("variants.int8.technique=int9", "int9"),
+        ("variants.int8.tolerances.max_class_drop=2", "max_class_drop"),
+        ("batch_buckets=[4, 1]", "must increase"),
+        ("batch_buckets=[]", "must increase"),
+        ("variants={}", "at least one variant"),
+        ("opset=9", "opset"),
+    ],
+)
+def test_wrong_field_is_named(override: str, message: str) -> None:
+    with pytest.raises(InvalidRecipe, match=message):
+        load_export_recipe("quick", [override])
+
+
+def test_variant_name_becomes_a_folder(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    text = (Path(__file__).parents[2] / "export" / "recipes" / "quick.toml").read_text()
+    path.write_text(text.replace("variants.int8", 'variants."../int8"'))
+    with pytest.raises(InvalidRecipe, match=r"own\.toml: variant name"):
+        load_export_recipe(path)
+
+
+def test_unknown_recipe_lists_the_known() -> None:
+    with pytest.raises(InvalidRecipe, match="classification, quick"):
+        load_export_recipe("nonsense")
