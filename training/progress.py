@@ -13,4 +13,4 @@ def track(items: Iterable[Item], description: str, total: int) -> Iterator[Item]
     from rich.console import Console
     from rich.progress import track as rich_track
 
-    yield from rich_track(items, description, total, console=Console(stderr=True))
+    yield from rich_track(items, description, total, console=Console(stderr=True), transient=True)

@@ -13,13 +13,14 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch.utils.data import DataLoader, DistributedSampler, Sampler
 
 from training.checkpoint_io import SafetensorsCheckpointIO
 from training.classification import MONITORED, ClassificationTraining
 from training.data.pixels import Batch, PixelDataset
 from training.ema import WeightAverage
+from training.fit_progress import FitProgress
 from training.history import EpochRecord, HistoryCallback
 from training.recipe import Recipe
 
@@ -85,7 +86,7 @@ def build_trainer(recipe: Recipe, folder: Path, world: World, history: HistoryCa
     """A Lightning trainer that writes nothing but two checkpoints into `folder`."""
     schedule = recipe.schedule
     callbacks: list[pl.Callback] = [
-        TQDMProgressBar(refresh_rate=10),
+        FitProgress(MONITORED),
         history,
         ModelCheckpoint(folder, Path(BEST).stem, monitor=MONITORED, mode="max", enable_version_counter=False),
         ModelCheckpoint(folder, Path(LAST).stem, save_on_train_epoch_end=True, enable_version_counter=False),
@@ -104,6 +105,7 @@ def build_trainer(recipe: Recipe, folder: Path, world: World, history: HistoryCa
         default_root_dir=folder,
         logger=False,
         enable_model_summary=False,
+        enable_progress_bar=False,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         **choose_strategy(recipe, world),
