@@ -17,8 +17,8 @@ from tasks.errors import InvalidRecipe
 
 PREFIX = "TIDEGATE_"
 FILE_VARIABLE = "TIDEGATE_CONFIG"
-FOREIGN_VARIABLES = frozenset({FILE_VARIABLE, "TIDEGATE_CACHE", "TIDEGATE_REQUIRE_TOOLS"})
-"""Variables that belong to other parts of the project: data sets, tests."""
+FOREIGN_VARIABLES = frozenset({FILE_VARIABLE, "TIDEGATE_CACHE"})
+"""Variables that are no settings: where this file is, where training keeps its data sets."""
 SERVICE_LINK = re.compile(r"(.*_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)")
 """What Kubernetes adds by itself to every pod beside a Service named "tidegate"."""
 
@@ -66,8 +66,9 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     max_pixels: Positive = 64_000_000
     max_connections: Positive = 4096
     keep_alive_timeout_s: Positive = 75
-    header_timeout_s: Seconds = 10.0
-    """How long a client may take to send a request."""
+    """How long a connection may be idle between two requests."""
+    receive_timeout_s: Seconds = 30.0
+    """How long a client may take to send a whole request, from the moment it connects or begins."""
     drain_timeout_s: Seconds = 30.0
     """How long requests that were accepted may take once the server was told to stop."""
     hang_timeout_s: Seconds = 60.0
@@ -86,7 +87,6 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     drift_cpu_share: Share = 0.05
     """The part of one core that signals may cost; what does not fit is dropped and counted."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    access_log: bool = False
 
 
 def load_config(environment: Mapping[str, str], flags: Mapping[str, Any], file: Path | None = None) -> ServerConfig:

@@ -1,0 +1,173 @@
+"""The composition root: a store and a configuration in, a server out. Owns the event loop, the threads, the ports."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+import socket
+from dataclasses import dataclass
+from wsgiref.simple_server import WSGIServer
+
+import grpc
+import uvloop
+from prometheus_client import start_http_server
+
+from registry.store import PackageStore
+from serving.admin_routes import build_admin
+from serving.batcher import BatchLimits
+from serving.config import ServerConfig
+from serving.drift_feed import DriftFeed
+from serving.front import build_front
+from serving.http_server import HttpServer
+from serving.logs import configure_logs
+from serving.metrics import Metrics
+from serving.model_host import ModelHost
+from serving.oip.grpc import add_services
+from serving.oip.shared_memory import SharedMemoryRegions
+from serving.served_model import Surroundings
+from serving.workers import DecodePool, available_cpus
+from tasks.errors import Conflict
+
+BACKLOG = 2048
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where a running server listens."""
+
+    http: int
+    grpc: int
+    metrics: int
+    admin: int
+
+
+class App:
+    """One server process. Built and used on the event loop it runs on."""
+
+    def __init__(self, store: PackageStore, config: ServerConfig) -> None:
+        self.config = config
+        self.metrics = Metrics()
+        self._decode_pool = DecodePool(config.decode_threads or available_cpus())
+        self._drift_feed = DriftFeed(config.drift_queue, config.drift_cpu_share)
+        limits = BatchLimits(config.max_queue, config.max_wait_ms / 1000)
+        surroundings = Surroundings(self._decode_pool, self._drift_feed, limits, config.max_pixels)
+        self.host = ModelHost(store, config, self.metrics, surroundings)
+        self._regions = SharedMemoryRegions(config.shared_memory)
+        front = build_front(self.host, config, self.metrics, self._regions)
+        admin = build_admin(self.host, config, self._regions)
+        self._http = HttpServer(front, listen(config.host, config.http_port, "http_port"), config)
+        self._admin = HttpServer(admin, listen(config.admin_host, config.admin_port, "admin_port"), config)
+        self._grpc = grpc_server(config)
+        add_services(self._grpc, self.host, config, self.metrics, self._regions)
+        self._grpc_port = bind_grpc(self._grpc, config)
+        self._metrics_server: WSGIServer | None = None
+
+    @property
+    def ports(self) -> Ports:
+        """Raises RuntimeError before `start`."""
+        if self._metrics_server is None:
+            raise RuntimeError("the server has not been started")
+        metrics_port: int = self._metrics_server.server_port
+        return Ports(self._http.port, self._grpc_port, metrics_port, self._admin.port)
+
+    async def start(self) -> None:
+        """Listen at once, so that liveness and the reasons for not being ready can be asked; then load the models."""
+        self._metrics_server = serve_metrics(self.metrics, self.config)
+        await asyncio.gather(self._http.start(), self._admin.start(), self._grpc.start())
+        log.info("listening", extra={"ports": self.ports.__dict__, "cpus": available_cpus()})
+        await self.host.start()
+        # What is loaded now stays: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
+        log.info("started", extra={"models": [f"{m.name}/{m.version} {m.state}" for m in self.host.index()]})
+
+    async def stop(self) -> None:
+        """Not ready at once; answer what was accepted; then free everything."""
+        self.host.draining = True
+        log.info("stopping: no new requests, finishing those accepted")
+        await asyncio.gather(self._http.stop(), self._grpc.stop(self.config.drain_timeout_s))
+        await self._admin.stop()
+        await self.host.stop()
+        self._drift_feed.close()
+        self._decode_pool.close()
+        self._regions.close()
+        if self._metrics_server is not None:
+            await asyncio.to_thread(self._metrics_server.shutdown)
+            self._metrics_server.server_close()
+        log.info("stopped")
+
+
+def build_app(store: PackageStore, config: ServerConfig) -> App:
+    """A server that is not started yet, its ports already taken. Called on the event loop."""
+    return App(store, config)
+
+
+def run_server(store: PackageStore, config: ServerConfig) -> None:
+    """Serve until SIGTERM or SIGINT. Raises Conflict for a port that is taken."""
+    configure_logs(config.log_level)
+    uvloop.run(serve(store, config))
+
+
+async def serve(store: PackageStore, config: ServerConfig) -> None:
+    told_to_stop = asyncio.Event()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signal_number, told_to_stop.set)
+    app = build_app(store, config)
+    starting = asyncio.create_task(app.start())
+    stopping = asyncio.create_task(told_to_stop.wait())
+    try:
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+        await stopping
+    finally:
+        starting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await starting
+        await app.stop()
+
+
+def listen(host: str, port: int, setting: str) -> socket.socket:
+    """A socket that listens. Raises Conflict naming the setting to change."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise Conflict(f"can not listen on {host}:{port} ({error}); choose another {setting}") from error
+    listener.setblocking(False)
+    return listener
+
+
+def grpc_server(config: ServerConfig) -> grpc.aio.Server:
+    return grpc.aio.server(
+        options=(
+            ("grpc.max_receive_message_length", config.max_body_bytes),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.so_reuseport", 0),
+        ),
+        maximum_concurrent_rpcs=config.max_connections,
+    )
+
+
+def bind_grpc(server: grpc.aio.Server, config: ServerConfig) -> int:
+    """The port that was taken. Raises Conflict naming the setting to change."""
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    try:
+        port: int = server.add_insecure_port(f"{host}:{config.grpc_port}")
+    except RuntimeError as error:
+        raise Conflict(f"can not listen on {host}:{config.grpc_port} ({error}); choose another grpc_port") from error
+    return port
+
+
+def serve_metrics(metrics: Metrics, config: ServerConfig) -> WSGIServer:
+    """Prometheus scrapes on a thread of their own. Raises Conflict naming the setting to change."""
+    try:
+        server, _ = start_http_server(config.metrics_port, config.host, metrics.registry)
+    except OSError as error:
+        place = f"{config.host}:{config.metrics_port}"
+        raise Conflict(f"can not listen on {place} ({error}); choose another metrics_port") from error
+    return server

@@ -1,0 +1,142 @@
+"""The HTTP server under our applications: uvicorn with httptools, on a socket and an event loop of ours.
+
+Added to it: a limit on connections, a limit on the time a request may take to arrive, and a shutdown in which a client
+that keeps its connection open gets an answer and `connection: close` instead of a reset.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from functools import partial
+from time import monotonic
+from typing import Any
+
+import msgspec
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from serving.config import ServerConfig
+
+LINGER_S = 0.5
+"""How long a connection without a request stays open once the server is leaving."""
+TICKS_BETWEEN_SWEEPS = 5
+"""uvicorn ticks ten times a second."""
+
+
+class Connection(HttpToolsProtocol):
+    """One client's connection. `receiving_since`: when the request that is arriving began to; None between requests."""
+
+    def __init__(self, *arguments: Any, max_connections: int, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._max_connections = max_connections
+        self._leaving = False
+        self.receiving_since: float | None = monotonic()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self._max_connections:
+            self._refuse(b"429 Too Many Requests", "too many connections; try again later", b"retry-after: 1\r\n")
+
+    def on_message_begin(self) -> None:
+        if self.receiving_since is None:
+            self.receiving_since = monotonic()
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        if self._leaving:
+            self.cycle.keep_alive = False
+
+    def on_message_complete(self) -> None:
+        self.receiving_since = None
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(b"400 Bad Request", f"{msg} Expected HTTP/1.1.")
+
+    def shutdown(self) -> None:
+        """A client may have sent its next request just now: whoever is idle is given a moment."""
+        self._leaving = True
+        if self.cycle is None or self.cycle.response_complete:
+            self.loop.call_later(LINGER_S, self._close_if_idle)
+        else:
+            self.cycle.keep_alive = False
+
+    def _close_if_idle(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
+
+    def _refuse(self, status: bytes, error: str, headers: bytes = b"") -> None:
+        body = msgspec.json.encode({"error": error})
+        head = b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n" % (status, len(body))
+        self.transport.write(head + headers + b"connection: close\r\n\r\n" + body)
+        self.transport.close()
+
+
+class Listener(uvicorn.Server):
+    """uvicorn, but signals are the application's affair, and nobody may take for ever to send a request."""
+
+    def __init__(self, config: uvicorn.Config, receive_timeout_s: float) -> None:
+        super().__init__(config)
+        self._receive_timeout_s = receive_timeout_s
+        self.accepting = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.accepting.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % TICKS_BETWEEN_SWEEPS == 0:
+            latest = monotonic() - self._receive_timeout_s
+            for connection in list(self.server_state.connections):
+                since = getattr(connection, "receiving_since", None)
+                if since is not None and since < latest:
+                    connection.transport.close()
+        return await super().on_tick(counter)
+
+
+class HttpServer:
+    """One application on one port."""
+
+    def __init__(self, application: Any, listener: socket.socket, config: ServerConfig) -> None:
+        settings = uvicorn.Config(
+            application,
+            http=Connection,
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=config.keep_alive_timeout_s,
+            timeout_graceful_shutdown=max(1, round(config.drain_timeout_s)),
+        )
+        settings.load()
+        settings.http_protocol_class = partial(Connection, max_connections=config.max_connections)  # type: ignore[assignment]
+        self._server = Listener(settings, config.receive_timeout_s)
+        self._listener = listener
+        self._running: asyncio.Task[None] | None = None
+
+    @property
+    def port(self) -> int:
+        number: int = self._listener.getsockname()[1]
+        return number
+
+    async def start(self) -> None:
+        """Returns once connections are accepted."""
+        self._running = asyncio.create_task(self._server.serve([self._listener]))
+        await self._server.accepting.wait()
+
+    async def stop(self) -> None:
+        """Accept nobody any more, answer what was accepted, return when that is done or its time is up."""
+        self._server.should_exit = True
+        if self._running is not None:
+            await self._running
