@@ -27,13 +27,11 @@ from tasks.task import (
 
 
 class ClassificationSpec(TaskSpec, frozen=True, kw_only=True, tag="classification"):
-    """Facts of a classifier. `temperature` divides the logits; it is fitted on validation data (Guo et al., 2017).
-    `has_embedding` tells whether the graph has that output: graphs made elsewhere may lack it."""
+    """Facts of a classifier. `temperature` divides the logits; it is fitted on validation data (Guo et al., 2017)."""
 
     labels: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
     image: ImageSpec
     temperature: Annotated[float, msgspec.Meta(ge=1e-3)] = 1.0
-    has_embedding: bool = True
 
 
 class ClassificationParams(Params, frozen=True, kw_only=True):
@@ -113,7 +111,7 @@ class Classification:
                 f"{len(self._spec.labels)} finite numbers, one per label: roll back to another version of it"
             )
         probabilities = softmax(logits.astype(np.float64) / self._spec.temperature)
-        # By logits: probabilities round small differences away, and the decision must be the argmax that export verifies.
+        # By logits: probabilities round small differences away, and the decision must be the argmax of the graph.
         ranked = np.argsort(-logits, kind="stable")[: params.top_k]
         return ClassificationPrediction(
             classes=tuple(ClassScore(self._spec.labels[i], int(i), float(probabilities[i])) for i in ranked),
@@ -138,7 +136,7 @@ class Classification:
     def signal_specs(self) -> Mapping[str, SignalSpec]:
         return {
             **IMAGE_SIGNALS,
-            **(EMBEDDING_SIGNALS if self._spec.has_embedding else {}),
+            **EMBEDDING_SIGNALS,
             "confidence": SignalSpec(kind="scalar"),
             "entropy": SignalSpec(kind="scalar"),
             "predicted_class": SignalSpec(kind="category", categories=self._spec.labels),
@@ -151,7 +149,7 @@ class Classification:
         best = prediction.classes[0]
         return {
             **image_signals(sample, tensors["image"]),
-            **(embedding_signals(outputs["embedding"]) if self._spec.has_embedding else {}),
+            **embedding_signals(outputs["embedding"]),
             "confidence": Scalar(best.score),
             "entropy": Scalar(prediction.entropy),
             "predicted_class": Category(best.class_id),

@@ -12,7 +12,6 @@ every other picture read without its colour profile.
 from __future__ import annotations
 
 import io
-import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +29,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from tasks.errors import BadInput, TidegateError, TooLarge
+from tasks.exif import exif_orientation
 from tasks.placement import ImageSpec, Placement, place_image
 
 __all__ = ["DecodedImage", "ImageArray", "ImageSpec", "Placement", "decode_image", "place_image", "resize_image"]
@@ -92,7 +92,7 @@ def decode_image(payload: bytes, spec: ImageSpec, max_pixels: int = MAX_PIXELS) 
         factor_y = max(1, picture.height // (placed_height * REDUCING_GAP))
         upright = opaque_rgb(picture, (factor_x, factor_y))
         if orientation in TURNS:
-            upright = upright.transpose(TURNS[orientation])
+            upright = without_partial_pixels(upright, width, height).transpose(TURNS[orientation])
         pixels = np.asarray(upright)
     return DecodedImage(pixels, *((width, height) if orientation >= 5 else (height, width)))
 
@@ -157,28 +157,6 @@ def has_cheap_scans(picture: JpegImageFile, payload: bytes) -> bool:
     return "progressive" in picture.info or b"\xff\xc9" in payload[:header_end]
 
 
-def exif_orientation(exif: object) -> int:
-    """The orientation (1 to 8) that an EXIF block asks for; 1, upright, where the block is missing or damaged, as in
-    browsers. Reads the one field instead of letting Pillow parse them all. Specification: CIPA DC-008, TIFF 6.0."""
-    if not isinstance(exif, bytes):
-        return 1
-    tiff = exif.removeprefix(b"Exif\0\0")
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
-    if order is None:
-        return 1
-    try:
-        (directory,) = struct.unpack_from(order + "I", tiff, 4)
-        (num_entries,) = struct.unpack_from(order + "H", tiff, directory)
-        for position in range(directory + 2, directory + 2 + 12 * num_entries, 12):
-            tag, kind, _ = struct.unpack_from(order + "HHI", tiff, position)
-            if tag == 0x0112:
-                (value,) = struct.unpack_from(order + ("I" if kind == 4 else "H"), tiff, position + 8)
-                return value if value in TURNS else 1
-    except struct.error:
-        pass
-    return 1
-
-
 def placed_size(width: int, height: int, orientation: int, spec: ImageSpec) -> tuple[int, int]:
     """Width and height, in the axes of the stored picture, that the whole picture has in the model's input."""
     if orientation >= 5:
@@ -206,6 +184,15 @@ def opaque_rgb(picture: Image.Image, factors: tuple[int, int]) -> Image.Image:
         paper.paste(picture, mask=picture)
         return paper
     return picture if picture.mode == "RGB" else picture.convert("RGB")
+
+
+def without_partial_pixels(picture: Image.Image, width: int, height: int) -> Image.Image:
+    """Shrinking leaves a last row and column that may lie partly beyond the picture. `resize_image` looks for them at
+    the right and at the bottom, and a turn would carry them elsewhere: spread whole pixels over the picture instead."""
+    covered = (covered_pixels(width, picture.width), covered_pixels(height, picture.height))
+    if covered == picture.size:
+        return picture
+    return picture.resize((int(covered[0]), int(covered[1])), Image.Resampling.BILINEAR, (0.0, 0.0, *covered))
 
 
 def upper_bits(picture: Image.Image) -> Image.Image:
