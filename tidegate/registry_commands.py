@@ -41,7 +41,9 @@ def history(name: NameArgument, as_json: JsonOption = False, store: StoreOption 
     """List who moved which alias of a model, when, from what to what, and why."""
     from registry.store import open_store
 
-    events = open_store(store).events(name)
+    opened = open_store(store)
+    # An unknown name is an error, a model without history is not.
+    events = opened.events(name) if opened.versions(name) else []
     if as_json:
         print_json(events)
     elif events:

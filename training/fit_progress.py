@@ -20,7 +20,8 @@ class FitProgress(pl.Callback):  # type: ignore[misc]
             TimeRemainingColumn(),
             TextColumn("{task.fields[figure]}"),
         )
-        self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
+        console = Console(stderr=True)
+        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.is_global_zero:

@@ -13,4 +13,6 @@ def track(items: Iterable[Item], description: str, total: int) -> Iterator[Item]
     from rich.console import Console
     from rich.progress import track as rich_track
 
-    yield from rich_track(items, description, total, console=Console(stderr=True), transient=True)
+    console = Console(stderr=True)
+    # A log file has no use for a bar that comes and goes.
+    yield from rich_track(items, description, total, console=console, transient=True, disable=not console.is_terminal)
