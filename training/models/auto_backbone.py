@@ -62,12 +62,14 @@ def build(options: Options, image: ImageSpec) -> TransformersBackbone:
     if not options.pretrained and "image_size" not in options.config and hasattr(config, "image_size"):
         config.image_size = image.height
     arguments = {"attn_implementation": "eager"} if config.model_type in EAGER_ATTENTION else {}
-    factory = AutoBackbone if type(config) in MODEL_FOR_BACKBONE_MAPPING else AutoModel
+    has_backbone = type(config) in MODEL_FOR_BACKBONE_MAPPING
     try:
         if options.pretrained:
-            network = factory.from_pretrained(options.pretrained, use_safetensors=True, **arguments)
+            # AutoBackbone.from_pretrained asks the hub even for a local folder: its own table leads past that.
+            loader = MODEL_FOR_BACKBONE_MAPPING[type(config)] if has_backbone else AutoModel
+            network = loader.from_pretrained(options.pretrained, use_safetensors=True, **arguments)
         else:
-            network = factory.from_config(config, **arguments)
+            network = (AutoBackbone if has_backbone else AutoModel).from_config(config, **arguments)
         return TransformersBackbone(network.float(), image)
     except (OSError, ValueError, RuntimeError, AttributeError) as error:
         name = options.pretrained or options.model_type

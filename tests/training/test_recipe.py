@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.errors import InvalidRecipe
+from training.recipe import RECIPE_FOLDER, apply_override, list_recipes, load_recipe, parse_recipe
+
+GOOD = """
+name = "mine"
+[data]
+source = "digits"
+[image]
+height = 16
+width = 16
+[model]
+architecture = "resnet"
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "mine.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_every_bundled_recipe_loads(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe == parse_recipe(msgspec.to_builtins(recipe), name)
+
+
+def test_the_demo_and_its_full_and_smoke_runs_make_versions_of_one_model() -> None:
+    assert {load_recipe(name).name for name in ("digits", "digits-quick", "digits-smoke")} == {"digits"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("height = 16", 'height = "tall"', "image.height"),
+        ("height = 16", "height = 16\nheigth = 3", "heigth"),
+        ('source = "digits"', 'source = "digits"\npath = "x"', "path"),
+        ('source = "digits"', 'source = "nowhere"', "nowhere"),
+        ('"resnet"', '"alexnet"', "alexnet"),
+        ('"resnet"', '"resnet"\noptions = {depth = 3}', "depth"),
+        ('"resnet"', '"resnet"\noptions = {depths = [1, 1], widths = [8]}', "widths"),
+        ('"resnet"', '"auto_backbone"', "pretrained"),
+        ('name = "mine"', 'name = "My Model"', "name"),
+        ('name = "mine"', 'name = "mine"\nschedule = {epochs = 2, frozen_epochs = 2}', "frozen_epochs"),
+        ('name = "mine"', "name = ", "TOML"),
+    ],
+)
+def test_a_mistake_is_named_with_its_file(tmp_path: Path, old: str, new: str, said: str) -> None:
+    path = write(tmp_path, GOOD.replace(old, new))
+    with pytest.raises(InvalidRecipe) as caught:
+        load_recipe(path)
+    assert str(path) in str(caught.value)
+    assert said in str(caught.value)
+
+
+def test_an_unknown_recipe_lists_the_known_ones() -> None:
+    with pytest.raises(InvalidRecipe, match="digits-quick"):
+        load_recipe("digit")
+
+
+def test_overrides_reach_every_section(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD)
+    recipe = load_recipe(
+        path, ["optimiser.learning_rate=0.001", "seed=7", "data.source=scenes", 'model.options.block="bottleneck"']
+    )
+    assert (recipe.optimiser.learning_rate, recipe.seed, recipe.data.source) == (0.001, 7, "scenes")
+    assert recipe.model.options == {"block": "bottleneck"}
+
+
+@pytest.mark.parametrize("override", ["epochs", "=3", "schedule..epochs=3", "name.first=3", "schedule.epoch=3"])
+def test_a_wrong_override_is_an_error(tmp_path: Path, override: str) -> None:
+    with pytest.raises(InvalidRecipe, match=r"override|epoch=3"):
+        load_recipe(write(tmp_path, GOOD), [override])
+
+
+@given(st.one_of(st.integers(-(10**9), 10**9), st.floats(allow_nan=False, allow_infinity=False), st.booleans()))
+def test_override_values_are_toml(value: float) -> None:
+    facts: dict[str, object] = {}
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    apply_override(facts, f"a.b={text}")
+    assert facts == {"a": {"b": value}}
+
+
+def test_recipes_lie_where_an_installed_package_has_them() -> None:
+    assert (RECIPE_FOLDER / "digits.toml").is_file()
