@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 from onnx import numpy_helper
 
@@ -48,6 +49,20 @@ def test_golden_decisions_survive_any_difference_within_tolerance(package: Model
         assert (logits[:, -1] - logits[:, -2] > 2 * tolerance).mean() > 0.5
     fp32, int8 = (package.variant(name).golden.max_abs_difference["logits"] for name in ("fp32", "int8"))
     assert int8 > fp32
+
+
+def test_golden_set_passes_with_other_kernels(package: ModelPackage) -> None:
+    """Without fusions ONNX Runtime computes an int8 graph in float32: another processor differs no more."""
+    task, options = open_task(package.task_spec), ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    images = np.stack([task.preprocess(task.sample_from_bytes(each))["image"] for each in package.golden_inputs()])
+    for name in package.manifest.variants:
+        session = ort.InferenceSession(str(package.graph_path(name)), options, providers=["CPUExecutionProvider"])
+        outputs = dict(
+            zip([each.name for each in session.get_outputs()], session.run(None, {"image": images}), strict=True)
+        )
+        for output, tolerance in package.variant(name).golden.max_abs_difference.items():
+            assert np.abs(outputs[output] - package.golden_outputs(name)[output]).max() < 0.5 * tolerance
 
 
 def test_evidence_is_of_held_out_examples(package: ModelPackage) -> None:
