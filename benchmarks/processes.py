@@ -43,12 +43,12 @@ def tidegate_server(packages: Path, settings: Mapping[str, str]) -> Iterator[Ser
 
 
 @contextmanager
-def echo_server(protocol: str) -> Iterator[int]:
-    """The bare echo of `benchmarks.echo`, by port."""
+def echo_server(protocol: str) -> Iterator[tuple[int, int]]:
+    """The bare echo of `benchmarks.echo`: its port and process id."""
     port = free_port()
     with process([sys.executable, "-m", "benchmarks.echo", protocol, str(port)], {}) as child:
         wait_until_open(port, child)
-        yield port
+        yield port, child.pid
 
 
 @contextmanager

@@ -29,8 +29,9 @@ from benchmarks.load import LoadResult, Request, run_h2load, run_wrk
 from benchmarks.machine import SERVER_CORE, describe_machine, pinned, process_cpu_seconds
 from benchmarks.packages import RESNET, TINY, resnet_package, tiny_package
 from benchmarks.processes import Server, echo_server, tidegate_server
-from benchmarks.requests import photograph, picture_over_http, tensor_over_grpc, tensor_over_http
+from benchmarks.requests import GRPC_METHOD, photograph, picture_over_http, tensor_over_grpc, tensor_over_http
 from benchmarks.rounds import Interval, Rounds, interleave
+from registry.package import open_package
 
 CONNECTIONS = (1, 8, 32)
 BARE_BATCHES = (1, 8)
@@ -38,7 +39,7 @@ BARE_BATCHES = (1, 8)
 
 @dataclass(frozen=True)
 class Turn:
-    """One contender in one round. `cpu_us` is the server's CPU time a request, ONNX Runtime's share excluded."""
+    """One contender in one round. `cpu_us`: the server's CPU time a request outside ONNX Runtime."""
 
     requests_per_s: float
     p50_ms: float = 0.0
@@ -61,37 +62,62 @@ Contenders = Mapping[str, Callable[[], Turn]]
 LoadGenerator = Callable[[Request, int, float], LoadResult]
 
 
-def bare_turn(bench: Bench, mode: str, batch: int) -> Turn:
-    """The plain loop on the server's core, in a process of its own."""
-    folder = bench.packages / RESNET / "1"
-    arguments = [str(folder), mode, str(batch), str(bench.seconds), str(bench.picture)]
+def bare_rate(folder: Path, mode: str, batch: int, seconds: float, picture: Path) -> float:
+    """Items per second of the plain loop on the server's core, in a process of its own."""
+    arguments = [str(folder), mode, str(batch), str(seconds), str(picture)]
     command = pinned(SERVER_CORE, [sys.executable, "-m", "benchmarks.bare", *arguments])
-    return Turn(float(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
-def load_turn(
-    generate: LoadGenerator,
-    request: Request,
-    connections: int,
-    seconds: float,
-    server: Server | None = None,
-    model: str = "",
-) -> Turn:
-    """One load generator against one server. Any error voids the benchmark: a fast error is no answer."""
-    before = (process_cpu_seconds(server.pid), engine_seconds(server, model)) if server else (0.0, 0.0)
-    result = generate(request, connections, seconds)
-    after = (process_cpu_seconds(server.pid), engine_seconds(server, model)) if server else (0.0, 0.0)
+def bare_turn(bench: Bench, mode: str, batch: int) -> Turn:
+    return Turn(bare_rate(bench.packages / RESNET / "1", mode, batch, bench.seconds, bench.picture))
+
+
+class Engine:
+    """What ONNX Runtime itself costs: the bare loop's seconds per run, for every batch size the server may use.
+
+    The server's own clock would count time in which a run was ready and the core was busy with something else.
+    """
+
+    def __init__(self, bench: Bench, model: str) -> None:
+        folder = bench.packages / model / "1"
+        self._url = bench.server.url(f"/v2/models/{model}/stats")
+        self._buckets = open_package(folder).manifest.batch_buckets
+        self._seconds = {b: b / bare_rate(folder, "tensor", b, 0.5, bench.picture) for b in self._buckets}
+
+    def seconds(self) -> float:
+        """Engine time of all runs so far, from the server's count of runs by batch size."""
+        with urllib.request.urlopen(self._url) as answer:
+            runs = json.load(answer)["model_stats"][0]["batch_stats"]
+        return sum(run["compute_infer"]["count"] * self._seconds[self._bucket(run["batch_size"])] for run in runs)
+
+    def _bucket(self, num_rows: int) -> int:
+        return next(bucket for bucket in self._buckets if bucket >= num_rows)
+
+
+@dataclass(frozen=True)
+class Load:
+    """A load generator with its request; `engine` where the server is ours and its cost is to be told apart."""
+
+    generate: LoadGenerator
+    request: Request
+    pid: int
+    engine: Engine | None = None
+
+
+def load_turn(load: Load, connections: int, seconds: float) -> Turn:
+    """Any error voids the benchmark: a fast error is no answer."""
+    before = spent_seconds(load)
+    result = load.generate(load.request, connections, seconds)
     if result.num_errors or not result.num_requests:
-        raise RuntimeError(f"{result.num_errors} errors in {result.num_requests} requests to {request.url}")
-    outside_s = (after[0] - before[0]) - (after[1] - before[1])
-    return Turn(result.requests_per_s, result.p50_ms, result.p99_ms, outside_s / result.num_requests * 1e6)
+        raise RuntimeError(f"{result.num_errors} errors in {result.num_requests} requests to {load.request.url}")
+    cpu_us = (spent_seconds(load) - before) / result.num_requests * 1e6
+    return Turn(result.requests_per_s, result.p50_ms, result.p99_ms, cpu_us)
 
 
-def engine_seconds(server: Server, model: str) -> float:
-    """Time the model's runs have taken so far, from the server's own statistics."""
-    with urllib.request.urlopen(server.url(f"/v2/models/{model}/stats")) as answer:
-        statistics = json.load(answer)["model_stats"][0]
-    return float(statistics["inference_stats"]["compute_infer"]["ns"]) / 1e9
+def spent_seconds(load: Load) -> float:
+    """CPU time of the server so far, outside ONNX Runtime."""
+    return process_cpu_seconds(load.pid) - (load.engine.seconds() if load.engine else 0.0)
 
 
 def engine_bound(bench: Bench, mode: str, request: Request) -> Rounds[Turn]:
@@ -99,22 +125,19 @@ def engine_bound(bench: Bench, mode: str, request: Request) -> Rounds[Turn]:
     contenders: dict[str, Callable[[], Turn]] = {
         f"bare, batch {batch}": partial(bare_turn, bench, mode, batch) for batch in BARE_BATCHES
     }
+    load = Load(run_wrk, request, bench.server.pid, Engine(bench, RESNET))
     for connections in CONNECTIONS:
         seconds = bench.seconds * (2 if connections > 1 else 1)
-        contenders[f"tidegate, {connections}"] = partial(
-            load_turn, run_wrk, request, connections, seconds, bench.server, RESNET
-        )
+        contenders[f"tidegate, {connections}"] = partial(load_turn, load, connections, seconds)
     return interleave(contenders, bench.rounds, note)
 
 
-def overhead_bound(bench: Bench, generate: LoadGenerator, ours: Request, echo: Request) -> Rounds[Turn]:
+def overhead_bound(bench: Bench, ours: Load, echo: Load) -> Rounds[Turn]:
     """A model that costs next to nothing: what does the server itself cost?"""
     contenders: dict[str, Callable[[], Turn]] = {}
     for connections in CONNECTIONS:
-        contenders[f"echo, {connections}"] = partial(load_turn, generate, echo, connections, bench.seconds)
-        contenders[f"tidegate, {connections}"] = partial(
-            load_turn, generate, ours, connections, bench.seconds, bench.server, TINY
-        )
+        contenders[f"echo, {connections}"] = partial(load_turn, echo, connections, bench.seconds)
+        contenders[f"tidegate, {connections}"] = partial(load_turn, ours, connections, bench.seconds)
     return interleave(contenders, bench.rounds, note)
 
 
@@ -172,19 +195,18 @@ def jpeg(bench: Bench) -> None:
 
 
 def http(bench: Bench) -> None:
-    ours = tensor_over_http(bench.server, TINY, 64)
-    with echo_server("http") as port:
-        echo = Request(f"http://127.0.0.1:{port}/", ours.body, ours.headers)
-        rounds = overhead_bound(bench, run_wrk, ours, echo)
+    ours = Load(run_wrk, tensor_over_http(bench.server, TINY, 64), bench.server.pid, Engine(bench, TINY))
+    with echo_server("http") as (port, pid):
+        request = Request(f"http://127.0.0.1:{port}/", ours.request.body, ours.request.headers)
+        rounds = overhead_bound(bench, ours, Load(run_wrk, request, pid))
     print_table("0.02 ms model, 12 kB tensor in, HTTP binary", rounds, echo_of, 0.35)
 
 
 def grpc(bench: Bench) -> None:
-    ours = tensor_over_grpc(bench.server, TINY, 64)
-    with echo_server("grpc") as port:
-        path = ours.url.split("/", 3)[3]
-        echo = Request(f"http://127.0.0.1:{port}/{path}", ours.body)
-        rounds = overhead_bound(bench, run_h2load, ours, echo)
+    ours = Load(run_h2load, tensor_over_grpc(bench.server, TINY, 64), bench.server.pid, Engine(bench, TINY))
+    with echo_server("grpc") as (port, pid):
+        request = Request(f"http://127.0.0.1:{port}{GRPC_METHOD}", ours.request.body)
+        rounds = overhead_bound(bench, ours, Load(run_h2load, request, pid))
     print_table("0.02 ms model, 12 kB tensor in, gRPC", rounds, echo_of, 0.60)
 
 
