@@ -19,8 +19,11 @@ PREFIX = "TIDEGATE_"
 FILE_VARIABLE = "TIDEGATE_CONFIG"
 FOREIGN_VARIABLES = frozenset({FILE_VARIABLE, "TIDEGATE_CACHE"})
 """Variables that are no settings: where this file is, where training keeps its data sets."""
-SERVICE_LINK = re.compile(r"(.*_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)")
-"""What Kubernetes adds by itself to every pod beside a Service named "tidegate"."""
+SERVICE_LINK = re.compile(
+    r"(.*_)?(SERVICE_HOST=.*|SERVICE_PORT(_.*)?=.*|PORT=(tcp|udp|sctp)://.*|PORT_\d+_(TCP|UDP|SCTP)(_[A-Z]+)?=.*)",
+    re.DOTALL,
+)
+"""What Kubernetes adds by itself to every pod beside a Service named "tidegate", as NAME=value."""
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -117,7 +120,7 @@ def read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         name = variable.removeprefix(PREFIX)
         if name == variable or variable in FOREIGN_VARIABLES:
             continue
-        if not is_field(name) and SERVICE_LINK.fullmatch(name):
+        if not is_field(name) and SERVICE_LINK.fullmatch(f"{name}={text}"):
             continue
         if not is_field(name):
             raise InvalidRecipe(f"environment variable {variable}: there is no such setting; known: {known_fields()}")

@@ -45,12 +45,12 @@ class Bench:
         """Close the gate and wait until the runtime is busy with one request."""
         self.runtime.gate.clear()
         first = self.ask(0)
-        while not self.runtime.batch_sizes:
+        while not self.runtime.batch_sizes:  # noqa: ASYNC110 (nobody announces it)
             await asyncio.sleep(0.001)
         return first
 
     async def queued(self, num_rows: int) -> None:
-        while self.batcher.num_waiting_rows != num_rows:
+        while self.batcher.num_waiting_rows != num_rows:  # noqa: ASYNC110 (nobody announces it)
             await asyncio.sleep(0.001)
 
 

@@ -104,7 +104,7 @@ async def start(store: RemoteStore) -> AsyncIterator[Starter]:
 
 async def until(condition: Callable[[], Any]) -> None:
     async with asyncio.timeout(20):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 (nobody announces it)
             await asyncio.sleep(0.005)
 
 
