@@ -39,7 +39,7 @@ def variant_row(name: str, evidence: Evidence, sizes: Sequence[int]) -> list[str
         percent(evidence.metrics[evidence.metric]),
         percent(evidence.metrics["decision_agreement"]),
         percent(evidence.metrics["expected_calibration_error"]),
-        f"{evidence.num_bytes / 1e6:.2f} MB",
+        megabytes(evidence.num_bytes),
         *("" if ms is None else f"{ms:.2f}" for ms in latencies),
     ]
 
@@ -83,3 +83,7 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def percent(share: float) -> str:
     return f"{share * 100:.2f} %"
+
+
+def megabytes(num_bytes: int) -> str:
+    return f"{num_bytes / 1e6:.2f} MB" if num_bytes >= 100_000 else f"{num_bytes / 1e3:.1f} kB"

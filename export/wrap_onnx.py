@@ -110,7 +110,9 @@ def wrap_graph(
     graph.node.extend(nodes)
     graph.node.extend(score_nodes(scores, outputs))
     graph.node.extend(embedding_nodes("logits" if embedding == scores else embedding, answer.embedding_rank))
-    graph.initializer.extend(numpy_helper.from_array(value, PREFIX + name) for name, value in constants(facts).items())
+    used = {name for node in graph.node for name in node.input}
+    added = {PREFIX + name: value for name, value in constants(facts).items()}
+    graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in added.items() if name in used)
     graph.input.append(helper.make_tensor_value_info("image", TensorProto.UINT8, [size, image.height, image.width, 3]))
     for name, dim in (("logits", answer.num_scores), ("embedding", answer.embedding_dim)):
         graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [size, dim]))

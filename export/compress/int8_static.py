@@ -8,11 +8,13 @@ overflows with eight; it costs no speed and, on the networks measured, no accura
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import onnxruntime
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -20,6 +22,7 @@ from export.recipe import Int8Static
 from export.to_onnx import quiet
 from tasks.task import Array
 
+SEVERITY_WARNING, SEVERITY_ERROR = 2, 3
 METHODS: Mapping[str, Any] = {
     "minmax": CalibrationMethod.MinMax,
     "entropy": CalibrationMethod.Entropy,
@@ -40,7 +43,7 @@ class BatchReader(CalibrationDataReader):  # type: ignore[misc]
 
 def quantize_int8(source: Path, target: Path, batches: Sequence[Mapping[str, Array]], config: Int8Static) -> None:
     """Writes the int8 form of a float32 graph. `batches`: input tensors [batch, …] by name, of training data."""
-    with TemporaryDirectory() as scratch, quiet():
+    with TemporaryDirectory() as scratch, quiet(), quiet_engine():
         prepared = Path(scratch) / "prepared.onnx"
         # Symbolic shapes are only needed for transformers with free sequence lengths, and cost seconds.
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
@@ -55,3 +58,13 @@ def quantize_int8(source: Path, target: Path, batches: Sequence[Mapping[str, Arr
             weight_type=QuantType.QInt8,
             calibrate_method=METHODS[config.calibration],
         )
+
+
+@contextlib.contextmanager
+def quiet_engine() -> Iterator[None]:
+    """The quantizer opens sessions of its own, which warn on the process's standard error about foreign graphs."""
+    onnxruntime.set_default_logger_severity(SEVERITY_ERROR)
+    try:
+        yield
+    finally:
+        onnxruntime.set_default_logger_severity(SEVERITY_WARNING)
