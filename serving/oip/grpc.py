@@ -19,7 +19,7 @@ from serving.metrics import Metrics
 from serving.model_host import ModelHost
 from serving.oip import metadata
 from serving.oip.grpc_health import health_handler
-from serving.oip.inference import infer
+from serving.oip.inference import infer, note_encoding
 from serving.oip.parameters import deadline_of
 from serving.oip.protobuf import build_response, parse_request, plain_parameters
 from serving.oip.shared_memory import SharedMemoryRegions
@@ -30,8 +30,6 @@ from tasks.errors import Forbidden, TidegateError, Unsupported
 log = logging.getLogger(__name__)
 SERVICE = "inference.GRPCInferenceService"
 PROTOCOL = "grpc"
-MESSAGE_OVERHEAD_BYTES = 65_536
-"""What a message may be larger than the tensors in it."""
 MAX_AHEAD = 64
 """Requests of one stream that are worked on at once."""
 ADMINISTRATION = (
@@ -50,14 +48,6 @@ UNSUPPORTED = (
 )
 Call = Callable[[Any], Any]
 """A request message → a response message. Raises TidegateError."""
-
-
-def server_options(config: ServerConfig) -> list[tuple[str, int]]:
-    """Clients ask for no limit; the server keeps its own."""
-    return [
-        ("grpc.max_receive_message_length", config.max_body_bytes + MESSAGE_OVERHEAD_BYTES),
-        ("grpc.max_send_message_length", -1),
-    ]
 
 
 def add_services(
@@ -208,7 +198,10 @@ class InferenceCalls:
             parameters = plain_parameters(message.parameters) if message.parameters else {}
             deadline = self._deadline(parameters, time_remaining_s)
             request, sinks = parse_request(message, parameters, deadline, self._regions)
-            response = build_response(await infer(model, request), sinks, self._regions)
+            computed = await infer(model, request)
+            encoding_since = monotonic()
+            response = build_response(computed, sinks, self._regions)
+            note_encoding(model, request, encoding_since)
             code = grpc.StatusCode.OK
         except TidegateError as error:
             code = grpc_status(error.kind)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from time import monotonic
 
 import numpy as np
 
@@ -57,6 +58,12 @@ async def infer(model: ServedModel, request: InferRequest) -> InferResponse:
     else:
         outputs = await infer_tensors(model, request)
     return InferResponse(model.name, model.version, request.id, outputs)
+
+
+def note_encoding(model: ServedModel, request: InferRequest, since: float) -> None:
+    """The stage "encode" of tensors is their serialisation; that of pictures was observed by the model's own path."""
+    if ENCODED_INPUT not in request.inputs:
+        model.statistics.encode.observe(monotonic() - since)
 
 
 async def infer_encoded(model: ServedModel, request: InferRequest) -> dict[str, Array]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from time import monotonic
 
 from fastapi import APIRouter, Request, Response
 
@@ -11,7 +12,7 @@ from serving.api import json_response, read_json
 from serving.config import ServerConfig
 from serving.http_body import MIN_COMPRESSED_BYTES, accepted_encoding, deflate, parse_length
 from serving.model_host import ModelHost
-from serving.oip.inference import infer
+from serving.oip.inference import infer, note_encoding
 from serving.oip.message import RAW_PLAN, build_response, parse_raw_request, parse_request
 from serving.oip.metadata import (
     EXTENSIONS,
@@ -49,8 +50,10 @@ async def answer_infer(
     else:
         request, plan = parse_request(body, num_json_bytes, regions, default_timeout_s)
     response = await infer(model, request)
+    encoding_since = monotonic()
     json_length, parts = build_response(response, plan, regions)
     content = b"".join(parts)
+    note_encoding(model, request, encoding_since)
     kind: tuple[Header, ...] = (JSON_TYPE,)
     if json_length is not None:
         kind = (BINARY_TYPE, (JSON_LENGTH, b"%d" % json_length))
