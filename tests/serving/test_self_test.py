@@ -45,7 +45,7 @@ def test_other_numbers_fail(package: ModelPackage, task: Task, wrong: np.float32
 
 
 def test_another_decision_fails(package: ModelPackage, task: Task) -> None:
-    with pytest.raises(InvalidPackage, match="'logits'|decided"):
+    with pytest.raises(InvalidPackage, match=r"'logits'|decided"):
         replay_golden(package, "fp32", task, altered(package, lambda o: o | {"logits": -o["logits"]}))
 
 

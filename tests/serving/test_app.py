@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from registry.local_store import LocalStore
+from registry.package import ModelPackage
+from serving.app import App, build_app
+from serving.config import ServerConfig
+from tasks.errors import Conflict
+from tests.handmade import encoded
+
+JPEG = encoded(3)
+CLASSIFY = "/v1/models/colours/classify"
+
+
+@pytest.fixture
+def store(tmp_path: Path, package: ModelPackage) -> LocalStore:
+    made = LocalStore(tmp_path / "store")
+    made.publish(package.folder)
+    made.set_alias("colours", "champion", "1")
+    return made
+
+
+@asynccontextmanager
+async def running(store: LocalStore, **settings: Any) -> AsyncIterator[App]:
+    ports = dict.fromkeys(("http_port", "grpc_port", "metrics_port", "admin_port"), 0)
+    cache = str(store.root.parent / "cache")
+    app = build_app(store, ServerConfig(**ports, **{"cache_dir": cache, "runtime_threads": 1} | settings))
+    await app.start()
+    try:
+        yield app
+    finally:
+        if not app.host.draining:
+            await app.stop()
+
+
+def client(app: App) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{app.ports.http}", trust_env=False)
+
+
+async def test_all_four_ports_answer(store: LocalStore) -> None:
+    async with running(store, admin_token="secret") as app, client(app) as http:
+        assert (await http.get("/v2/health/ready")).json() == {"ready": True}
+        answer = await http.post(CLASSIFY, content=JPEG)
+        assert answer.json()["model_version"] == "1"
+        metrics = await http.get(f"http://127.0.0.1:{app.ports.metrics}/metrics")
+        assert 'tidegate_requests_total{code="200",model="colours"' in metrics.text
+        admin = f"http://127.0.0.1:{app.ports.admin}/v2/repository/index"
+        assert (await http.post(admin)).status_code == 401
+        allowed = await http.post(admin, headers={"authorization": "Bearer secret"})
+        assert allowed.json()[0]["state"] == "READY"
+
+
+async def test_stopping_answers_what_was_accepted_and_then_closes_the_door(store: LocalStore) -> None:
+    async with running(store) as app, client(app) as http:
+        model = app.host.get("colours")
+        requests = [asyncio.create_task(http.post(CLASSIFY, content=JPEG)) for _ in range(8)]
+        async with asyncio.timeout(10):
+            while model.num_in_flight < 8:  # noqa: ASYNC110 (nobody announces it)
+                await asyncio.sleep(0)
+        stopping = asyncio.create_task(app.stop())
+        await asyncio.sleep(0)
+        assert not app.host.ready()
+        assert [answer.status_code for answer in await asyncio.gather(*requests)] == [200] * 8
+        await stopping
+        with pytest.raises(httpx.TransportError):
+            await http.get("/v2/health/live")
+
+
+async def test_a_client_that_keeps_its_connection_is_told_to_leave_and_not_cut_off(store: LocalStore) -> None:
+    async with running(store) as app, client(app) as http:
+        first = await http.get("/v2/health/ready")
+        assert "connection" not in first.headers
+        stopping = asyncio.create_task(app.stop())
+        await asyncio.sleep(0.25)
+        last = await http.post(CLASSIFY, content=JPEG)
+        assert last.status_code == 200
+        assert last.headers["connection"] == "close"
+        await stopping
+
+
+async def test_more_connections_than_configured_are_turned_away(store: LocalStore) -> None:
+    async with running(store, max_connections=2) as app:
+        held = [await asyncio.open_connection("127.0.0.1", app.ports.http) for _ in range(2)]
+        async with client(app) as http:
+            refused = await http.get("/v2/health/live")
+        assert refused.status_code == 429
+        assert refused.headers["retry-after"] == "1"
+        assert "too many connections" in refused.json()["error"]
+        for _, writer in held:
+            writer.close()
+        await asyncio.sleep(0.1)
+        async with client(app) as http:
+            assert (await http.get("/v2/health/live")).status_code == 200
+
+
+@pytest.mark.parametrize("begun", [b"", b"POST /v2/models/colours/infer HTTP/1.1\r\ncontent-length: 100\r\n\r\nabc"])
+async def test_a_client_that_never_finishes_its_request_is_dropped(store: LocalStore, begun: bytes) -> None:
+    async with running(store, receive_timeout_s=0.3) as app:
+        reader, writer = await asyncio.open_connection("127.0.0.1", app.ports.http)
+        writer.write(begun)
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+        writer.close()
+        async with client(app) as http:
+            assert (await http.get("/v2/health/live")).status_code == 200
+
+
+async def test_what_is_no_http_is_told_so(store: LocalStore) -> None:
+    async with running(store) as app:
+        reader, writer = await asyncio.open_connection("127.0.0.1", app.ports.http)
+        writer.write(b"EHLO tidegate\r\n\r\n")
+        answer = await asyncio.wait_for(reader.read(), 10)
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert b'{"error":' in answer
+        writer.close()
+
+
+async def test_a_port_that_is_taken_is_named(store: LocalStore) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        config = ServerConfig(http_port=taken.getsockname()[1], grpc_port=0, metrics_port=0, admin_port=0)
+        with pytest.raises(Conflict, match="http_port"):
+            build_app(store, config)
