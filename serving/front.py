@@ -30,6 +30,7 @@ from serving.config import ServerConfig
 from serving.disconnects import DisconnectWatch
 from serving.docs_page import add_docs
 from serving.http_body import ClientDisconnected, Headers, Message, Receive, Scope, Send, read_body
+from serving.logs import CURRENT_REQUEST
 from serving.metrics import Metrics
 from serving.model_host import ModelHost
 from serving.oip import rest
@@ -94,12 +95,14 @@ class Front:
         started_at = monotonic()
         headers: Headers = dict(scope["headers"])
         request_id = self._request_id(headers)
+        CURRENT_REQUEST.set(request_id.decode())
         model: ServedModel | None = None
         try:
             if scope["method"] == "POST":
                 check_repeated(scope["headers"], headers)
                 model = self._host.get(route.name, route.version)
                 body = await read_body(receive, headers, self._config.max_body_bytes)
+                model = self._host.get(route.name, route.version)  # again: a swap may have come while the body did
                 answer = await self._answer(route, model, scope, headers, body, receive)
             else:
                 answer = method_not_allowed(scope["method"], scope["path"], b"POST")
@@ -108,7 +111,7 @@ class Front:
         except ClientDisconnected:
             answer = CLIENT_LEFT
         except Exception:
-            log.exception("request %s to %s failed", request_id.decode(), scope["path"])
+            log.exception("request to %s failed", scope["path"])
             answer = internal_error(request_id)
         if answer is not CLIENT_LEFT:
             await send_answer(receive, send, answer, request_id)
@@ -153,6 +156,7 @@ class Front:
     async def _serve_slow(self, scope: Scope, receive: Receive, send: Send) -> None:
         """FastAPI answers, its own faults included; this adds the request id and keeps count."""
         request_id, status = self._request_id(dict(scope["headers"])), 500
+        CURRENT_REQUEST.set(request_id.decode())
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -166,7 +170,7 @@ class Front:
         except ClientDisconnected:
             status = CLIENT_LEFT.status
         except Exception:
-            log.exception("request %s to %s failed", request_id.decode(), scope["path"])
+            log.exception("request to %s failed", scope["path"])
         self._metrics.request_without_model(PROTOCOL, str(status))
 
     def _request_id(self, headers: Headers) -> bytes:

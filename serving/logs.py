@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
-
-REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
-"""Set where a request comes in; everything logged on its behalf carries it, decode threads included."""
+CURRENT_REQUEST: ContextVar[str] = ContextVar("request_id", default="")
+"""Set where a request comes in; everything that its own task logs carries it."""
 
 PLAIN_FIELDS = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {"message", "taskName"}
 
@@ -26,12 +25,12 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        if request_id := REQUEST_ID.get():
+        if request_id := CURRENT_REQUEST.get():
             line["request_id"] = request_id
         line |= {name: value for name, value in record.__dict__.items() if name not in PLAIN_FIELDS}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(line, enc_hook=str).decode()
+        return json.dumps(line, default=str)  # escapes whatever a file name or a client may hold
 
 
 def configure_logs(level: str) -> None:
