@@ -54,11 +54,6 @@ class ServedModel:
         self._surroundings = surroundings
         self._watched = Watched(self.task, self.monitor, self.drift, self.task.parse_params({}))
 
-    @property
-    def metrics(self) -> ModelStatistics:
-        """Where the protocols report what they answered."""
-        return self.statistics
-
     async def predict(self, payload: bytes, params: Params, deadline: Deadline) -> Prediction:
         """An encoded picture → the task's prediction in original pixels.
 
