@@ -1,0 +1,69 @@
+"""The HTTP applications over a real host with hand-built models, without a network between."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from prometheus_client import generate_latest
+
+from registry.store import LocalStore
+from serving.admin_routes import build_admin
+from serving.batcher import BatchLimits
+from serving.config import ServerConfig
+from serving.drift_feed import DriftFeed
+from serving.front import build_front
+from serving.metrics import Metrics
+from serving.model_host import ModelHost
+from serving.oip.shared_memory import SharedMemoryRegions
+from serving.served_model import Surroundings
+from serving.workers import DecodePool
+
+TOKEN = "a-token"
+
+
+@dataclass(frozen=True)
+class ProtocolServer:
+    """`front` and `admin` are the ASGI applications; `http` and `admin_http` clients of them."""
+
+    host: ModelHost
+    config: ServerConfig
+    metrics: Metrics
+    regions: SharedMemoryRegions
+    front: Any
+    http: httpx.AsyncClient
+    admin_http: httpx.AsyncClient
+
+    def scrape(self) -> str:
+        return generate_latest(self.metrics.registry).decode()
+
+
+@asynccontextmanager
+async def protocol_server(package: Path, folder: Path, **settings: Any) -> AsyncIterator[ProtocolServer]:
+    """`package` as colours/1, ready to answer; `folder` is for everything it writes."""
+    store = LocalStore(folder / "store")
+    store.set_alias("colours", "champion", store.publish(package).version)
+    knobs: dict[str, Any] = {"cache_dir": str(folder / "cache"), "admin_token": TOKEN, "runtime_threads": 1}
+    config = ServerConfig(**(knobs | settings))
+    pool, feed = DecodePool(1), DriftFeed(16, 1.0)
+    metrics, regions = Metrics(), SharedMemoryRegions(config.shared_memory)
+    host = ModelHost(store, config, metrics, Surroundings(pool, feed, BatchLimits(64), config.max_pixels))
+    await host.start()
+    front, admin = build_front(host, config, metrics, regions), build_admin(host, config, regions)
+    try:
+        async with client(front, {}) as http, client(admin, {"Authorization": f"Bearer {TOKEN}"}) as admin_http:
+            yield ProtocolServer(host, config, metrics, regions, front, http, admin_http)
+    finally:
+        await host.stop()
+        feed.close()
+        pool.close()
+        regions.close()
+
+
+def client(application: Any, headers: Mapping[str, str]) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(application, raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://server", headers=headers)
