@@ -19,7 +19,7 @@ from registry.manifest import Evidence
 from registry.package import ModelPackage
 from tasks.errors import BadInput, Conflict, GateFailed
 from tasks.task import Array, Task, open_task
-from training.progress import track
+from training.progress import pulse, track
 
 LATENCY_BATCHES = (1, 16)
 
@@ -93,7 +93,8 @@ def build_graphs(
 ) -> dict[str, Path]:
     """Writes <variant>/model.onnx for every variant: one float32 export, compressed by each variant's technique."""
     plain = output / "exported.onnx"
-    subject.write_graph(plain, recipe.opset)
+    with pulse("writing the ONNX graph"):
+        subject.write_graph(plain, recipe.opset)
     batches = [stack(items) for items in decode_batches(task, calibration, subject.max_batch or 32)]
     graphs = {name: output / name / "model.onnx" for name in recipe.variants}
     for name, path in track(graphs.items(), "compressing", len(graphs)):

@@ -10,6 +10,7 @@ import typer
 from tasks.errors import TidegateError
 from tidegate import model_commands, registry_commands, serving_commands
 from tidegate.exit_codes import EXIT_CODES, UNEXPECTED, exit_code_table
+from tidegate.options import StoreOption, examples
 from tidegate.output import note
 
 INTRODUCTION = """Takes a deep-learning model from training to production and keeps it honest there.
@@ -56,6 +57,20 @@ def tidegate(
 model_commands.register(app)
 registry_commands.register(app)
 serving_commands.register(app)
+
+
+@app.command(epilog=examples("tidegate demo", "tidegate demo --once     stop after the summary"))
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="Stop after the summary instead of serving on.")] = False,
+    store: StoreOption = None,
+) -> None:
+    """Take one model through the whole loop: train, export, gate, promote, serve, ask, watch.
+
+    Trains by the recipe digits-quick, serves it on this machine and keeps serving until Ctrl-C.
+    """
+    from tidegate.demo import run_demo
+
+    run_demo(store, keep_serving=not once)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,11 @@ from typing import TYPE_CHECKING
 from registry.store import PackageStore, VersionInfo, open_store
 from registry.tracking import HOME, is_tracking_uri, tracking_uri
 from tasks.errors import BadInput
+from training.progress import pulse
+
+# Read when MLflow is imported. What it has to say about its own workings is not about the user's model.
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 if TYPE_CHECKING:
     from export.recipe import ExportRecipe
@@ -21,17 +27,20 @@ if TYPE_CHECKING:
 
 def train_model(recipe: Recipe, store_uri: str | None, resume: bool = False) -> TrainedModel:
     """Trains, and registers the next version of "<name>-trained"."""
-    from training.run import train
+    uri = require_tracking(store_uri)
+    with pulse("loading the training framework"):
+        from training.run import train
 
-    return train(recipe, workdir=HOME, tracking_uri=require_tracking(store_uri), resume=resume)
+    return train(recipe, workdir=HOME, tracking_uri=uri, resume=resume)
 
 
 def export_model(name: str, recipe: ExportRecipe, store_uri: str | None) -> tuple[ModelPackage, VersionInfo]:
     """The newest "<name>-trained" → a verified package, registered as the next version of "<name>"."""
-    from export.pipeline import export_checkpoint
-    from training.registered import newest_checkpoint
-
     uri = require_tracking(store_uri)
+    with pulse("loading the training framework"):
+        from export.pipeline import export_checkpoint
+        from training.registered import newest_checkpoint
+
     with build_folder() as folder:
         checkpoint = newest_checkpoint(uri, name, folder)
         package = export_checkpoint(checkpoint.folder, recipe, folder / "package", run_id=checkpoint.run_id)
@@ -53,7 +62,8 @@ def import_model(
 def publish(store: PackageStore, package: ModelPackage) -> tuple[ModelPackage, VersionInfo]:
     """Into the store; the package is then handed out from the cache, because where it was built goes."""
     lineage = package.manifest.lineage
-    found = store.publish(package.folder, lineage.run_id, {"tidegate.git_commit": lineage.git_commit})
+    with pulse("registering the package"):
+        found = store.publish(package.folder, lineage.run_id, {"tidegate.git_commit": lineage.git_commit})
     return store.fetch(found, HOME / "cache"), found
 
 

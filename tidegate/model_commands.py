@@ -85,7 +85,7 @@ def import_(
 ) -> None:
     """Build a package from a model made elsewhere.
 
-    The same verification and the same gates as for one trained here. See docs/package-format.md for the TOML.
+    The same verification and the same gates as for one trained here. See docs/export.md for the TOML.
     """
     from export.recipe import load_export_recipe
 
