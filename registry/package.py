@@ -155,7 +155,7 @@ def check_file(path: Path, expected: FileRecord) -> None:
         raise InvalidPackage(
             f"{path} was altered: it has {num_bytes} bytes, the manifest says {expected.num_bytes}; copy it again"
         )
-    if record_of(path).sha256 != expected.sha256:
+    if sha256_of(path) != expected.sha256:
         raise InvalidPackage(f"{path} was altered: its hash is not the one in the manifest; copy the package again")
 
 
@@ -181,5 +181,10 @@ def list_files(folder: Path) -> Iterator[str]:
 
 def record_of(path: Path) -> FileRecord:
     """The hash and the length of a file as it is now."""
+    return FileRecord(sha256=sha256_of(path), num_bytes=path.stat().st_size)
+
+
+def sha256_of(path: Path) -> str:
+    """Of a manifest: the digest of its package."""
     with path.open("rb") as file:
-        return FileRecord(sha256=hashlib.file_digest(file, "sha256").hexdigest(), num_bytes=path.stat().st_size)
+        return hashlib.file_digest(file, "sha256").hexdigest()
