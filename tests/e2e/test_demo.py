@@ -1,0 +1,43 @@
+"""The demo as a user runs it: the whole loop with real processes, from an empty folder to a summary."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.e2e
+def test_demo_goes_the_whole_way_and_cleans_up(tmp_path: Path, require_tool: Callable[[str], str]) -> None:
+    require_tool("curl")
+    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    done = subprocess.run(
+        [sys.executable, "-m", "tidegate", "demo", "--once"],
+        cwd=tmp_path,
+        env={**environment, "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    shown = done.stdout
+    assert "digits@champion is version 1" in shown
+    assert re.search(r'"label":"\d"', shown), "curl's answer"
+    assert re.search(r"tritonclient\.http: \d with", shown)
+    assert re.search(r"tritonclient\.grpc: \d with", shown)
+    assert re.search(r"pictures as in training: steady", shown)
+    assert re.search(r"pictures with noise: drift", shown)
+    for variant in ("trained", "fp32", "int8"):
+        assert re.search(rf"^ *{variant} +\d+\.\d+%", shown, re.MULTILINE)
+    assert re.search(r"requests per second +\d+", shown)
+    assert "stopped" in (tmp_path / ".tidegate" / "demo-server.log").read_text(encoding="utf-8")
+    assert not (tmp_path / "mlruns").exists()
+    assert os.listdir(tmp_path) == [".tidegate"]
