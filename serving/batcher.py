@@ -170,15 +170,18 @@ class Batcher:
         if earliest < math.inf:
             self._arm_expiry(earliest)
 
-    async def close(self) -> None:
-        """Run what is queued, refuse what comes, end the threads."""
+    async def close(self, timeout_s: float) -> bool:
+        """Run what is queued, refuse what comes, end the threads. False if one has not returned in time: what it holds
+        must then be left alone."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        expires_at = monotonic() + timeout_s
         for thread in self._threads:
-            await asyncio.to_thread(thread.join)
+            await asyncio.to_thread(thread.join, max(0.0, expires_at - monotonic()))
         if self._expiry_timer is not None:
             self._expiry_timer.cancel()
+        return not any(thread.is_alive() for thread in self._threads)
 
     # What follows up to `_deliver` runs on the threads of the slots.
 

@@ -40,6 +40,8 @@ class Metrics:
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     states: Callable[[], Iterable[tuple[str, str, str]]] = tuple
     """(model, state, reason) of everything configured; set by the host."""
+    registry_up: bool = True
+    """Did the registry answer when it was last asked?"""
 
     def __post_init__(self) -> None:
         self._series: dict[tuple[str, str], Series] = {}
@@ -87,6 +89,9 @@ class Metrics:
         yield from state_metrics(series)
         yield from drift_metrics(series)
         yield from self._model_states()
+        up = GaugeMetricFamily("tidegate_registry_up", "1 while the registry answers; models are served either way.")
+        up.add_metric((), float(self.registry_up))
+        yield up
         failures = counter("model_load_failures", "Versions that could not be brought into service.", ("model",))
         for name, count in list(self._load_failures.items()):
             failures.add_metric((name,), count)

@@ -120,9 +120,7 @@ class ModelHost:
             names = await self._on_loader(self._store.names)
             versions = {name: await self._on_loader(partial(self._store.versions, name)) for name in names}
         except Exception as error:
-            log.warning(
-                "the registry can not be reached (%s); known from before: %s", error, self._last_good.references()
-            )
+            self._note_outage(error)
             return [ModelRef.parse(reference) for reference in self._last_good.references()]
         return [ModelRef.parse(n) for n, known in versions.items() if any(CHAMPION in v.aliases for v in known)]
 
@@ -159,14 +157,22 @@ class ModelHost:
 
     async def _resolve(self, slot: ModelSlot) -> VersionInfo:
         try:
-            return await self._on_loader(partial(self._store.resolve, slot.ref))
+            info = await self._on_loader(partial(self._store.resolve, slot.ref))
+            self._metrics.registry_up = True
+            return info
         except Exception as error:
             definite = isinstance(error, TidegateError) and error.kind in DEFINITE
             known = slot.info or self._last_good.find(str(slot.ref))
             if definite or known is None:
                 raise
-            log.warning("the registry can not be reached (%s); staying with %s", error, known)
+            self._note_outage(error)
             return known
+
+    def _note_outage(self, error: Exception) -> None:
+        """Said once, until the registry has answered again."""
+        if self._metrics.registry_up:
+            log.warning("the registry can not be reached: %s; what is known goes on being served", error)
+        self._metrics.registry_up = False
 
     async def _bring_in(self, slot: ModelSlot, info: VersionInfo) -> None:
         """Load beside the old version, or instead of it, and change over in one step."""

@@ -24,11 +24,6 @@ def replay_golden(package: ModelPackage, variant: str, task: Task, runtime: Runt
     payloads = package.golden_inputs()
     if not payloads:
         raise InvalidPackage(f"{package.manifest.name!r} has no golden inputs, so nothing can be proved")
-    for output in runtime.outputs:
-        if output.name not in expected or len(expected[output.name]) != len(payloads):
-            raise InvalidPackage(f"golden outputs of {variant!r} lack {output.name!r} for {len(payloads)} inputs")
-        if output.name not in tolerance:
-            raise InvalidPackage(f"golden outputs of {variant!r} give no tolerance for {output.name!r}")
     for index, (file, payload) in enumerate(zip(package.manifest.golden_inputs, payloads, strict=True)):
         sample = task.sample_from_bytes(payload)
         tensors = {name: array[None] for name, array in task.preprocess(sample).items()}

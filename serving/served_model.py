@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,9 @@ from tasks.task import Array, Params, Prediction, Sample, Task
 
 RETIREMENT_GRACE_S = 1.0
 """A retired version stays this much longer for whoever looked it up just before."""
+CLOSE_TIMEOUT_S = 5.0
+"""For the batch that is running when nobody waits for it any more."""
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,5 +146,7 @@ class ServedModel:
             await asyncio.sleep(0.02)
             if self.num_in_flight:
                 idle_since = monotonic()
-        await self.batcher.close()
-        await asyncio.to_thread(self.runtime.close)
+        if await self.batcher.close(CLOSE_TIMEOUT_S):
+            await asyncio.to_thread(self.runtime.close)
+        else:
+            log.error("the runtime of %s/%s hangs; its memory stays taken", self.name, self.version)

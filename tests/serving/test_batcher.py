@@ -59,7 +59,7 @@ async def bench() -> AsyncIterator[Bench]:
     made = Bench()
     yield made
     made.runtime.gate.set()
-    await made.batcher.close()
+    await made.batcher.close(10)
 
 
 async def test_one_of_three_callers_leaves_and_the_other_two_get_answers(bench: Bench) -> None:
@@ -142,7 +142,7 @@ async def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
     await asyncio.gather(first, waiting[1])
     with pytest.raises(TooLarge, match="the queue holds 2"):
         await bench.ask(1, 2, 3)
-    await bench.batcher.close()
+    await bench.batcher.close(10)
 
 
 async def test_a_deadline_passes_in_the_queue_and_costs_no_compute(bench: Bench) -> None:
@@ -189,7 +189,7 @@ async def test_a_failing_batch_is_an_error_for_its_callers_and_nobody_else() -> 
     with pytest.raises(NotReady, match="out of luck"):
         await bench.ask(13)
     assert (await bench.ask(1))["y"].tolist() == [[2, 2]]
-    await bench.batcher.close()
+    await bench.batcher.close(10)
 
 
 async def test_company_is_waited_for_only_as_long_as_configured() -> None:
@@ -200,7 +200,7 @@ async def test_company_is_waited_for_only_as_long_as_configured() -> None:
     full = [bench.ask(value) for value in range(4)]
     await asyncio.gather(*full)
     assert bench.runtime.batch_sizes == [2, 4]
-    await bench.batcher.close()
+    await bench.batcher.close(10)
 
 
 async def test_closing_answers_what_is_queued_and_refuses_what_comes() -> None:
@@ -208,7 +208,7 @@ async def test_closing_answers_what_is_queued_and_refuses_what_comes() -> None:
     first = await bench.occupy()
     queued = bench.ask(1)
     await bench.queued(1)
-    closing = asyncio.create_task(bench.batcher.close())
+    closing = asyncio.create_task(bench.batcher.close(10))
     await asyncio.sleep(0)
     with pytest.raises(NotReady):
         await bench.ask(2)
@@ -224,7 +224,7 @@ async def test_rows_that_are_being_decoded_count_as_waiting() -> None:
         await bench.ask(1)
     bench.batcher.unreserve(2)
     assert (await bench.ask(1))["y"].tolist() == [[2, 2]]
-    await bench.batcher.close()
+    await bench.batcher.close(10)
 
 
 async def test_a_runtime_that_hangs_is_noticed(bench: Bench) -> None:
@@ -235,3 +235,11 @@ async def test_a_runtime_that_hangs_is_noticed(bench: Bench) -> None:
     bench.runtime.gate.set()
     await first
     assert bench.batcher.stalled_s() == 0
+
+
+async def test_closing_does_not_wait_for_ever_for_a_runtime_that_hangs(bench: Bench) -> None:
+    first = await bench.occupy()
+    assert not await bench.batcher.close(0.02)
+    bench.runtime.gate.set()
+    await first
+    assert await bench.batcher.close(10)

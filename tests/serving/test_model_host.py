@@ -231,15 +231,20 @@ async def test_replacing_falls_back_when_the_new_version_does_not_prove_itself(
     await last_logit(server.host.get("colours"))
 
 
-async def test_the_registry_goes_away_and_comes_back(store: RemoteStore, start: Starter, packages: Path) -> None:
+async def test_the_registry_goes_away_and_comes_back(
+    store: RemoteStore, start: Starter, packages: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     server = await start()
     store.away = True
     await asyncio.sleep(0.05)
     await last_logit(server.host.get("colours"))
     assert server.host.ready()
+    assert "tidegate_registry_up 0.0" in server.scrape()
+    assert caplog.text.count("can not be reached") == 1, "said once, not at every look"
     store.away = False
     publish(store, packages / "colours-1")
     await until(lambda: server.host.get("colours").version == "2")
+    assert "tidegate_registry_up 1.0" in server.scrape()
 
 
 @pytest.mark.parametrize("models", [(), ("colours",)])
