@@ -14,10 +14,12 @@ from rich.table import Table
 
 from export.recipe import load_export_recipe
 from registry.package import ModelPackage
+from registry.store import open_store
 from registry.tracking import HOME
 from tidegate.demo_server import DemoServer
 from tidegate.demo_traffic import CONNECTIONS, add_noise, ask_by_curl, ask_by_tritonclient, call, measure_rate, send_all
-from tidegate.lifecycle import export_model, promote_model, train_model
+from tidegate.lifecycle import export_model, train_model
+from tidegate.promotion import promote_model
 from training.data.config import ScenesConfig
 from training.data.scene_source import SceneSource
 from training.progress import track
@@ -68,7 +70,7 @@ def run_demo(store_uri: str | None, keep_serving: bool) -> None:
             f"variants {', '.join(package.manifest.variants)} with their evidence → {name} version {found.version}"
         )
     with screen.step("Gate and promote"):
-        event = promote_model(name, store_uri)
+        event = promote_model(open_store(store_uri), name)
         screen.say(f"{len(event.gates)} gates held → {name}@{event.alias} is version {event.version}")
     pictures = fresh_pictures(recipe.data)
     with DemoServer(name, HOME / "demo-server.log") as server:

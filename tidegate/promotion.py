@@ -1,0 +1,89 @@
+"""Promotion as a user asks for it: the newest version unless told otherwise, proved on this machine, on the record."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from pathlib import Path
+
+import msgspec
+
+from registry.event import PromotionEvent
+from registry.gates import PromotionPolicy
+from registry.manifest import GateResult
+from registry.package import ModelPackage
+from registry.promotion import promote
+from registry.reference import CHAMPION
+from registry.store import ModelRef, PackageStore, newest
+from registry.tracking import HOME
+from serving.runtimes.onnx_runtime import OnnxRuntime
+from serving.self_test import replay_golden
+from serving.variants import detect_host, find_obstacle
+from tasks.errors import InvalidPackage, InvalidRecipe
+from tasks.task import Task, open_task
+from tidegate.output import note
+
+
+def promote_model(
+    store: PackageStore,
+    reference: str,
+    *,
+    alias: str = CHAMPION,
+    expected: str | None = None,
+    force_reason: str = "",
+    policy: PromotionPolicy | None = None,
+) -> PromotionEvent:
+    """Moves `alias` to a version, the newest for a plain name, if every gate holds; see `registry.promotion`."""
+    ref = ModelRef.parse(reference)
+    if ref.alias == CHAMPION and "@" not in reference:
+        ref = ModelRef(name=ref.name, version=newest(store, ref.name).version)
+    return promote(
+        store,
+        ref,
+        cache=HOME / "cache",
+        who=person(),
+        alias=alias,
+        policy=policy,
+        expected=expected,
+        force_reason=force_reason,
+        self_test=replay_here,
+    )
+
+
+def replay_here(package: ModelPackage) -> tuple[GateResult, ...]:
+    """The golden set on this machine's own engine, as a server will replay it: variants that failed."""
+    host, task = detect_host(), open_task(package.task_spec)
+    runnable = [name for name in package.manifest.variants if not find_obstacle(package, name, host)]
+    failed = sum(not replays(package, name, task) for name in runnable)
+    return (GateResult(name="golden_replay_failures", value=failed, limit=0, passed=not failed),)
+
+
+def replays(package: ModelPackage, variant: str, task: Task) -> bool:
+    runtime = OnnxRuntime(package.graph_path(variant), package.variant(variant).requires.provider)
+    try:
+        replay_golden(package, variant, task, runtime)
+    except InvalidPackage as error:
+        note(f"{variant}: {error}")
+        return False
+    finally:
+        runtime.close()
+    return True
+
+
+def person() -> str:
+    """Who is at the keyboard, for the record."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        # A container may run under a number that no account has.
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
+def load_policy(path: Path) -> PromotionPolicy:
+    """The tolerances of a TOML file. Raises InvalidRecipe naming the file and the field."""
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=PromotionPolicy)
+    except (OSError, UnicodeDecodeError, msgspec.MsgspecError) as error:
+        raise InvalidRecipe(f"{path}: {error}") from error
