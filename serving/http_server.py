@@ -22,6 +22,8 @@ from serving.config import ServerConfig
 
 LINGER_S = 0.5
 """How long a connection without a request stays open once the server is leaving."""
+MAX_HEAD_BYTES = 65_536
+"""What a request may have beside its body, in one stretch: the parser itself would collect headers without end."""
 TICKS_BETWEEN_SWEEPS = 5
 """uvicorn ticks ten times a second."""
 
@@ -33,6 +35,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(*arguments, **named)
         self._max_connections = max_connections
         self._leaving = False
+        self._num_head_bytes = 0
         self.receiving_since: float | None = monotonic()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -45,6 +48,16 @@ class Connection(HttpToolsProtocol):
             self.receiving_since = monotonic()
         super().on_message_begin()
 
+    def data_received(self, data: bytes) -> None:
+        self._num_head_bytes += len(data)
+        super().data_received(data)
+        if self._num_head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self._refuse(b"431 Request Header Fields Too Large", f"headers may take {MAX_HEAD_BYTES} bytes at most")
+
+    def on_body(self, body: bytes) -> None:
+        self._num_head_bytes = 0
+        super().on_body(body)
+
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
         if self._leaving:
@@ -52,6 +65,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self.receiving_since = None
+        self._num_head_bytes = 0
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
