@@ -2,7 +2,8 @@
 
     python -m benchmarks.bare PACKAGE tensor|encoded BATCH SECONDS [PICTURE]
 
-prints items per second. "tensor" runs the graph; "encoded" decodes and resizes a picture by our own code, then runs it.
+prints items per second and CPU seconds per item. "tensor" runs the graph; "encoded" decodes and resizes a picture by
+our own code, then runs it.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from serving.runtimes.onnx_runtime import OnnxRuntime
 from tasks.task import open_task
 
 
-def items_per_second(folder: Path, mode: str, batch: int, seconds: float, picture: Path | None) -> float:
-    """Items through the loop in `seconds`, warm-up excluded."""
+def run_loop(folder: Path, mode: str, batch: int, seconds: float, picture: Path | None) -> tuple[float, float]:
+    """Items per second of wall time, CPU seconds per item; warm-up excluded."""
     package = open_package(folder)
     task = open_task(package.task_spec)
     runtime = OnnxRuntime(package.graph_path("fp32"))
@@ -36,16 +37,17 @@ def items_per_second(folder: Path, mode: str, batch: int, seconds: float, pictur
 
     for _ in range(3):
         step()
-    started, num_steps = time.perf_counter(), 0
+    started, started_cpu, num_steps = time.perf_counter(), time.process_time(), 0
     while (elapsed := time.perf_counter() - started) < seconds:
         step()
         num_steps += 1
-    return num_steps * batch / elapsed
+    num_items = num_steps * batch
+    return num_items / elapsed, (time.process_time() - started_cpu) / num_items
 
 
 def main() -> None:
     folder, mode, batch, seconds = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
-    print(items_per_second(folder, mode, batch, seconds, Path(sys.argv[5]) if len(sys.argv) > 5 else None))
+    print(*run_loop(folder, mode, batch, seconds, Path(sys.argv[5]) if len(sys.argv) > 5 else None))
 
 
 if __name__ == "__main__":

@@ -39,7 +39,8 @@ BARE_BATCHES = (1, 8)
 
 @dataclass(frozen=True)
 class Turn:
-    """One contender in one round. `cpu_us`: the server's CPU time a request outside ONNX Runtime."""
+    """One contender in one round. `cpu_us`: CPU time a request, of our server only what is outside
+    ONNX Runtime."""
 
     requests_per_s: float
     p50_ms: float = 0.0
@@ -62,19 +63,21 @@ Contenders = Mapping[str, Callable[[], Turn]]
 LoadGenerator = Callable[[Request, int, float], LoadResult]
 
 
-def bare_rate(folder: Path, mode: str, batch: int, seconds: float, picture: Path) -> float:
-    """Items per second of the plain loop on the server's core, in a process of its own."""
+def run_bare(folder: Path, mode: str, batch: int, seconds: float, picture: Path) -> tuple[float, float]:
+    """The plain loop on the server's core, in a process of its own: items per second, CPU seconds per item."""
     arguments = [str(folder), mode, str(batch), str(seconds), str(picture)]
     command = pinned(SERVER_CORE, [sys.executable, "-m", "benchmarks.bare", *arguments])
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    rate, cpu_s = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    return float(rate), float(cpu_s)
 
 
 def bare_turn(bench: Bench, mode: str, batch: int) -> Turn:
-    return Turn(bare_rate(bench.packages / RESNET / "1", mode, batch, bench.seconds, bench.picture))
+    rate, cpu_s = run_bare(bench.packages / RESNET / "1", mode, batch, bench.seconds, bench.picture)
+    return Turn(rate, cpu_us=cpu_s * 1e6)
 
 
 class Engine:
-    """What ONNX Runtime itself costs: the bare loop's seconds per run, for every batch size the server may use.
+    """What ONNX Runtime itself costs: the bare loop's CPU time per run, for every batch size the server may use.
 
     The server's own clock would count time in which a run was ready and the core was busy with something else.
     """
@@ -83,10 +86,10 @@ class Engine:
         folder = bench.packages / model / "1"
         self._url = bench.server.url(f"/v2/models/{model}/stats")
         self._buckets = open_package(folder).manifest.batch_buckets
-        self._seconds = {b: b / bare_rate(folder, "tensor", b, 0.5, bench.picture) for b in self._buckets}
+        self._seconds = {b: b * run_bare(folder, "tensor", b, 0.5, bench.picture)[1] for b in self._buckets}
 
     def seconds(self) -> float:
-        """Engine time of all runs so far, from the server's count of runs by batch size."""
+        """Engine time (CPU) of all runs so far, from the server's count of runs by batch size."""
         with urllib.request.urlopen(self._url) as answer:
             runs = json.load(answer)["model_stats"][0]["batch_stats"]
         return sum(run["compute_infer"]["count"] * self._seconds[self._bucket(run["batch_size"])] for run in runs)

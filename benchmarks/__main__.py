@@ -1,0 +1,24 @@
+"""`make bench`: every speed bar, then the drift bars, one after the other so that none disturbs another.
+
+Each is a program of its own with options of its own: python -m benchmarks.serving --help.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+BENCHMARKS = ("decode", "serving", "swap", "drift")
+
+
+def main() -> int:
+    """Runs all, whatever becomes of one. The exit status counts those that broke."""
+    num_broken = 0
+    for name in BENCHMARKS:
+        print(f"\n═══ {name} ═══", flush=True)
+        num_broken += subprocess.run([sys.executable, "-m", f"benchmarks.{name}"]).returncode != 0
+    return num_broken
+
+
+if __name__ == "__main__":
+    sys.exit(main())
