@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
 from registry.manifest import GateResult
+from tasks.errors import NotReady
+
+Record = TypeVar("Record", bound=msgspec.Struct)
 
 
 class PromotionEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,3 +30,12 @@ class PromotionEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     at: str
     gates: tuple[GateResult, ...] = ()
     force_reason: str = ""
+
+
+def decode_record(encoded: bytes | str, kind: type[Record], where: str) -> Record:
+    """A record that a store keeps beside its packages. Raises NotReady, saying where the damage is: to go on as if it
+    were not there could undo a promotion that it tells of."""
+    try:
+        return msgspec.json.decode(encoded, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise NotReady(f"{where} is damaged: {error}; restore it, or remove it if it is of no use") from error

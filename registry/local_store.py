@@ -11,14 +11,15 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-from registry.event import PromotionEvent
+from registry.event import PromotionEvent, decode_record
 from registry.lock import LockRecord
 from registry.package import MANIFEST_NAME, ModelPackage, open_package, sha256_of
 from registry.package_cache import open_as
@@ -90,7 +91,9 @@ class LocalStore:
     def claim_version(self, name: str, package: Path) -> str:
         """Rename a complete copy to the next free number: a folder that is not empty is never renamed over."""
         while True:
-            version = str(max((int(v) for v in self.version_numbers(name)), default=0) + 1)
+            # Counted by folder, manifest or not: what is left of a deleted version still has its number.
+            taken = [int(entry.name) for entry in (self.root / name).iterdir() if VERSION.fullmatch(entry.name)]
+            version = str(max(taken, default=0) + 1)
             try:
                 package.rename(self.folder(name, version))
                 return version
@@ -111,7 +114,7 @@ class LocalStore:
         """Oldest first."""
         with readable(self.root):
             files = sorted((self.root / check_name(name, name) / "events").glob("*.json"))
-            return [msgspec.json.decode(file.read_bytes(), type=PromotionEvent) for file in files]
+            return [decode_record(file.read_bytes(), PromotionEvent, str(file)) for file in files]
 
     def append_event(self, event: PromotionEvent) -> None:
         write_atomically(self.root / event.name / "events" / f"{event.id}.json", msgspec.json.encode(event))
@@ -120,7 +123,7 @@ class LocalStore:
         records = {}
         for file in (self.root / name / "locks").glob("*.json"):
             try:
-                records[file.stem] = msgspec.json.decode(file.read_bytes(), type=LockRecord)
+                records[file.stem] = decode_record(file.read_bytes(), LockRecord, str(file))
             except FileNotFoundError:
                 continue  # dropped by its owner since the listing
         return records
@@ -141,8 +144,12 @@ class LocalStore:
 
     def aliases(self, name: str) -> dict[str, str]:
         """Alias → version."""
-        files = (self.root / name / "aliases").glob("[!.]*")
-        return {file.name: file.read_text("utf-8").strip() for file in files}
+        found = {}
+        for file in (self.root / name / "aliases").glob("[!.]*"):
+            # One that is not UTF-8 points to no version, and is treated like one that points to a deleted version.
+            with suppress(FileNotFoundError):  # deleted since the listing
+                found[file.name] = file.read_text("utf-8", errors="replace").strip()
+        return found
 
     def info(self, name: str, version: str, aliases: Mapping[str, str]) -> VersionInfo:
         manifest = self.folder(name, version) / MANIFEST_NAME
@@ -171,15 +178,15 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Readers see the old bytes or the new ones. Raises NotReady when the folder can not be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(prefix=".", dir=path.parent)
+        # Not by tempfile, whose files none but their owner can read: a server often runs under another account.
+        temporary = path.with_name(f".{uuid.uuid4().hex}")
         try:
-            with os.fdopen(descriptor, "wb") as file:
+            with temporary.open("xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise NotReady(f"{path} can not be written: {error}") from error

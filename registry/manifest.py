@@ -17,7 +17,8 @@ Precision = Literal["fp32", "fp16", "bf16", "int8", "int4"]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")]
 """Of a model, a variant, a role: safe in a URL, a metric label and a file system."""
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
-Count = Annotated[int, msgspec.Meta(ge=0)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Difference = Annotated[float, msgspec.Meta(ge=0)]
 
@@ -54,12 +55,14 @@ class GoldenOutputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class ClassEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One class before and after compression, in the task's own metric, with a 95 % interval of the difference."""
+    """One class before and after compression, as shares of `support` examples, with a 95 % interval of the difference.
+
+    `support` 0: the held-out data had none of it, and the shares mean nothing."""
 
     label: str
     support: Count
-    trained: float
-    variant: float
+    trained: Share
+    variant: Share
     difference_low: float
     difference_high: float
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from registry.event import PromotionEvent
+from registry.event import PromotionEvent, decode_record
 from registry.lock import LockRecord
 
 PACKAGE_TAG = "tidegate.package"
@@ -37,8 +37,8 @@ def events_of(tags: Mapping[str, str]) -> list[PromotionEvent]:
 
 def decode_event(tags: Mapping[str, str], first_key: str) -> PromotionEvent:
     prefix, _, count = first_key.rsplit(".", 2)
-    text = "".join(tags[f"{prefix}.{index}.{count}"] for index in range(int(count)))
-    return msgspec.json.decode(text, type=PromotionEvent)
+    text = "".join(tags.get(f"{prefix}.{index}.{count}", "") for index in range(int(count)))
+    return decode_record(text, PromotionEvent, f"tag {first_key}")
 
 
 def lock_tag(key: str, record: LockRecord) -> tuple[str, str]:
@@ -48,4 +48,4 @@ def lock_tag(key: str, record: LockRecord) -> tuple[str, str]:
 def locks_of(tags: Mapping[str, str]) -> dict[str, LockRecord]:
     """Every claim on the lock of a registered model, by key."""
     claims = {key.removeprefix(LOCK_TAG): value for key, value in tags.items() if key.startswith(LOCK_TAG)}
-    return {key: msgspec.json.decode(value, type=LockRecord) for key, value in claims.items()}
+    return {key: decode_record(value, LockRecord, f"tag {LOCK_TAG}{key}") for key, value in claims.items()}

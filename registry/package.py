@@ -141,9 +141,9 @@ def check_files(folder: Path, manifest: Manifest) -> None:
             raise InvalidPackage(f"the manifest lists {name!r}, which leads out of the package folder")
     present, listed = set(list_files(folder)), set(manifest.files)
     if missing := sorted(listed - present):
-        raise InvalidPackage(f"{folder}: missing {', '.join(missing)}; copy the package again")
+        raise InvalidPackage(f"{folder}: missing {quoted(missing)}; copy the package again")
     if extra := sorted(present - listed):
-        raise InvalidPackage(f"{folder}: {', '.join(extra)} not in the manifest; a package holds nothing else")
+        raise InvalidPackage(f"{folder}: {quoted(extra)} not in the manifest; a package holds nothing else")
     for name, expected in manifest.files.items():
         check_file(folder / name, expected)
 
@@ -157,6 +157,12 @@ def check_file(path: Path, expected: FileRecord) -> None:
         )
     if sha256_of(path) != expected.sha256:
         raise InvalidPackage(f"{path} was altered: its hash is not the one in the manifest; copy the package again")
+
+
+def quoted(names: list[str]) -> str:
+    """The first few. Quoted, because a file's name may be of any bytes."""
+    more = len(names) - 5
+    return ", ".join(repr(name[:100]) for name in names[:5]) + (f" and {more} more" if more > 0 else "")
 
 
 def is_inside(name: str) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from registry.package import ModelPackage, open_package
 from registry.reference import VersionInfo
-from tasks.errors import InvalidPackage
+from tasks.errors import InvalidPackage, NotReady
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
 INCOMING = "incoming-"
@@ -27,8 +27,16 @@ def fetch_into(cache: Path, info: VersionInfo, download: Callable[[Path], Path])
     """The package of `info` from the cache, or downloaded into it.
 
     `download(folder)` fills an empty folder and returns where in it the package lies. Raises InvalidPackage when what
-    came is damaged or is not the package that was registered; the cache is then as it was.
+    came is damaged or is not the package that was registered (the cache is then as it was), NotReady when the disk can
+    not take it.
     """
+    try:
+        return fetched(cache, info, download)
+    except OSError as error:
+        raise NotReady(f"the package of {info} can not be brought into {cache}: {error}") from error
+
+
+def fetched(cache: Path, info: VersionInfo, download: Callable[[Path], Path]) -> ModelPackage:
     final = cache / checked_digest(info)
     if final.is_dir():
         try:
@@ -48,8 +56,9 @@ def fetch_into(cache: Path, info: VersionInfo, download: Callable[[Path], Path])
             # Another process was faster; its copy is as good as ours, or opening it says why not.
             if not final.is_dir():
                 raise
+        package = open_as(final, info)
         os.utime(final)
-        return open_as(final, info)
+        return package
     finally:
         shutil.rmtree(incoming, ignore_errors=True)
 
@@ -57,12 +66,13 @@ def fetch_into(cache: Path, info: VersionInfo, download: Callable[[Path], Path])
 def evict(cache: Path, budget_bytes: int, keep: Collection[str]) -> list[str]:
     """Remove the packages used longest ago until the rest fits the budget; those with a digest in `keep` stay.
 
-    Returns the digests that went. What a process that was killed left half-done goes after a day.
+    Returns the digests that went. What a process that was killed left half-done goes after a day. Several processes
+    may share a cache: what one removes under the eyes of another counts as gone, and its next fetch brings it back.
     """
     for leftover in cache.glob(f"{INCOMING}*"):
-        if time.time() - leftover.stat().st_mtime > ABANDONED_AFTER_S:
+        if time.time() - modified_at(leftover) > ABANDONED_AFTER_S:
             shutil.rmtree(leftover, ignore_errors=True)
-    folders = sorted((f for f in cache.glob("*") if DIGEST.fullmatch(f.name)), key=lambda f: f.stat().st_mtime)
+    folders = sorted((f for f in cache.glob("*") if DIGEST.fullmatch(f.name)), key=modified_at)
     sizes = {folder: folder_bytes(folder) for folder in folders}
     total, removed = sum(sizes.values()), []
     for folder in folders:
@@ -102,5 +112,17 @@ def discard(folder: Path) -> None:
         shutil.rmtree(doomed, ignore_errors=True)
 
 
+def modified_at(path: Path) -> float:
+    """Seconds since the epoch; now, for what is gone."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return time.time()
+
+
 def folder_bytes(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    """0 for a folder that is gone, or that goes meanwhile."""
+    try:
+        return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    except FileNotFoundError:
+        return 0

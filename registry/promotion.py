@@ -1,7 +1,8 @@
 """Promotion: moves the alias that production follows, if every gate holds, and remembers who did it and why.
 
 The event is written before the alias moves, so that no move goes unrecorded; should the process die between the two,
-the alias tells what is true and the event is known never to have taken effect.
+the alias tells what is true: every event says what it found, so an event whose successor found the state before it
+never took effect.
 """
 
 from __future__ import annotations
@@ -16,18 +17,20 @@ from typing import Literal
 import msgspec
 
 from registry.event import PromotionEvent
-from registry.gates import PromotionPolicy, judge
-from registry.lock import hold_lock
+from registry.gates import PromotionPolicy, judge, unreadable_champion_gate
+from registry.lock import Lock, hold_lock
 from registry.manifest import GateResult
 from registry.package import ModelPackage
-from registry.reference import CHAMPION, ModelRef, VersionInfo
+from registry.reference import CHAMPION, ModelRef, VersionInfo, check_alias
 from registry.store import PackageStore
-from tasks.errors import BadInput, Conflict, GateFailed
+from tasks.errors import BadInput, Conflict, GateFailed, InvalidPackage, NotFound
 
 LOCK_TTL_S = 30.0
 """Reading an alias, writing an event and moving the alias take well under a second, even over HTTP."""
 NOBODY = ""
 """The version in an event or a precondition where no version holds the alias."""
+UNWRITTEN = ""
+"""The id of an event before its place in the history is known."""
 
 SelfTest = Callable[[ModelPackage], tuple[GateResult, ...]]
 """Replays the golden set where the caller has a runtime (serving.self_test)."""
@@ -49,8 +52,10 @@ def promote(
 
     `expected`: the version that must hold the alias now ("" for none); None takes whoever holds it when the gates are
     judged. Raises GateFailed with a table unless `force_reason` says why to go on, Conflict where the alias has moved
-    meanwhile or somebody else is promoting, NotFound, NotReady.
+    meanwhile or somebody else is promoting, InvalidPackage for a damaged candidate (which no reason makes promotable),
+    NotFound, NotReady.
     """
+    check_alias(alias, f"{ref.name}@{alias}")
     candidate = store.resolve(ref)
     before = holder(store, ref.name, alias)
     if expected is None:
@@ -59,10 +64,14 @@ def promote(
     if candidate.version == expected:
         raise Conflict(f"{candidate} holds the alias {alias!r} already; there is nothing to do")
     gates = run_gates(store, candidate, before, cache, policy or PromotionPolicy(), self_test)
-    if not all(gate.passed for gate in gates) and not force_reason:
+    held = all(gate.passed for gate in gates)
+    if not held and not force_reason.strip():
         raise GateFailed(f"{candidate} was not promoted\n{format_gates(gates)}")
     event = new_event("promote", candidate, alias, before, who)
-    return move(store, msgspec.structs.replace(event, gates=gates, force_reason=force_reason), expected)
+    overruled = "" if held else force_reason.strip()
+    with hold_lock(store, ref.name, who, LOCK_TTL_S) as lock:
+        check_expected(ref.name, alias, expected, holder(store, ref.name, alias))
+        return move(store, msgspec.structs.replace(event, gates=gates, force_reason=overruled), lock)
 
 
 def rollback(
@@ -70,13 +79,26 @@ def rollback(
 ) -> PromotionEvent:
     """Undo the last promotion that still stands. Undoing the first one leaves the alias with nobody.
 
-    Raises Conflict where the alias was moved by something else, BadInput where there is nothing to undo.
+    Raises Conflict where the alias was moved by something else or the version to go back to is another one by now,
+    BadInput where there is nothing to undo, NotFound where the version to go back to was deleted.
     """
-    store.versions(name)  # NotFound for an unknown model, rather than "nothing to undo"
-    before = holder(store, name, alias)
-    current = before.version if before else NOBODY
-    check_expected(name, alias, current if expected is None else expected, before)
-    standing = standing_promotions(store.events(name), alias, current)
+    check_alias(alias, f"{name}@{alias}")
+    seen = holder(store, name, alias)
+    current = seen.version if seen else NOBODY
+    check_expected(name, alias, current if expected is None else expected, seen)
+    # Of two who undo the same promotion at once the second must not undo the one before it: what was seen outside the
+    # lock must still be true inside.
+    with hold_lock(store, name, who, LOCK_TTL_S) as lock:
+        before = holder(store, name, alias)
+        check_expected(name, alias, current, before)
+        target = undone_target(store, name, alias, current)
+        return move(store, new_event("rollback", target, alias, before, who), lock)
+
+
+def undone_target(store: PackageStore, name: str, alias: str, current: str) -> VersionInfo | None:
+    """The version that held the alias before the last promotion that stands; None for nobody."""
+    events = store.events(name)
+    standing = standing_promotions(events, alias, current)
     if not standing:
         raise BadInput(f"{name!r} has no promotion of {alias!r} to undo")
     if standing[-1].version != current:
@@ -84,9 +106,16 @@ def rollback(
             f"{name}@{alias} is version {current or 'nobody'}, but the last promotion made it {standing[-1].version}: "
             "it was moved by something else. Promote the version you want instead"
         )
-    target = standing[-1].previous or NOBODY
-    found = store.resolve(ModelRef(name=name, version=target)) if target else None
-    return move(store, new_event("rollback", found, alias, before, who), current)
+    if not standing[-1].previous:
+        return None
+    target = store.resolve(ModelRef(name=name, version=standing[-1].previous))
+    known = next((event.digest for event in reversed(events) if event.version == target.version), target.digest)
+    if known != target.digest:
+        raise Conflict(
+            f"{target} is not the package that was {alias} before (digest {target.digest[:12]}…, then {known[:12]}…): "
+            "promote the version you want instead, through the gates"
+        )
+    return target
 
 
 def history(store: PackageStore, name: str) -> list[PromotionEvent]:
@@ -105,8 +134,13 @@ def run_gates(
 ) -> tuple[GateResult, ...]:
     """The gates of the packages' own evidence, then those that run the model."""
     package = store.fetch(candidate, cache)
-    champion = store.fetch(before, cache) if before else None
-    return judge(package, champion, policy) + (self_test(package) if self_test else ())
+    gates: tuple[GateResult, ...] = ()
+    champion = None
+    try:
+        champion = store.fetch(before, cache) if before else None
+    except (InvalidPackage, NotFound) as error:
+        gates = (unreadable_champion_gate(error),)
+    return gates + judge(package, champion, policy) + (self_test(package) if self_test else ())
 
 
 def holder(store: PackageStore, name: str, alias: str) -> VersionInfo | None:
@@ -123,26 +157,43 @@ def check_expected(name: str, alias: str, expected: str, found: VersionInfo | No
         )
 
 
-def move(store: PackageStore, event: PromotionEvent, expected: str) -> PromotionEvent:
-    """Under the lock: look again, write the event, move the alias."""
-    with hold_lock(store, event.name, event.who, LOCK_TTL_S) as lock:
-        check_expected(event.name, event.alias, expected, holder(store, event.name, event.alias))
-        lock.check()
-        store.append_event(event)
-        if event.version:
-            store.set_alias(event.name, event.alias, event.version)
-        else:
-            store.delete_alias(event.name, event.alias)
+def move(store: PackageStore, event: PromotionEvent, lock: Lock) -> PromotionEvent:
+    """Under the lock: write the event, move the alias."""
+    event = msgspec.structs.replace(event, id=next_event_id(store.events(event.name)))
+    lock.check()
+    store.append_event(event)
+    lock.check()
+    if event.version:
+        store.set_alias(event.name, event.alias, event.version)
+    else:
+        store.delete_alias(event.name, event.alias)
     return event
 
 
-def standing_promotions(events: Sequence[PromotionEvent], alias: str, current: str) -> list[PromotionEvent]:
-    """Promotions not yet undone, oldest first. A last event that never took effect is left out."""
+def next_event_id(events: Sequence[PromotionEvent]) -> str:
+    """Sorts after every event there is, even one written by a machine whose clock is ahead."""
+    newest = max((int(event.id.partition("-")[0]) for event in events), default=0)
+    return f"{max(time.time_ns(), newest + 1):020d}-{uuid.uuid4().hex[:8]}"
+
+
+def effective(events: Sequence[PromotionEvent], alias: str, current: str) -> list[PromotionEvent]:
+    """The events that moved `alias`, oldest first, without those that were interrupted before they did.
+
+    `current`: the version that holds the alias now, or NOBODY.
+    """
     relevant = [event for event in events if event.alias == alias]
-    if relevant and relevant[-1].version != current and (relevant[-1].previous or NOBODY) == current:
-        relevant.pop()
+    found_after = [*(event.previous or NOBODY for event in relevant[1:]), current]
+    return [
+        event
+        for event, after in zip(relevant, found_after, strict=False)  # without events there is no "after" either
+        if after == event.version or after != (event.previous or NOBODY)
+    ]
+
+
+def standing_promotions(events: Sequence[PromotionEvent], alias: str, current: str) -> list[PromotionEvent]:
+    """Promotions that took effect and were not undone, oldest first."""
     standing: list[PromotionEvent] = []
-    for event in relevant:
+    for event in effective(events, alias, current):
         if event.action == "promote":
             standing.append(event)
         elif standing:
@@ -153,11 +204,11 @@ def standing_promotions(events: Sequence[PromotionEvent], alias: str, current: s
 def new_event(
     action: Literal["promote", "rollback"], target: VersionInfo | None, alias: str, before: VersionInfo | None, who: str
 ) -> PromotionEvent:
-    """`target` None: the alias is taken from `before` and given to nobody."""
+    """An event that `move` will number. `target` None: the alias is taken from `before` and given to nobody."""
     named = target or before
     assert named is not None
     return PromotionEvent(
-        id=f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}",
+        id=UNWRITTEN,
         action=action,
         name=named.name,
         alias=alias,
@@ -172,8 +223,9 @@ def new_event(
 def format_gates(gates: Sequence[GateResult]) -> str:
     """One line a gate, those that failed first."""
     rows = sorted(gates, key=lambda gate: gate.passed)
-    width = max(len(gate.name) for gate in rows)
+    width = max((len(gate.name) for gate in rows), default=0)
     lines = [
-        f"  {'ok  ' if g.passed else 'FAIL'}  {g.name:<{width}}  {g.value:>12.6g}  limit {g.limit:g}" for g in rows
+        f"  {'ok  ' if g.passed else 'FAIL'}  {g.name:<{width}}  {g.value:>12.6g}  limit {g.limit:<10g}  {g.detail}"
+        for g in rows
     ]
-    return "\n".join(lines)
+    return "\n".join(line.rstrip() for line in lines)

@@ -43,9 +43,12 @@ def check_numbers(
     what: str, actual: Mapping[str, Array], stored: Mapping[str, Array], tolerance: Mapping[str, float]
 ) -> None:
     """Raises InvalidPackage where an output differs by more than its tolerance, or is not a number."""
-    for name, array in actual.items():
-        if array.shape != stored[name].shape:
-            raise InvalidPackage(f"{what}: {name!r} has shape {array.shape}, not {stored[name].shape}")
-        difference = float(np.abs(array.astype(np.float64) - stored[name].astype(np.float64)).max(initial=0.0))
+    if missing := sorted(stored.keys() - actual.keys()):
+        raise InvalidPackage(f"{what}: the graph has no output {', '.join(missing)}")
+    for name, promised in stored.items():
+        array = actual[name]
+        if array.shape != promised.shape:
+            raise InvalidPackage(f"{what}: {name!r} has shape {array.shape}, not {promised.shape}")
+        difference = float(np.abs(array.astype(np.float64) - promised.astype(np.float64)).max(initial=0.0))
         if not difference <= tolerance[name]:
             raise InvalidPackage(f"{what}: {name!r} differs by {difference:.3g}, allowed is {tolerance[name]:.3g}")
