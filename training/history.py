@@ -21,10 +21,13 @@ class EpochRecord(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
+EpochListener = Callable[[EpochRecord], None]
+
+
 class HistoryCallback(pl.Callback):  # type: ignore[misc]
     """Collects an EpochRecord for every epoch and reports each to a listener."""
 
-    def __init__(self, on_epoch: Callable[[EpochRecord], None]) -> None:
+    def __init__(self, on_epoch: EpochListener) -> None:
         self.records: list[EpochRecord] = []
         self._on_epoch = on_epoch
         self._started = 0.0

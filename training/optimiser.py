@@ -32,7 +32,7 @@ def learning_rate_factor(step: int, total_steps: int, config: ScheduleConfig) ->
     warmup_steps = config.warmup_fraction * total_steps
     if step < warmup_steps:
         return (step + 1) / (warmup_steps + 1)
-    progress = min(1.0, (step - warmup_steps) / max(1.0, total_steps - warmup_steps))
+    progress = min(1.0, (step - warmup_steps) / (total_steps - warmup_steps))
     return config.final_factor + (1 - config.final_factor) * 0.5 * (1 + math.cos(math.pi * progress))
 
 

@@ -18,13 +18,13 @@ from training.checkpoint import CheckpointFacts, save_checkpoint
 from training.classification import ClassificationTraining, build_spec
 from training.data.pixels import open_pixels
 from training.data.source import SPLITS, DataSource, open_source
-from training.history import EpochRecord
+from training.history import EpochListener, EpochRecord
 from training.lineage import git_commit, library_versions
 from training.models.model import Classifier, build_model, settle_model
 from training.recipe import Recipe
 from training.report import Evaluation, evaluate, write_figures
 from training.tracking import CHECKPOINT_ARTIFACT, RunTracker
-from training.trainer import World, fit
+from training.trainer import LAST, World, fit
 
 STATE_FILE, RESULT_FILE = "run.json", "result.json"
 
@@ -57,14 +57,15 @@ def train(recipe: Recipe, *, workdir: Path, tracking_uri: str, resume: bool = Fa
     if world.rank == 0:
         tracker = open_run(recipe, workdir, tracking_uri, folder, resume)
         try:
-            trained = train_tracked(recipe, folder, tracker)
+            trained = train_tracked(recipe, folder, tracker, last_checkpoint(folder, resume))
         except BaseException as error:
             tracker.end("FAILED" if isinstance(error, Exception) else "KILLED")
             raise
         tracker.end("FINISHED")
         (folder / RESULT_FILE).write_bytes(msgspec.json.encode(trained, enc_hook=str))
     else:
-        run_fit(recipe, open_source(recipe.data), folder, on_epoch=lambda record: None)
+        source = open_source(recipe.data)
+        run_fit(recipe, source, folder, lambda record: None, last_checkpoint(folder, resume))
     if world.size > 1:
         torch.distributed.barrier()
     return msgspec.json.decode((folder / RESULT_FILE).read_bytes(), type=TrainedModel, dec_hook=lambda kind, x: kind(x))
@@ -93,19 +94,23 @@ def open_run(recipe: Recipe, workdir: Path, tracking_uri: str, folder: Path, res
     return tracker
 
 
-def train_tracked(recipe: Recipe, folder: Path, tracker: RunTracker) -> TrainedModel:
+def last_checkpoint(folder: Path, resume: bool) -> Path | None:
+    """What a resumed run goes on from; none where it was killed before its first epoch ended."""
+    path = folder / LAST
+    return path if resume and path.is_file() else None
+
+
+def train_tracked(recipe: Recipe, folder: Path, tracker: RunTracker, resume_from: Path | None) -> TrainedModel:
     """The run of the one process that reports and registers."""
     source = open_source(recipe.data)
-    started = time.monotonic()
 
     def report(record: EpochRecord) -> None:
         figures = {name: float(value) for name, value in msgspec.to_builtins(record).items() if name != "epoch"}
         tracker.log_metrics(figures, record.epoch, round(time.time() * 1000))
 
-    model, history = run_fit(recipe, source, folder, report)
-    fit_seconds = time.monotonic() - started
+    model, history = run_fit(recipe, source, folder, report, resume_from)
     evaluation = evaluate(model, source, recipe)
-    metrics = {**evaluation.metrics, "fit_seconds": fit_seconds}
+    metrics = {**evaluation.metrics, "fit_seconds": sum(record.seconds for record in history)}
     tracker.log_metrics(metrics, len(history), round(time.time() * 1000))
     write_figures(evaluation, history, source, recipe, folder / "figures")
     tracker.log_folder(folder / "figures", "figures")
@@ -119,13 +124,15 @@ def train_tracked(recipe: Recipe, folder: Path, tracker: RunTracker) -> TrainedM
     return TrainedModel(tracker.local_folder(CHECKPOINT_ARTIFACT), tracker.run_id, version, metrics)
 
 
-def run_fit(recipe: Recipe, source: DataSource, folder: Path, on_epoch: Any) -> tuple[Classifier, list[EpochRecord]]:
+def run_fit(
+    recipe: Recipe, source: DataSource, folder: Path, on_epoch: EpochListener, resume_from: Path | None
+) -> tuple[Classifier, list[EpochRecord]]:
     """The part that every process of a distributed training takes part in."""
     pl.seed_everything(recipe.seed, verbose=False)
     spec = build_spec(source.labels, recipe)
     datasets = open_pixels(source.split("train"), spec), open_pixels(source.split("validation"), spec)
     module = ClassificationTraining(build_model(recipe.model, len(source.labels), recipe.image), recipe)
-    history = fit(module, datasets, recipe, folder, on_epoch)
+    history = fit(module, datasets, recipe, folder, on_epoch, resume_from)
     return module.model, history
 
 

@@ -20,6 +20,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 
+from registry.tracking import database_file
+
 CHECKPOINT_ARTIFACT = "checkpoint"
 MAX_PARAM_CHARACTERS = 500
 
@@ -87,10 +89,9 @@ class RunTracker:
 
 def prepare_store(tracking_uri: str) -> None:
     """The folder of an embedded sqlite store must exist before MLflow opens it."""
-    parts = urlparse(tracking_uri)
-    if parts.scheme == "sqlite":
-        # sqlite:///relative and sqlite:////absolute: one slash belongs to the notation.
-        Path(parts.path.removeprefix("/")).parent.mkdir(parents=True, exist_ok=True)
+    file = database_file(tracking_uri)
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
 
 
 def experiment_id(client: MlflowClient, tracking_uri: str, workdir: Path, name: str) -> str:

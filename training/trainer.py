@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from training.classification import MONITORED, ClassificationTraining
 from training.data.pixels import Batch, PixelDataset
 from training.ema import WeightAverage
 from training.fit_progress import FitProgress
-from training.history import EpochRecord, HistoryCallback
+from training.history import EpochListener, EpochRecord, HistoryCallback
 from training.recipe import Recipe
 
 LAST, BEST = "last.ckpt", "best.ckpt"
@@ -59,22 +59,23 @@ def fit(
     datasets: tuple[PixelDataset, PixelDataset],
     recipe: Recipe,
     folder: Path,
-    on_epoch: Callable[[EpochRecord], None],
+    on_epoch: EpochListener,
+    resume_from: Path | None,
 ) -> list[EpochRecord]:
     """Trains on the first dataset, validates on the second, and leaves `module` with its best weights.
 
-    Continues from `folder`/last.ckpt where that exists. Returns one record for each epoch, resumed ones included.
+    Leaves `folder`/last.ckpt after every epoch for `resume_from`. Returns one record for each epoch, those before a
+    resumption included.
     """
     world = World.from_environment()
     history = HistoryCallback(on_epoch)
-    last = folder / LAST
     with quiet_lightning():
         trainer = build_trainer(recipe, folder, world, history)
         trainer.fit(
             module,
             training_loader(datasets[0], recipe, world),
             validation_loader(datasets[1], recipe, world),
-            ckpt_path=last if last.exists() else None,
+            ckpt_path=resume_from,
             weights_only=True,
         )
     best = SafetensorsCheckpointIO().load_checkpoint(folder / BEST)

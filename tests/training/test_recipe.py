@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.errors import InvalidRecipe
@@ -83,6 +83,7 @@ def test_a_wrong_override_is_an_error(tmp_path: Path, override: str) -> None:
 
 
 @given(st.one_of(st.integers(-(10**9), 10**9), st.floats(allow_nan=False, allow_infinity=False), st.booleans()))
+@settings(deadline=None)
 def test_override_values_are_toml(value: float) -> None:
     facts: dict[str, object] = {}
     text = str(value).lower() if isinstance(value, bool) else repr(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +35,11 @@ def cached_folder(kind: str, key: str, marker: str, build: Callable[[Path], None
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (folder.parent / f"{key}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            logging.getLogger(__name__).warning("waiting for another process that builds %s", folder)
+            fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / marker).is_file():
             build(folder)
     return folder

@@ -21,6 +21,8 @@ GENERATOR_VERSION = 1
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 PLAIN_SHARE = 0.25
 GREY_SHARE = 0.15
+CROP_SHARE = (0.2, 0.7)
+"""Size of a crop as a share of the largest that fits into the photograph: small ones are calm, large ones busy."""
 MIN_SIDE, MAX_SIDE = 64, 160
 DIGIT_SHARE = (0.45, 0.85)
 """Height of the digit as a share of the picture's shorter side."""
@@ -60,7 +62,7 @@ def draw_ground(photographs: Sequence[Pixels], height: int, width: int, rng: np.
         return np.broadcast_to(rng.uniform(0, 255, 3).astype(np.float32), (height, width, 3)).copy()
     photograph = photographs[int(rng.integers(len(photographs)))]
     full_height, full_width = photograph.shape[:2]
-    scale = rng.uniform(0.2, 0.7) * min(full_height / height, full_width / width)
+    scale = rng.uniform(*CROP_SHARE) * min(full_height / height, full_width / width)
     crop_height, crop_width = height * scale, width * scale
     top, left = rng.uniform(0, full_height - crop_height), rng.uniform(0, full_width - crop_width)
     box = (left, top, min(left + crop_width, full_width), min(top + crop_height, full_height))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.data.partition import partition_indices
@@ -11,6 +11,7 @@ TARGETS = st.lists(st.integers(0, 4), min_size=1, max_size=120)
 
 
 @given(TARGETS, st.floats(0.01, 0.45), st.floats(0.01, 0.45), st.integers(0, 2**32))
+@settings(deadline=None)
 def test_everything_is_in_exactly_one_split_in_proportion(
     targets: list[int], validation: float, test: float, seed: int
 ) -> None:
@@ -24,6 +25,7 @@ def test_everything_is_in_exactly_one_split_in_proportion(
 
 
 @given(TARGETS, st.integers(0, 2**32))
+@settings(deadline=None)
 def test_the_seed_decides(targets: list[int], seed: int) -> None:
     fractions = {"validation": 0.3}
     assert partition_indices(targets, fractions, seed) == partition_indices(targets, fractions, seed)

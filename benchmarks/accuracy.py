@@ -1,0 +1,97 @@
+"""Every accuracy bar: trains the recipes that claim one and prints pass or miss; exit code 1 on a miss.
+
+    python -m benchmarks.accuracy [RECIPE …]
+
+Seconds are those of the epochs with their validation. Generating and decoding pictures happens before and is cached.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.machine import CpuTimes, describe_machine
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What a recipe must reach on its validation pictures, on two cores."""
+
+    recipe: str
+    min_accuracy: float
+    max_seconds: float
+    min_pictures: int
+
+
+BARS = (
+    Bar("digits-smoke", min_accuracy=0.98, max_seconds=60, min_pictures=300),
+    Bar("digits-quick", min_accuracy=0.90, max_seconds=35, min_pictures=2_000),
+    Bar("digits", min_accuracy=0.95, max_seconds=240, min_pictures=10_000),
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training reached, and how much of the machine was taken from it meanwhile."""
+
+    bar: Bar
+    metrics: dict[str, float]
+    pictures: int
+    stolen_share: float
+    load_before: float
+
+    @property
+    def passed(self) -> bool:
+        return (
+            self.metrics["val_accuracy"] >= self.bar.min_accuracy
+            and self.metrics["fit_seconds"] <= self.bar.max_seconds
+            and self.pictures >= self.bar.min_pictures
+        )
+
+    def row(self) -> str:
+        """One line of the table."""
+        accuracy, seconds = self.metrics["val_accuracy"], self.metrics["fit_seconds"]
+        return (
+            f"{self.bar.recipe:14} {accuracy:8.2%} of {self.pictures:6,d} ≥ {self.bar.min_accuracy:.0%}   "
+            f"test {self.metrics['test_accuracy']:7.2%}   calibration error {self.metrics['test_ece']:.3f}   "
+            f"{seconds:4.0f} s ≤ {self.bar.max_seconds:.0f}   stolen {self.stolen_share:.0%}, "
+            f"load before {self.load_before:.1f}   {'pass' if self.passed else 'MISS'}"
+        )
+
+
+def measure(bar: Bar, workdir: Path) -> Outcome:
+    """Trains one recipe in a store of its own."""
+    from training.checkpoint import read_facts
+    from training.recipe import load_recipe
+    from training.run import train
+
+    times, load = CpuTimes.now(), os.getloadavg()[0]
+    trained = train(load_recipe(bar.recipe), workdir=workdir, tracking_uri=f"sqlite:///{workdir}/mlflow.db")
+    facts = read_facts(trained.folder)
+    stolen = CpuTimes.now().stolen_share_since(times)
+    return Outcome(bar, trained.metrics, facts.split_sizes["validation"], stolen, load)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Trains what was named, or everything; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="benchmarks.accuracy", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("recipe", nargs="*", help="of " + ", ".join(bar.recipe for bar in BARS))
+    named = parser.parse_args(arguments).recipe
+    bars = [bar for bar in BARS if not named or bar.recipe in named]
+    if len(bars) < len(set(named)):
+        parser.error(f"only these recipes claim an accuracy: {', '.join(bar.recipe for bar in BARS)}")
+    with tempfile.TemporaryDirectory(prefix="tidegate-accuracy-") as folder:
+        outcomes = [measure(bar, Path(folder)) for bar in bars]
+    print(describe_machine())
+    for outcome in outcomes:
+        print(outcome.row())
+    return 0 if all(outcome.passed for outcome in outcomes) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
