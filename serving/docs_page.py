@@ -14,6 +14,7 @@ from fastapi.responses import HTMLResponse
 
 from serving.api import json_response
 from serving.model_host import ModelHost
+from serving.oip.metadata import ready_models
 from serving.predict_routes import describe_predictions
 
 PAGE = Path(__file__).with_name("docs.html")
@@ -35,8 +36,7 @@ def add_docs(api: FastAPI, host: ModelHost) -> None:
 def describe(api: FastAPI, host: ModelHost) -> dict[str, Any]:
     """FastAPI's description of its own routes, and ours of those that it does not see."""
     described = get_openapi(title=api.title, version="2", routes=api.routes)
-    ready = [host.get(state.name, state.version) for state in host.index() if state.state == "READY"]
-    paths, schemas = describe_predictions(ready)
+    paths, schemas = describe_predictions(ready_models(host))
     described["paths"] = paths | described["paths"]
     described.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
     return described

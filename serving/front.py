@@ -103,7 +103,7 @@ class Front:
                 model = self._host.get(route.name, route.version)
                 body = await read_body(receive, headers, self._config.max_body_bytes)
                 model = self._host.get(route.name, route.version)  # again: a swap may have come while the body did
-                answer = await self._answer(route, model, scope, headers, body, receive)
+                answer = await self._while_connected(receive, self._answer(route, model, scope, headers, body))
             else:
                 answer = method_not_allowed(scope["method"], scope["path"], b"POST")
         except TidegateError as error:
@@ -120,21 +120,22 @@ class Front:
         else:
             model.statistics.request(PROTOCOL, str(answer.status), monotonic() - started_at)
 
-    async def _answer(
-        self, route: Route, model: ServedModel, scope: Scope, headers: Headers, body: bytes, receive: Receive
-    ) -> Answer:
-        """The model's answer, or ClientDisconnected and an end to its work. Raises TidegateError."""
+    async def _answer(self, route: Route, model: ServedModel, scope: Scope, headers: Headers, body: bytes) -> Answer:
+        """What the model answers. Raises TidegateError."""
+        if route.api == "v2":
+            return await rest.answer_infer(model, headers, body, self._regions, self._config.request_timeout_s)
+        if route.call != model.task.verb:
+            verb = model.task.verb
+            raise NotFound(f"model {model.name!r} has no {route.call!r}; POST /v1/models/{model.name}/{verb}")
+        return await answer_predict(model, headers, scope["query_string"], body, self._config.request_timeout_s)
+
+    async def _while_connected(self, receive: Receive, work: Awaitable[Answer]) -> Answer:
+        """The result of `work`, or an end to it and ClientDisconnected when the client leaves."""
         task = asyncio.current_task()
         assert task is not None
         self._disconnects.enter(task, receive)
         try:
-            if route.api == "v2":
-                return await rest.answer_infer(model, headers, body, self._regions, self._config.request_timeout_s)
-            if route.call != model.task.verb:
-                raise NotFound(
-                    f"model {model.name!r} has no {route.call!r}; POST /v1/models/{model.name}/{model.task.verb}"
-                )
-            return await answer_predict(model, headers, scope["query_string"], body, self._config.request_timeout_s)
+            return await work
         except asyncio.CancelledError:
             if not self._disconnects.has_departed(task):
                 raise

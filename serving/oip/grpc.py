@@ -120,10 +120,8 @@ def descriptive_calls(host: ModelHost, config: ServerConfig) -> dict[str, Call]:
         return ParseDict({"config": described}, service_pb2.ModelConfigResponse())
 
     def model_statistics(message: Any) -> Any:
-        if message.name:
-            models = [host.get(message.name, message.version or None)]
-        else:
-            models = [host.get(state.name, state.version) for state in host.index() if state.state == "READY"]
+        named = message.name
+        models = [host.get(named, message.version or None)] if named else metadata.ready_models(host)
         seen = {"model_stats": [metadata.model_statistics(model) for model in models]}
         return ParseDict(seen, service_pb2.ModelStatisticsResponse())
 

@@ -138,6 +138,11 @@ def check_ready(host: ModelHost, name: str, model_version: str | None) -> Served
     return model
 
 
+def ready_models(host: ModelHost) -> list[ServedModel]:
+    """Every model that answers, once, however many references lead to it."""
+    return list(dict.fromkeys(host.get(one.name, one.version) for one in host.index() if one.state == "READY"))
+
+
 def repository_index(states: Sequence[ModelState], *, ready_only: bool) -> list[dict[str, str]]:
     """Every model this server knows of, or those that are ready."""
     return [

@@ -21,6 +21,7 @@ from serving.oip.metadata import (
     model_config,
     model_metadata,
     model_statistics,
+    ready_models,
     repository_index,
     server_metadata,
 )
@@ -84,13 +85,11 @@ def add_descriptions(router: APIRouter, host: ModelHost, config: ServerConfig) -
 
     @router.get("/v2/models", summary="Names of the models that are ready")
     async def get_models() -> Response:
-        ready = {state.name for state in host.index() if state.state == "READY"}
-        return json_response({"models": sorted(ready)})
+        return json_response({"models": sorted({model.name for model in ready_models(host)})})
 
     @router.get("/v2/models/stats", summary="Statistics of all models that are ready")
     async def get_all_statistics() -> Response:
-        ready = [host.get(state.name, state.version) for state in host.index() if state.state == "READY"]
-        return json_response({"model_stats": [model_statistics(model) for model in ready]})
+        return json_response({"model_stats": [model_statistics(model) for model in ready_models(host)]})
 
     @router.post("/v2/repository/index", summary="Every model this server knows of, with its state")
     async def get_index(request: Request) -> Response:
