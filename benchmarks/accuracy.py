@@ -11,6 +11,7 @@ import argparse
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,7 @@ class Outcome:
     bar: Bar
     metrics: dict[str, float]
     pictures: int
+    cpu_seconds: float
     stolen_share: float
     load_before: float
 
@@ -56,11 +58,12 @@ class Outcome:
     def row(self) -> str:
         """One line of the table."""
         accuracy, seconds = self.metrics["val_accuracy"], self.metrics["fit_seconds"]
+        verdict = "pass" if self.passed else "MISS"
         return (
             f"{self.bar.recipe:14} {accuracy:8.2%} of {self.pictures:6,d} ≥ {self.bar.min_accuracy:.0%}   "
             f"test {self.metrics['test_accuracy']:7.2%}   calibration error {self.metrics['test_ece']:.3f}   "
-            f"{seconds:4.0f} s ≤ {self.bar.max_seconds:.0f}   stolen {self.stolen_share:.0%}, "
-            f"load before {self.load_before:.1f}   {'pass' if self.passed else 'MISS'}"
+            f"{seconds:4.0f} s ≤ {self.bar.max_seconds:.0f}   {verdict}   (CPU {self.cpu_seconds:.0f} s, "
+            f"stolen {self.stolen_share:.0%}, load before {self.load_before:.1f})"
         )
 
 
@@ -70,11 +73,12 @@ def measure(bar: Bar, workdir: Path) -> Outcome:
     from training.recipe import load_recipe
     from training.run import train
 
-    times, load = CpuTimes.now(), os.getloadavg()[0]
+    times, load, cpu_started = CpuTimes.now(), os.getloadavg()[0], time.process_time()
     trained = train(load_recipe(bar.recipe), workdir=workdir, tracking_uri=f"sqlite:///{workdir}/mlflow.db")
     facts = read_facts(trained.folder)
     stolen = CpuTimes.now().stolen_share_since(times)
-    return Outcome(bar, trained.metrics, facts.split_sizes["validation"], stolen, load)
+    cpu_seconds = time.process_time() - cpu_started
+    return Outcome(bar, trained.metrics, facts.split_sizes["validation"], cpu_seconds, stolen, load)
 
 
 def main(arguments: Sequence[str]) -> int:
