@@ -1,0 +1,59 @@
+"""A package as MLflow runs it, without MLflow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from registry.package import ModelPackage
+from serving.pyfunc import PyfuncModel, _load_pyfunc
+from tasks.classification import ClassificationParams
+from tasks.errors import BadInput, InvalidPackage
+from tasks.task import open_task
+from tests.handmade import encoded
+
+PICTURES = [encoded(seed) for seed in range(3)]
+
+
+@pytest.fixture
+def model(package: ModelPackage) -> PyfuncModel:
+    return _load_pyfunc(str(package.folder))
+
+
+@pytest.mark.parametrize("given", [PICTURES, tuple(PICTURES), {"encoded_image": PICTURES}])
+def test_every_picture_gets_the_tasks_own_answer(package: ModelPackage, model: PyfuncModel, given: Any) -> None:
+    answers = model.predict(given)
+    task = open_task(package.task_spec)
+    for payload, answer in zip(PICTURES, answers, strict=True):
+        sample = task.sample_from_bytes(payload)
+        outputs = model.runtime.run({"image": task.preprocess(sample)["image"][None]})
+        expected = task.decode_output({name: each[0] for name, each in outputs.items()}, sample, ClassificationParams())
+        assert answer["classes"][0]["label"] == task.decision(expected)
+
+
+def test_options_are_the_tasks_own(model: PyfuncModel) -> None:
+    assert [len(answer["classes"]) for answer in model.predict(PICTURES, {"top_k": 2})] == [2, 2, 2]
+    with pytest.raises(BadInput, match="top_k"):
+        model.predict(PICTURES, {"top_k": 0})
+
+
+def test_nothing_in_nothing_out(model: PyfuncModel) -> None:
+    assert model.predict([]) == []
+
+
+@pytest.mark.parametrize("given", [{"image": PICTURES}, 7, None, ["text"], {"encoded_image": PICTURES[0]}, b"bytes"])
+def test_what_is_no_column_of_pictures_is_refused(model: PyfuncModel, given: Any) -> None:
+    with pytest.raises(BadInput, match="encoded_image"):
+        model.predict(given)
+
+
+def test_what_is_no_picture_is_refused(model: PyfuncModel) -> None:
+    with pytest.raises(BadInput):
+        model.predict([b"no picture"])
+
+
+def test_a_damaged_package_is_not_loaded(package: ModelPackage) -> None:
+    (package.folder / "fp32" / "model.onnx").write_bytes(b"")
+    with pytest.raises(InvalidPackage):
+        _load_pyfunc(str(package.folder))
