@@ -127,8 +127,10 @@ class MlflowStore:
             self.client.log_model_artifacts(model.model_id, f"{staging}/model")
         self.client.finalize_logged_model(model.model_id, "READY")
         name, source = package.manifest.name, model.artifact_location
-        # Not linked by `model_id`: an embedded database would look that up in the global store.
-        version = self.client.create_model_version(name, source, run_id or None, tags)
+        # A server takes a source only from the logged model that it belongs to; a client that is on the database itself
+        # would look that model up in MLflow's global store, which may be another.
+        owner = model.model_id if self.uri.startswith("http") else None
+        version = self.client.create_model_version(name, source, run_id or None, tags, model_id=owner)
         return str(version.version)
 
     def set_alias(self, name: str, alias: str, version: str) -> None:
