@@ -20,6 +20,7 @@ class BatchPlan:
         """`seconds_per_bucket`: batch size → seconds of one run, from the warm-up."""
         self.buckets = tuple(sorted(seconds_per_bucket))
         self.max_rows = self.buckets[-1]
+        self.largest_run_s = seconds_per_bucket[self.max_rows]
         self._bucket_of = [self.buckets[bisect_left(self.buckets, rows)] for rows in range(self.max_rows + 1)]
         self._row_cost = [seconds_per_bucket[self._bucket_of[rows]] / max(rows, 1) for rows in range(self.max_rows + 1)]
 

@@ -1,36 +1,30 @@
 """The scheduler of batchable stages: many callers, one runtime, batches as large as the queue happens to be.
 
-It is work-conserving: an idle runtime takes what is there at once, and while it is busy requests gather. The event
-loop only appends to a queue; each runtime slot has a thread that takes a batch from it, runs it and wakes the loop once
-for all of its callers. A caller's future travels inside the queued item, so a caller who leaves can not disturb those
-who share the batch.
+It is work-conserving: an idle runtime takes what is there at once, and while it is busy requests gather. The event loop
+appends to a queue, the runtime's slots take batches from it, and the loop hands every caller its rows. A caller's
+future travels inside the queued item, so a caller who leaves can not disturb those who share the batch.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
-import threading
-from collections import deque
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, TypeVar
 
 import numpy as np
 
-from serving.batch_buffers import BatchBuffers
 from serving.batch_plan import BatchPlan
+from serving.batch_queue import BatchQueue, QueuedItem, Tensors
 from serving.deadline import Deadline
 from serving.runtimes.runtime import Runtime
+from serving.slots import Executed, open_slots
 from serving.statistics import ModelStatistics
 from tasks.errors import DeadlineExceeded, NotReady, Overloaded, TidegateError, TooLarge
-from tasks.task import Array
 
-Tensors = Mapping[str, Array]
 Result = TypeVar("Result")
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,37 +35,19 @@ class BatchLimits:
     max_wait_s: float = 0.0
 
 
-class QueuedItem:
-    """One caller's rows. The future is touched by the loop alone."""
-
-    __slots__ = ("arrived_at", "expires_at", "future", "num_rows", "tensors")
-
-    def __init__(self, tensors: Tensors, num_rows: int, expires_at: float, future: asyncio.Future[Tensors]) -> None:
-        self.tensors, self.num_rows, self.expires_at, self.future = tensors, num_rows, expires_at, future
-        self.arrived_at = monotonic()
-
-
 class Batcher:
     """Queues rows for one runtime. All methods are called on the event loop it was built on."""
 
     def __init__(self, runtime: Runtime, plan: BatchPlan, limits: BatchLimits, statistics: ModelStatistics) -> None:
-        self._runtime, self._plan, self._limits, self._statistics = runtime, plan, limits, statistics
+        self._plan, self._limits, self._statistics = plan, limits, statistics
+        self._num_slots = runtime.slots
         self.loop = asyncio.get_running_loop()
-        self._changed = threading.Condition(threading.Lock())
-        self._waiting: deque[QueuedItem] = deque()
-        self._num_waiting_rows = 0
+        self._queue = BatchQueue(plan, limits.max_wait_s)
+        self._slots = open_slots(runtime, plan, self._queue, self._deliver)
         self._num_reserved_rows = 0
         self._unanswered: set[QueuedItem] = set()
         self._next_expiry = math.inf
         self._expiry_timer: asyncio.TimerHandle | None = None
-        self._closed = False
-        self._busy_since = [math.inf] * runtime.slots
-        self._threads = [
-            threading.Thread(target=self._serve_slot, args=(slot,), name=f"runtime-{slot}", daemon=True)
-            for slot in range(runtime.slots)
-        ]
-        for thread in self._threads:
-            thread.start()
 
     @property
     def max_rows(self) -> int:
@@ -81,21 +57,21 @@ class Batcher:
     @property
     def num_waiting_rows(self) -> int:
         """Rows that wait for the runtime, and rows still being decoded for it."""
-        return self._num_waiting_rows + self._num_reserved_rows
+        return self._queue.num_rows + self._num_reserved_rows
 
     def stalled_s(self) -> float:
         """For how long the slowest slot has been at its current batch."""
-        return max(0.0, monotonic() - min(self._busy_since))
+        return self._slots.stalled_s()
 
     def reserve(self, num_rows: int) -> None:
         """Promise a place in the queue to rows that must be decoded first. Raises Overloaded, TooLarge or NotReady."""
-        if self._closed:
+        if self._queue.closed:
             raise NotReady("this version of the model is being unloaded; send the request again")
         if num_rows > self._limits.max_queue:
             raise TooLarge(f"{num_rows} items at once; the queue holds {self._limits.max_queue}: send fewer")
         if self.num_waiting_rows + num_rows > self._limits.max_queue:
             self._statistics.num_refused += 1
-            wait_s = self.num_waiting_rows * self._plan.best_row_s / self._runtime.slots
+            wait_s = self.num_waiting_rows * self._plan.best_row_s / self._num_slots
             raise Overloaded(
                 f"the queue is full ({self.num_waiting_rows} items wait); come back later", max(1.0, wait_s)
             )
@@ -130,10 +106,8 @@ class Batcher:
         self._unanswered.add(item)
         if item.expires_at < self._next_expiry:
             self._arm_expiry(item.expires_at)
-        with self._changed:
-            self._waiting.append(item)
-            self._num_waiting_rows += num_rows
-            self._changed.notify()
+        self._queue.append(item)
+        self._slots.wake()
         try:
             return await item.future
         except asyncio.CancelledError:
@@ -141,14 +115,9 @@ class Batcher:
             raise
 
     def _withdraw(self, item: QueuedItem) -> int:
-        """Take an item out of the queue, if it is still there: 1 or 0."""
+        """Nobody waits for this item any more. 1 if that spares the runtime its rows, else 0."""
         self._unanswered.discard(item)
-        with self._changed:
-            if item not in self._waiting:
-                return 0
-            self._waiting.remove(item)
-            self._num_waiting_rows -= item.num_rows
-            return 1
+        return self._queue.withdraw(item)
 
     def _arm_expiry(self, expires_at: float) -> None:
         """One timer for all: set to the earliest deadline, so that an ordinary request costs no timer of its own."""
@@ -171,73 +140,17 @@ class Batcher:
             self._arm_expiry(earliest)
 
     async def close(self, timeout_s: float) -> bool:
-        """Run what is queued, refuse what comes, end the threads. False if one has not returned in time: what it holds
-        must then be left alone."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-        expires_at = monotonic() + timeout_s
-        for thread in self._threads:
-            await asyncio.to_thread(thread.join, max(0.0, expires_at - monotonic()))
+        """Run what is queued, refuse what comes. False if a run has not returned in time: what it holds must then be
+        left alone."""
+        self._queue.close()
+        has_finished = await self._slots.finish(timeout_s)
         if self._expiry_timer is not None:
             self._expiry_timer.cancel()
-        return not any(thread.is_alive() for thread in self._threads)
+        return has_finished
 
-    # What follows up to `_deliver` runs on the threads of the slots.
-
-    def _serve_slot(self, slot: int) -> None:
-        buffers = BatchBuffers(self._runtime.inputs, self.max_rows)
-        while items := self._take():
-            num_rows = sum(item.num_rows for item in items)
-            bucket = self._plan.bucket_of(num_rows)
-            started_at = self._busy_since[slot] = monotonic()
-            outputs: Tensors | TidegateError
-            try:
-                outputs = self._runtime.run(buffers.gather([(i.num_rows, i.tensors) for i in items], bucket))
-            except Exception as error:
-                log.exception("a batch of %d failed in the runtime", num_rows)
-                outputs = NotReady(f"the runtime failed on this batch: {error}")
-            finished_at = monotonic()
-            self._busy_since[slot] = math.inf
-            try:
-                self.loop.call_soon_threadsafe(self._deliver, items, outputs, bucket, started_at, finished_at)
-            except RuntimeError:  # the loop is gone, and with it everybody who waited
-                return
-            del items, outputs
-
-    def _take(self) -> list[QueuedItem]:
-        """Wait for work and take a batch of it; empty once the batcher is closed and the queue is done."""
-        with self._changed:
-            while True:
-                if not self._waiting:
-                    if self._closed:
-                        return []
-                    self._changed.wait()
-                    continue
-                held_s = self._held_back_s()
-                if held_s <= 0:
-                    break
-                self._changed.wait(held_s)
-            num_items = self._plan.take(item.num_rows for item in self._waiting)
-            items = [self._waiting.popleft() for _ in range(num_items)]
-            self._num_waiting_rows -= sum(item.num_rows for item in items)
-            return items
-
-    def _held_back_s(self) -> float:
-        """How much longer the first item should wait for company."""
-        if not self._limits.max_wait_s or self._closed or self._num_waiting_rows >= self.max_rows:
-            return 0.0
-        return self._waiting[0].arrived_at + self._limits.max_wait_s - monotonic()
-
-    def _deliver(
-        self,
-        items: Sequence[QueuedItem],
-        outputs: Tensors | TidegateError,
-        bucket: int,
-        started_at: float,
-        finished_at: float,
-    ) -> None:
-        """Back on the loop: give every caller who is still there its rows."""
+    def _deliver(self, executed: Executed) -> None:
+        """On the loop: give every caller who is still there its rows."""
+        items, outputs, bucket, started_at, finished_at = executed
         statistics, compute_s = self._statistics, finished_at - started_at
         start = 0
         for item in items:
