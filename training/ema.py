@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 class WeightAverage(WeightAveraging):  # type: ignore[misc]
@@ -13,12 +14,10 @@ class WeightAverage(WeightAveraging):  # type: ignore[misc]
     """
 
     def __init__(self, decay: float) -> None:
-        super().__init__(avg_fn=lambda average, current, count: blend(average, current, count, decay))
+        super().__init__(multi_avg_fn=lambda averages, currents, count: blend(averages, currents, count, decay))
 
 
-def blend(average: Tensor, current: Tensor, count: Tensor | int, decay: float) -> Tensor:
-    """The next average; counters (of batches seen) are not averaged."""
-    if not average.is_floating_point():
-        return current
+def blend(averages: list[Tensor], currents: list[Tensor], count: Tensor | int, decay: float) -> None:
+    """Moves the averages towards the current values, in place."""
     steps = float(count)
-    return average.lerp(current, 1 - min(decay, (1 + steps) / (10 + steps)))
+    get_ema_multi_avg_fn(min(decay, (1 + steps) / (10 + steps)))(averages, currents, count)

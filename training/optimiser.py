@@ -23,8 +23,8 @@ def build_optimiser(model: Classifier, config: OptimiserConfig) -> torch.optim.O
             if members:
                 groups.append({"params": members, "weight_decay": decay, "lr": config.learning_rate * factor})
     if config.name == "sgd":
-        return torch.optim.SGD(groups, momentum=0.9, nesterov=True)
-    return torch.optim.AdamW(groups)
+        return torch.optim.SGD(groups, momentum=0.9, nesterov=True, foreach=True)
+    return torch.optim.AdamW(groups, foreach=True)
 
 
 def learning_rate_factor(step: int, total_steps: int, config: ScheduleConfig) -> float:
