@@ -20,4 +20,5 @@ class WeightAverage(WeightAveraging):  # type: ignore[misc]
 def blend(averages: list[Tensor], currents: list[Tensor], count: Tensor | int, decay: float) -> None:
     """Moves the averages towards the current values, in place."""
     steps = float(count)
-    get_ema_multi_avg_fn(min(decay, (1 + steps) / (10 + steps)))(averages, currents, count)
+    update = get_ema_multi_avg_fn(min(decay, (1 + steps) / (10 + steps)))  # type: ignore[no-untyped-call]
+    update(averages, currents, count)
