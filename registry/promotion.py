@@ -124,6 +124,14 @@ def history(store: PackageStore, name: str) -> list[PromotionEvent]:
     return store.events(name)
 
 
+def interrupted(store: PackageStore, name: str, events: Sequence[PromotionEvent]) -> frozenset[str]:
+    """The ids of those among all `events` of a model that never moved their alias."""
+    held = {alias: info.version for info in store.versions(name) for alias in info.aliases}
+    aliases = {event.alias for event in events}
+    moved = {event.id for alias in aliases for event in effective(events, alias, held.get(alias, NOBODY))}
+    return frozenset(event.id for event in events if event.id not in moved)
+
+
 def run_gates(
     store: PackageStore,
     candidate: VersionInfo,

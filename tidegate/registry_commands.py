@@ -111,23 +111,26 @@ def history(name: NameArgument, as_json: JsonOption = False, store: StoreOption 
     from registry import promotion
     from registry.store import open_store
 
-    events = promotion.history(open_store(store), name)
+    opened = open_store(store)
+    events = promotion.history(opened, name)
     if as_json:
         print_json(events)
     elif events:
         columns = ("WHEN", "WHO", "ACTION", "ALIAS", "VERSION", "BEFORE", "GATES", "FORCED BECAUSE")
-        print_table(columns, [event_row(event) for event in events])
+        interrupted = promotion.interrupted(opened, name, events)
+        print_table(columns, [event_row(event, event.id in interrupted) for event in events])
     else:
         note(f"nothing was promoted of {name} yet")
 
 
-def event_row(event: PromotionEvent) -> tuple[str, ...]:
+def event_row(event: PromotionEvent, interrupted: bool) -> tuple[str, ...]:
     failed = [gate.name for gate in event.gates if not gate.passed]
-    gates = f"failed: {', '.join(failed)}" if failed else f"{len(event.gates)} held"
+    held = f"{len(event.gates)} held" if event.gates else ""
+    gates = f"failed: {', '.join(failed)}" if failed else held
     return (
         event.at,
         event.who,
-        event.action,
+        f"{event.action} (interrupted)" if interrupted else event.action,
         event.alias,
         event.version,
         event.previous or "",

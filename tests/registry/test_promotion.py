@@ -17,6 +17,7 @@ from registry.lock import LockRecord, hold_lock
 from registry.manifest import GateResult
 from registry.package import ModelPackage
 from registry.promotion import effective, history, promote, rollback
+from registry.promotion import interrupted as never_moved
 from registry.reference import ModelRef
 from tasks.errors import BadInput, Conflict, GateFailed, InvalidPackage, NotFound, NotReady
 from tests.registry.conftest import Variation, reseal
@@ -273,6 +274,8 @@ def test_an_interrupted_promotion_is_as_if_it_had_not_been(
     assert (champion(store), len(history(store, "colours"))) == ("1", 2)
     assert [event.version for event in effective(history(store, "colours"), "champion", "1")] == ["1"]
     go("3")
+    events = history(store, "colours")
+    assert never_moved(store, "colours", events) == {events[1].id}
     assert [event.version for event in effective(history(store, "colours"), "champion", "3")] == ["1", "3"]
     assert [undo(store).version for _ in range(2)] == ["1", ""]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,7 +55,8 @@ def test_what_is_no_picture_is_refused(model: PyfuncModel) -> None:
         model.predict([b"no picture"])
 
 
-def test_a_damaged_package_is_not_loaded(package: ModelPackage) -> None:
-    (package.folder / "fp32" / "model.onnx").write_bytes(b"")
+def test_a_damaged_package_is_not_loaded(package: ModelPackage, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(package.folder, tmp_path / "copy"))
+    (copy / "fp32" / "model.onnx").write_bytes(b"")
     with pytest.raises(InvalidPackage):
-        _load_pyfunc(str(package.folder))
+        _load_pyfunc(str(copy))
