@@ -17,12 +17,11 @@ from registry.promotion import promote
 from registry.reference import CHAMPION
 from registry.store import ModelRef, PackageStore, newest
 from registry.tracking import HOME
-from serving.runtimes.onnx_runtime import OnnxRuntime
+from serving.model_loader import open_runtime
 from serving.self_test import replay_golden
 from serving.variants import detect_host, find_obstacle
-from tasks.errors import InvalidPackage, InvalidRecipe
+from tasks.errors import InvalidPackage, InvalidRecipe, NotReady
 from tasks.task import Task, open_task
-from tidegate.output import note
 
 
 def promote_model(
@@ -52,23 +51,41 @@ def promote_model(
 
 
 def replay_here(package: ModelPackage) -> tuple[GateResult, ...]:
-    """The golden set on this machine's own engine, as a server will replay it: variants that failed."""
+    """The golden set on this machine's own engine, as a server will replay it. What cannot be tried is not proved, so
+    a machine that can run no variant at all fails a gate."""
     host, task = detect_host(), open_task(package.task_spec)
-    runnable = [name for name in package.manifest.variants if not find_obstacle(package, name, host)]
-    failed = sum(not replays(package, name, task) for name in runnable)
-    return (GateResult(name="golden_replay_failures", value=failed, limit=0, passed=not failed),)
+    obstacles = {name: find_obstacle(package, name, host) for name in package.manifest.variants}
+    runnable = [name for name, obstacle in obstacles.items() if not obstacle]
+    problems = {name: problem for name in runnable if (problem := replay_problem(package, name, task))}
+    return (
+        GateResult(
+            name="golden_replays",
+            value=len(runnable),
+            limit=1,
+            passed=bool(runnable),
+            detail="" if runnable else "; ".join(f"{name}: {obstacle}" for name, obstacle in obstacles.items()),
+        ),
+        GateResult(
+            name="golden_replay_failures",
+            value=len(problems),
+            limit=0,
+            passed=not problems,
+            detail="; ".join(f"{name}: {problem}" for name, problem in problems.items()),
+        ),
+    )
 
 
-def replays(package: ModelPackage, variant: str, task: Task) -> bool:
-    runtime = OnnxRuntime(package.graph_path(variant), package.variant(variant).requires.provider)
+def replay_problem(package: ModelPackage, variant: str, task: Task) -> str:
+    """Why a variant does not prove itself here, or nothing."""
     try:
-        replay_golden(package, variant, task, runtime)
-    except InvalidPackage as error:
-        note(f"{variant}: {error}")
-        return False
-    finally:
-        runtime.close()
-    return True
+        runtime = open_runtime(package, variant, num_threads=1)
+        try:
+            replay_golden(package, variant, task, runtime)
+        finally:
+            runtime.close()
+    except (InvalidPackage, NotReady) as error:
+        return str(error)
+    return ""
 
 
 def person() -> str:

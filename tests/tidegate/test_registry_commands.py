@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from registry.local_store import LocalStore
-from registry.manifest import Manifest
+from registry.manifest import Manifest, Requirements
 from registry.package import seal_package
 from tasks.errors import Conflict, GateFailed, InvalidRecipe
 from tests.handmade import Handmade, build_package
@@ -112,4 +112,24 @@ def test_a_model_that_answers_otherwise_here_is_not_promoted(store: Path, tmp_pa
     (built.folder / variant.golden.file).write_bytes((other.folder / variant.golden.file).read_bytes())
     LocalStore(store).publish(seal_package(built.folder, built.manifest).folder)
     with pytest.raises(GateFailed, match="golden_replay_failures"):
+        run(store, "promote", "colours/3")
+
+
+def test_what_this_machine_can_not_run_is_not_proved(store: Path, tmp_path: Path) -> None:
+    built = build_package(tmp_path / "foreign", Handmade(max_batch=2))
+    variants = {
+        name: msgspec.structs.replace(variant, requires=Requirements(cpu_features=("a_feature_of_the_future",)))
+        for name, variant in built.manifest.variants.items()
+    }
+    seal_package(built.folder, msgspec.structs.replace(built.manifest, variants=variants))
+    LocalStore(store).publish(built.folder)
+    with pytest.raises(GateFailed, match=r"golden_replays .*a_feature_of_the_future"):
+        run(store, "promote", "colours/3")
+
+
+def test_a_graph_that_does_not_load_fails_its_replay(store: Path, tmp_path: Path) -> None:
+    built = build_package(tmp_path / "broken", Handmade(max_batch=2))
+    built.graph_path("fp32").write_bytes(b"no graph")
+    LocalStore(store).publish(seal_package(built.folder, built.manifest).folder)
+    with pytest.raises(GateFailed, match=r"golden_replay_failures .*does not load"):
         run(store, "promote", "colours/3")
