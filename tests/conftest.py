@@ -1,4 +1,4 @@
-"""What tests of several packages share: system programs that may be missing."""
+"""What tests of several packages share: system programs that may be missing, and no clock in property tests."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ import shutil
 from collections.abc import Callable
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("tidegate", deadline=None)
+settings.load_profile("tidegate")
 
 
 @pytest.fixture(scope="session")
