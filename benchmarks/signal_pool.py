@@ -45,6 +45,11 @@ class SignalPool:
     def __len__(self) -> int:
         return len(self.values)
 
+    @property
+    def accuracy(self) -> float:
+        """Share of pictures whose predicted class is the true one."""
+        return float((self.values[:, list(self.specs).index("predicted_class")] == self.targets).mean())
+
     def observations(self, indices: NDArray[np.int64]) -> Iterator[dict[str, Observation]]:
         """The pictures at `indices` as the server would hand them to the monitor."""
         scalar = [spec.kind == "scalar" for spec in self.specs.values()]
