@@ -1,6 +1,6 @@
 """Does the drift alarm keep its promise? How rarely it cries wolf on clean pictures, how fast it sees corrupted ones.
 
-    python -m benchmarks.drift PACKAGE [--variant fp32] [--references 20] [--windows 500] [--full]
+    python -m benchmarks.drift [PACKAGE] [--variant fp32] [--references 20] [--windows 500] [--full]
 
 Every picture goes through the real decoder and the classifier of PACKAGE (one of `scenes`), every window through
 `monitoring.Monitor`. 20 references × 500 windows × 300 pictures are three million pictures, hours of work, so by
@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from benchmarks.corruptions import CORRUPTIONS
 from benchmarks.machine import describe_machine
+from benchmarks.packages import digits_package
 from benchmarks.signal_pool import SignalPool, open_pool
 from monitoring.monitor import Monitor, MonitorConfig
 from monitoring.profile import Profile, build_profile
@@ -61,12 +62,13 @@ class Replicate:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("package", type=Path)
+    parser.add_argument("package", type=Path, nargs="?", help="default: digits by its full recipe")
     parser.add_argument("--variant", default="fp32")
     parser.add_argument("--references", type=int, default=20)
     parser.add_argument("--windows", type=int, default=500)
     parser.add_argument("--full", action="store_true", help="fresh pictures for every reference (hours)")
     options = parser.parse_args()
+    options.package = options.package or digits_package()
     print(describe_machine())
     replicates = list(draw_replicates(options))
     passed = report_false_alarms(replicates)
