@@ -8,15 +8,15 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from serving.http_body import Receive, Send
-from serving.status import http_status
+from serving.http_body import Receive, Send, UnreadBody
+from serving.status import http_status, wire_message
 from tasks.errors import ErrorKind, Overloaded, TidegateError
 
 Header = tuple[bytes, bytes]
 JSON_TYPE: Header = (b"content-type", b"application/json")
 BINARY_TYPE: Header = (b"content-type", b"application/octet-stream")
+CLOSE: Header = (b"connection", b"close")
 LINGER_S = 2.0
-TOO_LARGE = http_status(ErrorKind.TOO_LARGE)
 
 
 class Answer(NamedTuple):
@@ -42,9 +42,9 @@ def error_answer(error: TidegateError) -> Answer:
         headers += ((b"retry-after", b"%d" % max(1, round(error.retry_after_s))),)
     if error.kind == ErrorKind.UNAUTHENTICATED:
         headers += ((b"www-authenticate", b"Bearer"),)
-    if error.kind == ErrorKind.TOO_LARGE:
-        headers += ((b"connection", b"close"),)
-    return Answer(http_status(error.kind), headers, msgspec.json.encode({"error": str(error)}))
+    if isinstance(error, UnreadBody):
+        headers += (CLOSE,)
+    return Answer(http_status(error.kind), headers, msgspec.json.encode({"error": wire_message(error)}))
 
 
 def internal_error(request_id: bytes) -> Answer:
@@ -54,7 +54,7 @@ def internal_error(request_id: bytes) -> Answer:
 
 
 def method_not_allowed(method: str, path: str, allowed: bytes) -> Answer:
-    told = f"{method} is not allowed on {path}; use {allowed.decode()}"
+    told = f"{method} is not allowed on {path[:200]}; use {allowed.decode()}"
     return Answer(405, (JSON_TYPE, (b"allow", allowed)), msgspec.json.encode({"error": told}))
 
 
@@ -63,7 +63,7 @@ async def send_answer(receive: Receive, send: Send, answer: Answer, request_id: 
     length = (b"content-length", b"%d" % len(answer.body))
     headers = [*answer.headers, length, (b"x-request-id", request_id)]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    if answer.status != TOO_LARGE:
+    if CLOSE not in answer.headers:
         await send({"type": "http.response.body", "body": answer.body})
         return
     await send({"type": "http.response.body", "body": answer.body, "more_body": True})

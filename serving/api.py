@@ -33,7 +33,9 @@ async def answer_http_exception(request: Request, error: Exception) -> Response:
     """Unknown routes and wrong methods."""
     assert isinstance(error, HTTPException)
     method, path = request.method, request.url.path
-    told = {404: f"there is no {path}", 405: f"{method} is not allowed on {path}"}.get(error.status_code, error.detail)
+    told = {404: f"there is no {path[:200]}", 405: f"{method} is not allowed on {path[:200]}"}.get(
+        error.status_code, error.detail
+    )
     headers = tuple((name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items())
     return to_response(Answer(error.status_code, (JSON_TYPE, *headers), msgspec.json.encode({"error": told})))
 

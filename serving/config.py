@@ -66,6 +66,8 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     request_timeout_s: Seconds | None = 30.0
     """For callers who name no deadline of their own."""
     max_body_bytes: Positive = 64 * 2**20
+    max_json_bytes: Positive = 8 * 2**20
+    """Of them, JSON: parsing it keeps the event loop from everybody else and takes up to fifty times its size."""
     max_pixels: Positive = 64_000_000
     max_connections: Positive = 4096
     keep_alive_timeout_s: Positive = 75

@@ -20,3 +20,15 @@ class Deadline(NamedTuple):
     def remaining_s(self) -> float:
         """Seconds left: infinite without a deadline, negative once it has passed."""
         return self.expires_at - time.monotonic()
+
+
+class Arrival(NamedTuple):
+    """When a request came in (seconds of `time.monotonic`), and how long it may take if it does not say so itself."""
+
+    at: float
+    default_timeout_s: float | None
+
+    def deadline(self, timeout_s: float | None = None) -> Deadline:
+        """Counted from the arrival: a body that took long to send has used up its own time."""
+        chosen_s = self.default_timeout_s if timeout_s is None else timeout_s
+        return Deadline(math.inf if chosen_s is None else self.at + chosen_s)

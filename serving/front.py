@@ -27,6 +27,7 @@ from serving.answer import (
 )
 from serving.api import new_api
 from serving.config import ServerConfig
+from serving.deadline import Arrival
 from serving.disconnects import DisconnectWatch
 from serving.docs_page import add_docs
 from serving.http_body import ClientDisconnected, Headers, Message, Receive, Scope, Send, read_body
@@ -92,7 +93,7 @@ class Front:
 
     async def _serve(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
         """One request on a hot route, whatever becomes of it."""
-        started_at = monotonic()
+        arrival = Arrival(monotonic(), self._config.request_timeout_s)
         headers: Headers = dict(scope["headers"])
         request_id = self._request_id(headers)
         CURRENT_REQUEST.set(request_id.decode())
@@ -103,7 +104,7 @@ class Front:
                 model = self._host.get(route.name, route.version)
                 body = await read_body(receive, headers, self._config.max_body_bytes)
                 model = self._host.get(route.name, route.version)  # again: a swap may have come while the body did
-                answer = await self._while_connected(receive, self._answer(route, model, scope, headers, body))
+                answer = await self._while_connected(receive, self._answer(route, model, scope, headers, body, arrival))
             else:
                 answer = method_not_allowed(scope["method"], scope["path"], b"POST")
         except TidegateError as error:
@@ -113,21 +114,25 @@ class Front:
         except Exception:
             log.exception("request to %s failed", scope["path"])
             answer = internal_error(request_id)
-        if answer is not CLIENT_LEFT:
-            await send_answer(receive, send, answer, request_id)
+        # Counted before it is sent: whoever has its answer finds it counted.
         if model is None:
             self._metrics.request_without_model(PROTOCOL, str(answer.status))
         else:
-            model.statistics.request(PROTOCOL, str(answer.status), monotonic() - started_at)
+            model.statistics.request(PROTOCOL, str(answer.status), monotonic() - arrival.at)
+        if answer is not CLIENT_LEFT:
+            await send_answer(receive, send, answer, request_id)
 
-    async def _answer(self, route: Route, model: ServedModel, scope: Scope, headers: Headers, body: bytes) -> Answer:
+    async def _answer(
+        self, route: Route, model: ServedModel, scope: Scope, headers: Headers, body: bytes, arrival: Arrival
+    ) -> Answer:
         """What the model answers. Raises TidegateError."""
         if route.api == "v2":
-            return await rest.answer_infer(model, headers, body, self._regions, self._config.request_timeout_s)
+            max_json_bytes = self._config.max_json_bytes
+            return await rest.answer_infer(model, headers, body, self._regions, arrival, max_json_bytes)
         if route.call != model.task.verb:
             verb = model.task.verb
             raise NotFound(f"model {model.name!r} has no {route.call!r}; POST /v1/models/{model.name}/{verb}")
-        return await answer_predict(model, headers, scope["query_string"], body, self._config.request_timeout_s)
+        return await answer_predict(model, headers, scope["query_string"], body, arrival)
 
     async def _while_connected(self, receive: Receive, work: Awaitable[Answer]) -> Answer:
         """The result of `work`, or an end to it and ClientDisconnected when the client leaves."""

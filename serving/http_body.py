@@ -28,6 +28,10 @@ class ClientDisconnected(Exception):
     """The client left before its request was complete or answered: there is nobody to answer."""
 
 
+class UnreadBody(TooLarge):
+    """Refused before all of it had come: the client may still be sending."""
+
+
 async def read_body(receive: Receive, headers: Headers, max_bytes: int) -> bytes:
     """The whole body, inflated where `content-encoding` says so.
 
@@ -35,7 +39,7 @@ async def read_body(receive: Receive, headers: Headers, max_bytes: int) -> bytes
     """
     declared = headers.get(b"content-length")
     if declared is not None and parse_length("Content-Length", declared) > max_bytes:
-        raise TooLarge(f"the body has {int(declared)} bytes; at most {max_bytes} are accepted")
+        raise UnreadBody(f"the body has {int(declared)} bytes; at most {max_bytes} are accepted")
     message = await receive()
     if message["type"] == "http.disconnect":
         raise ClientDisconnected
@@ -56,7 +60,7 @@ async def gather_chunks(receive: Receive, first: bytes, max_bytes: int) -> bytes
     chunks, size, more = [first], len(first), True
     while more:
         if size > max_bytes:
-            raise TooLarge(f"the body is larger than the {max_bytes} bytes that are accepted")
+            raise UnreadBody(f"the body is larger than the {max_bytes} bytes that are accepted")
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnected

@@ -12,6 +12,9 @@ from typing import Any
 CURRENT_REQUEST: ContextVar[str] = ContextVar("request_id", default="")
 """Set where a request comes in; everything that its own task logs carries it."""
 
+BLAMING_CLIENTS = ("uvicorn.error", "python_multipart")
+"""Libraries that warn of every malformed request: a client could fill the disk with them. Metrics count those."""
+
 PLAIN_FIELDS = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {"message", "taskName"}
 
 
@@ -40,5 +43,7 @@ def configure_logs(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
+    for library in BLAMING_CLIENTS:
+        logging.getLogger(library).setLevel(logging.ERROR)
     for package in ("serving", "monitoring", "registry", "tasks"):
         logging.getLogger(package).setLevel(level.upper())

@@ -59,7 +59,8 @@ class ModelHost:
         served = sorted(v for n, v in self._by_version if n == name)
         if version is not None and served and all(slot.ref.version != version for slot in slots):
             raise NotFound(f"version {version!r} of {name!r} is not served; served is {', '.join(served)}")
-        raise NotReady(f"model {name!r} is not ready ({slots[0].state}): {slots[0].reason or 'it is being loaded'}")
+        state = slots[0].describe(self._config.hang_timeout_s).without_places()
+        raise NotReady(f"model {name!r} is not ready ({state.state}): {state.reason or 'it is being loaded'}")
 
     def index(self) -> list[ModelState]:
         """Everything configured, one line for each reference."""

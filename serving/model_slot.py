@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from registry.reference import ModelRef, VersionInfo
 from serving.served_model import ServedModel
+
+FOLDERS = re.compile(r"(?<!\w)/[^\s'\",;]*/")
+"""The folders of an absolute path, or host and folders of an address."""
 
 
 class State(StrEnum):
@@ -27,6 +31,10 @@ class ModelState:
     state: State
     reason: str
 
+    def without_places(self) -> ModelState:
+        """For the prediction port: the reason, but not where on this machine or in its network packages lie."""
+        return replace(self, reason=FOLDERS.sub("…/", self.reason))
+
 
 @dataclass
 class ModelSlot:
@@ -46,8 +54,7 @@ class ModelSlot:
     def describe(self, hang_timeout_s: float) -> ModelState:
         version = self.info.version if self.info else self.ref.version or ""
         if self.model is not None and self.model.batcher.stalled_s() > hang_timeout_s:
-            stalled_s = self.model.batcher.stalled_s()
-            return ModelState(
-                self.ref.name, version, State.UNAVAILABLE, f"the runtime has not returned for {stalled_s:.0f} s"
-            )
+            # Not for how long: a metric's label must not change with every scrape.
+            reason = f"the runtime has not returned for more than {hang_timeout_s:g} s"
+            return ModelState(self.ref.name, version, State.UNAVAILABLE, reason)
         return ModelState(self.ref.name, version, self.state, self.reason)

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Response
 
 from serving.answer import Answer, json_answer
 from serving.api import json_response
-from serving.deadline import Deadline
+from serving.deadline import Arrival
 from serving.model_host import ModelHost
 from serving.multipart import Form, is_multipart, parse_form
 from serving.served_model import ServedModel
@@ -22,7 +22,7 @@ SCHEMAS = "#/components/schemas/{name}"
 
 
 async def answer_predict(
-    model: ServedModel, headers: Mapping[bytes, bytes], query: bytes, body: bytes, default_timeout_s: float | None
+    model: ServedModel, headers: Mapping[bytes, bytes], query: bytes, body: bytes, arrival: Arrival
 ) -> Answer:
     """One picture as the body, or several as files of a form → one prediction each, in order. Raises TidegateError."""
     content_type = headers.get(b"content-type", b"")
@@ -30,7 +30,7 @@ async def answer_predict(
     if not form.files:
         raise BadInput("the form holds no file; give each picture a part with a file name")
     params = model.task.parse_params(parse_query(query) | form.fields)
-    deadline = Deadline.after(default_timeout_s)
+    deadline = arrival.deadline()
     if len(form.files) == 1:
         predictions = [await model.predict(form.files[0], params, deadline)]
     else:

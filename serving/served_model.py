@@ -96,6 +96,9 @@ class ServedModel:
         """Several pictures at once, answered in order; all gather in the batcher. The first failure fails all."""
         if len(payloads) == 1:
             return [await self.predict(payloads[0], params, deadline)]
+        # Before anything is spent on them: a body may hold millions of empty "pictures".
+        self.batcher.reserve(len(payloads))
+        self.batcher.unreserve(len(payloads))
         return await gather_or_cancel([self.predict(payload, params, deadline) for payload in payloads])
 
     async def infer(

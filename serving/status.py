@@ -1,4 +1,4 @@
-"""What each kind of error is called on the wire: the one table of HTTP and gRPC status codes."""
+"""What an error is called on the wire: the one table of HTTP and gRPC status codes, and how long a message may be."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import grpc
 
-from tasks.errors import ErrorKind
+from tasks.errors import ErrorKind, TidegateError
 
 
 class WireStatus(NamedTuple):
@@ -32,6 +32,17 @@ STATUSES: Mapping[ErrorKind, WireStatus] = {
     ErrorKind.INVALID_RECIPE: WireStatus(400, grpc.StatusCode.INVALID_ARGUMENT),
     ErrorKind.GATE_FAILED: WireStatus(409, grpc.StatusCode.FAILED_PRECONDITION),
 }
+
+
+MAX_MESSAGE = 600
+"""Characters of an error that a caller is shown. Errors quote what was sent, which may be megabytes, and gRPC carries
+its message in a header, of which clients take eight kilobytes."""
+
+
+def wire_message(error: TidegateError) -> str:
+    """What a caller is told: the cause, however much of it was quoted."""
+    told = str(error)
+    return told if len(told) <= MAX_MESSAGE else f"{told[: MAX_MESSAGE // 2]} … {told[-MAX_MESSAGE // 2 :]}"
 
 
 def http_status(kind: ErrorKind) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from tasks.errors import BadInput
+from tasks.errors import BadInput, TooLarge
 from tasks.task import Array
 
 Buffer = bytes | bytearray | memoryview
@@ -39,6 +39,8 @@ NUMPY_DTYPES: Mapping[str, np.dtype[Any]] = {
 
 DATATYPES: Mapping[np.dtype[Any], str] = {dtype: name for name, dtype in NUMPY_DTYPES.items()}
 BYTES_PREFIX = struct.Struct("<I")
+MAX_BYTES_ELEMENTS = 2**16
+"""Elements of a BYTES tensor: each becomes a Python object, and an empty one costs its sender four bytes."""
 
 
 def datatype_of(array: Array) -> str:
@@ -104,6 +106,7 @@ def split_elements(name: str, count: int, data: Buffer) -> Array:
     # Checked before anything is allocated: `count` comes from the caller, and each element takes four bytes at least.
     if count * BYTES_PREFIX.size > len(data):
         raise BadInput(f"tensor {name!r} promises {count} BYTES elements, and {len(data)} bytes can not hold them")
+    check_num_elements(name, count)
     view, elements, offset = memoryview(data), np.empty(count, object), 0
     for index in range(count):
         start = offset + BYTES_PREFIX.size
@@ -115,6 +118,12 @@ def split_elements(name: str, count: int, data: Buffer) -> Array:
     if offset != len(view):
         raise BadInput(f"tensor {name!r}: {count} BYTES elements take {offset} bytes, and {len(view)} were sent")
     return elements
+
+
+def check_num_elements(name: str, count: int) -> None:
+    """How many BYTES elements a tensor may have. Raises TooLarge."""
+    if count > MAX_BYTES_ELEMENTS:
+        raise TooLarge(f"tensor {name!r} has {count} BYTES elements; at most {MAX_BYTES_ELEMENTS} are accepted")
 
 
 def encode_binary(array: Array) -> bytes | memoryview:
@@ -133,6 +142,8 @@ def decode_json(name: str, datatype: str, shape: Sequence[int], data: bytes | me
     count = count_elements(name, shape)
     if datatype in BINARY_ONLY:
         raise BadInput(f"tensor {name!r}: {datatype} can not be written in JSON; send it in binary form")
+    if datatype == "BYTES":
+        check_num_elements(name, count)
     dtype = dtype_of(name, datatype)
     depth = nesting_depth(data)
     if depth not in (1, len(shape)):

@@ -14,17 +14,18 @@ from google.protobuf.json_format import ParseDict
 from tritonclient.grpc import service_pb2
 
 from serving.config import ServerConfig
-from serving.deadline import Deadline
+from serving.deadline import Arrival, Deadline
+from serving.logs import CURRENT_REQUEST
 from serving.metrics import Metrics
 from serving.model_host import ModelHost
 from serving.oip import metadata
 from serving.oip.grpc_health import health_handler
-from serving.oip.inference import infer, note_encoding
+from serving.oip.inference import check_num_tensors, infer, note_encoding
 from serving.oip.parameters import deadline_of
 from serving.oip.protobuf import build_response, parse_request, plain_parameters
 from serving.oip.shared_memory import SharedMemoryRegions
 from serving.served_model import ServedModel
-from serving.status import grpc_status
+from serving.status import grpc_status, wire_message
 from tasks.errors import Forbidden, TidegateError, Unsupported
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,8 @@ SERVICE = "inference.GRPCInferenceService"
 PROTOCOL = "grpc"
 MAX_AHEAD = 64
 """Requests of one stream that are worked on at once."""
+MAX_ID = 128
+"""Characters of a request's id that go into the log."""
 ADMINISTRATION = (
     "RepositoryModelLoad",
     "RepositoryModelUnload",
@@ -94,7 +97,7 @@ def answered(call: Call, metrics: Metrics) -> Callable[[Any, grpc.aio.ServicerCo
 def status_of(error: Exception) -> tuple[grpc.StatusCode, str]:
     """An error as status and message; a fault of ours is logged, and the caller is told no details."""
     if isinstance(error, TidegateError):
-        return grpc_status(error.kind), str(error)
+        return grpc_status(error.kind), wire_message(error)
     log.error("a gRPC call failed", exc_info=error)
     return grpc.StatusCode.INTERNAL, "internal error; the server's log has the details"
 
@@ -126,7 +129,8 @@ def descriptive_calls(host: ModelHost, config: ServerConfig) -> dict[str, Call]:
         return ParseDict(seen, service_pb2.ModelStatisticsResponse())
 
     def repository_index(message: Any) -> Any:
-        index = metadata.repository_index(host.index(), ready_only=message.ready)
+        states = [state.without_places() for state in host.index()]
+        index = metadata.repository_index(states, ready_only=message.ready)
         return ParseDict({"models": index}, service_pb2.RepositoryIndexResponse())
 
     return {
@@ -189,10 +193,12 @@ class InferenceCalls:
     async def _answer(self, message: Any, time_remaining_s: float | None) -> Any:
         """One request, counted whatever becomes of it."""
         started_at = monotonic()
+        CURRENT_REQUEST.set(message.id[:MAX_ID])
         model: ServedModel | None = None
         code = grpc.StatusCode.CANCELLED
         try:
             model = self._host.get(message.model_name, message.model_version or None)
+            check_num_tensors(len(message.inputs), len(message.outputs))
             parameters = plain_parameters(message.parameters) if message.parameters else {}
             deadline = self._deadline(parameters, time_remaining_s)
             request, sinks = parse_request(message, parameters, deadline, self._regions)
@@ -216,7 +222,7 @@ class InferenceCalls:
 
     def _deadline(self, parameters: Mapping[str, Any], time_remaining_s: float | None) -> Deadline:
         """The call's own deadline, the `timeout` parameter, the server's default: whichever is first."""
-        deadline = deadline_of(parameters, self._config.request_timeout_s)
+        deadline = deadline_of(parameters, Arrival(monotonic(), self._config.request_timeout_s))
         if time_remaining_s is None or time_remaining_s == math.inf:
             return deadline
         return min(deadline, Deadline.after(max(0.0, time_remaining_s)))

@@ -19,6 +19,10 @@ LABELLED_OUTPUT = "logits"
 """The graph output whose last axis follows the task's labels."""
 
 
+MAX_TENSORS = 256
+"""Inputs, and outputs, of one request. Each costs some microseconds of the event loop, and a body may name millions."""
+
+
 @dataclass(frozen=True, slots=True)
 class WantedOutput:
     """`num_classes` > 0: the classification extension, that many classes as BYTES instead of the numbers."""
@@ -58,6 +62,14 @@ async def infer(model: ServedModel, request: InferRequest) -> InferResponse:
     else:
         outputs = await infer_tensors(model, request)
     return InferResponse(model.name, model.version, request.id, outputs)
+
+
+def check_num_tensors(num_inputs: int, num_outputs: int) -> None:
+    """To be called before any of them is looked at. Raises BadInput."""
+    if max(num_inputs, num_outputs) > MAX_TENSORS:
+        raise BadInput(
+            f"the request has {num_inputs} inputs and {num_outputs} outputs; at most {MAX_TENSORS} each are accepted"
+        )
 
 
 def note_encoding(model: ServedModel, request: InferRequest, since: float) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from serving.deadline import Arrival
 from serving.oip.codec import Buffer, datatype_of, decode_binary, decode_json, encode_binary, encode_json
-from serving.oip.inference import ENCODED_INPUT, InferRequest, InferResponse, WantedOutput
+from serving.oip.inference import ENCODED_INPUT, InferRequest, InferResponse, WantedOutput, check_num_tensors
 from serving.oip.parameters import InputParameters, OutputParameters, deadline_of, flag, task_parameters
 from serving.oip.shared_memory import SharedMemoryRegions
 from tasks.errors import BadInput
@@ -78,15 +79,15 @@ decode_message = msgspec.json.Decoder(RequestMessage).decode
 encode_message = msgspec.json.Encoder().encode
 
 
-def parse_raw_request(body: bytes, default_timeout_s: float | None) -> InferRequest:
+def parse_raw_request(body: bytes, arrival: Arrival) -> InferRequest:
     """A body without JSON: one encoded picture, all outputs wanted."""
     picture = np.empty(1, object)
     picture[0] = body
-    return InferRequest({ENCODED_INPUT: picture}, (), {}, deadline_of({}, default_timeout_s))
+    return InferRequest({ENCODED_INPUT: picture}, (), {}, arrival.deadline())
 
 
 def parse_request(
-    body: bytes, num_json_bytes: int, regions: SharedMemoryRegions, default_timeout_s: float | None
+    body: bytes, num_json_bytes: int, regions: SharedMemoryRegions, arrival: Arrival
 ) -> tuple[InferRequest, OutputPlan]:
     """`num_json_bytes` of JSON and then the binary tensors in order. Raises BadInput for anything that is not so."""
     view = memoryview(body)
@@ -94,6 +95,7 @@ def parse_request(
         message = decode_message(view[:num_json_bytes])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadInput(f"the request is not the JSON of an inference: {error}") from error
+    check_num_tensors(len(message.inputs), len(message.outputs or ()))
     inputs, rest = {}, view[num_json_bytes:]
     for tensor in message.inputs:
         where = tensor.parameters or PLAIN_INPUT
@@ -113,7 +115,7 @@ def parse_request(
         inputs,
         [wanted_output(output) for output in message.outputs or ()],
         task_parameters(parameters) if parameters else {},
-        deadline_of(parameters, default_timeout_s),
+        deadline_of(parameters, arrival),
         message.id or "",
     )
     named = {output.name: output.parameters or PLAIN_OUTPUT for output in message.outputs or ()}

@@ -132,7 +132,7 @@ def check_ready(host: ModelHost, name: str, model_version: str | None) -> Served
     model = host.get(name, model_version)
     states = [state for state in host.index() if (state.name, state.version) == (model.name, model.version)]
     if states and all(state.state != "READY" for state in states):
-        raise NotReady(f"model {name!r} is not ready: {states[0].reason}")
+        raise NotReady(f"model {name!r} is not ready: {states[0].without_places().reason}")
     if host.draining:
         raise NotReady("the server is shutting down")
     return model

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from serving.deadline import Deadline
+from serving.deadline import Arrival, Deadline
 from tasks.errors import BadInput
 from tasks.task import ParamValue
 
@@ -53,12 +53,12 @@ def task_parameters(parameters: Mapping[str, Any]) -> dict[str, ParamValue]:
     return chosen
 
 
-def deadline_of(parameters: Mapping[str, Any], default_timeout_s: float | None) -> Deadline:
-    """The protocol's `timeout`, in microseconds, counted from now; 0 = none of its own. Raises BadInput."""
+def deadline_of(parameters: Mapping[str, Any], arrival: Arrival) -> Deadline:
+    """The protocol's `timeout`, in microseconds from the request's arrival; 0 = none of its own. Raises BadInput."""
     timeout_us = parameters.get("timeout", 0)
     if isinstance(timeout_us, bool) or not isinstance(timeout_us, int) or not 0 <= timeout_us <= MAX_TIMEOUT_US:
         raise BadInput(f"parameter 'timeout' must be a whole number of microseconds, got {timeout_us!r}")
-    return Deadline.after(timeout_us / 1e6 if timeout_us else default_timeout_s)
+    return arrival.deadline(timeout_us / 1e6 if timeout_us else None)
 
 
 def flag(parameters: Mapping[str, Any], name: str) -> bool:

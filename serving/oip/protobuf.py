@@ -22,7 +22,7 @@ from serving.oip.codec import (
 from serving.oip.inference import InferRequest, InferResponse, WantedOutput
 from serving.oip.parameters import InputParameters, OutputParameters, task_parameters
 from serving.oip.shared_memory import SharedMemoryRegions
-from tasks.errors import BadInput
+from tasks.errors import BadInput, TooLarge
 from tasks.task import Array
 
 CONTENTS: Mapping[str, str] = {
@@ -41,11 +41,18 @@ CONTENTS: Mapping[str, str] = {
 }
 """Datatype → the field of typed contents that carries it."""
 
+MAX_PARAMETERS = 256
+"""Of a request, or of one of its tensors. A message may hold millions, and each is looked at on the event loop."""
+MAX_CONTENTS = 2**20
+"""Elements of typed contents: they become Python objects one by one. Raw contents have no such limit."""
+
 Sinks = Mapping[str, OutputParameters]
 
 
 def plain_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """A map of InferParameter messages as plain values. Raises BadInput for one without a value."""
+    if len(parameters) > MAX_PARAMETERS:
+        raise BadInput(f"{len(parameters)} parameters in one place; at most {MAX_PARAMETERS} are accepted")
     values = {}
     for name, parameter in parameters.items():
         kind = parameter.WhichOneof("parameter_choice")
@@ -106,6 +113,8 @@ def decode_contents(name: str, datatype: str, shape: Sequence[int], contents: An
     count = count_elements(name, shape)
     if datatype in BINARY_ONLY:
         raise BadInput(f"tensor {name!r}: {datatype} goes into raw_input_contents")
+    if count > MAX_CONTENTS:
+        raise TooLarge(f"tensor {name!r} has {count} elements; send more than {MAX_CONTENTS} as raw_input_contents")
     dtype = dtype_of(name, datatype)
     values = getattr(contents, CONTENTS[datatype])
     if len(values) != count:

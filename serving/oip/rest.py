@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from serving.answer import BINARY_TYPE, JSON_TYPE, Answer, Header
 from serving.api import json_response, read_json
 from serving.config import ServerConfig
+from serving.deadline import Arrival
 from serving.http_body import MIN_COMPRESSED_BYTES, accepted_encoding, deflate, parse_length
 from serving.model_host import ModelHost
 from serving.oip.inference import infer, note_encoding
@@ -27,7 +28,7 @@ from serving.oip.metadata import (
 )
 from serving.oip.shared_memory import SharedMemoryRegions
 from serving.served_model import ServedModel
-from tasks.errors import BadInput, Forbidden, Unsupported
+from tasks.errors import BadInput, Forbidden, TooLarge, Unsupported
 
 JSON_LENGTH = b"inference-header-content-length"
 MAX_CONTROL_BYTES = 2**16
@@ -39,17 +40,23 @@ async def answer_infer(
     headers: Mapping[bytes, bytes],
     body: bytes,
     regions: SharedMemoryRegions,
-    default_timeout_s: float | None,
+    arrival: Arrival,
+    max_json_bytes: int,
 ) -> Answer:
     """POST …/infer, body already inflated. Raises TidegateError."""
     declared = headers.get(JSON_LENGTH)
     num_json_bytes = len(body) if declared is None else parse_length("Inference-Header-Content-Length", declared)
     if num_json_bytes > len(body):
         raise BadInput(f"Inference-Header-Content-Length is {num_json_bytes}, and the body has {len(body)} bytes")
+    if num_json_bytes > max_json_bytes:
+        raise TooLarge(
+            f"the request has {num_json_bytes} bytes of JSON; at most {max_json_bytes} are accepted: "
+            "send tensors in binary form (Inference-Header-Content-Length)"
+        )
     if declared is not None and not num_json_bytes:
-        request, plan = parse_raw_request(body, default_timeout_s), RAW_PLAN
+        request, plan = parse_raw_request(body, arrival), RAW_PLAN
     else:
-        request, plan = parse_request(body, num_json_bytes, regions, default_timeout_s)
+        request, plan = parse_request(body, num_json_bytes, regions, arrival)
     response = await infer(model, request)
     encoding_since = monotonic()
     json_length, parts = build_response(response, plan, regions)
@@ -94,7 +101,8 @@ def add_descriptions(router: APIRouter, host: ModelHost, config: ServerConfig) -
     @router.post("/v2/repository/index", summary="Every model this server knows of, with its state")
     async def get_index(request: Request) -> Response:
         wanted = await read_json(request, MAX_CONTROL_BYTES)
-        return json_response(repository_index(host.index(), ready_only=wanted.get("ready") is True))
+        states = [state.without_places() for state in host.index()]
+        return json_response(repository_index(states, ready_only=wanted.get("ready") is True))
 
 
 def add_model_calls(router: APIRouter, host: ModelHost) -> None:

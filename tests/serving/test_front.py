@@ -19,11 +19,11 @@ from tests.serving.wire import (
 
 async def test_too_large_is_413_inflated_or_not(protocol: ProtocolServer) -> None:
     bomb = {"content": gzip.compress(bytes(10_000_000)), "headers": {"Content-Encoding": "gzip"}}
-    for request in ({"content": bytes(200_001)}, bomb):
+    for request, connection in (({"content": bytes(200_001)}, "close"), (bomb, None)):
         answer = await protocol.http.post(INFER, **request)
         assert answer.status_code == 413
         assert "200000" in answer.json()["error"]
-        assert answer.headers["connection"] == "close"
+        assert answer.headers.get("connection") == connection  # what was read whole need not be waited for
 
 
 @pytest.mark.parametrize(

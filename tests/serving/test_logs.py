@@ -48,3 +48,12 @@ def test_exceptions_bring_their_traceback(capsys: pytest.CaptureFixture[str]) ->
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert "RuntimeError: broken" in json.loads(lines[0])["exception"]
+
+
+def test_libraries_that_blame_clients_write_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    root, level, handlers = logging.getLogger(), logging.getLogger().level, logging.getLogger().handlers[:]
+    configure_logs("debug")
+    logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
+    logging.getLogger("python_multipart.multipart").warning("Expected boundary character")
+    root.handlers[:], root.level = handlers, level
+    assert not capsys.readouterr().err

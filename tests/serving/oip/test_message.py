@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -148,3 +149,27 @@ def test_no_request_is_the_servers_fault(loop_server: Any, head: bytes, tail: by
     answer = run(protocol.http.post(INFER, content=head + tail, headers={LENGTH: str(len(head))}))
     assert answer.status_code in (200, 400, 404, 413, 429, 501, 503, 504), answer.text
     assert answer.status_code == 200 or answer.json()["error"]
+
+
+async def test_json_and_what_it_counts_are_limited(package: ModelPackage, tmp_path: Path) -> None:
+    """A few bytes of JSON or of empty elements become an object each, so the size of a body says little."""
+    named = [image_input(name=f"x{number}", data=[1], shape=[1]) for number in range(257)]
+    empty = {"name": "encoded_image", "datatype": "BYTES", "shape": [65_537], "data": [""] * 65_537}
+    many = {"name": "encoded_image", "datatype": "BYTES", "shape": [65], "data": [""] * 65}
+    asked = ((named, 400, "257 inputs"), ([empty], 413, "65537 BYTES elements"), ([many], 413, "the queue holds 64"))
+    async with protocol_server(package.folder, tmp_path, max_json_bytes=300_000) as server:
+        for inputs, status, told in asked:
+            answer = await server.http.post(INFER, json={"inputs": inputs})
+            assert (answer.status_code, told in answer.json()["error"]) == (status, True), answer.text
+        answer = await server.http.post(INFER, content=b" " * 300_001)
+        assert answer.status_code == 413
+        assert "binary form" in answer.json()["error"]
+        assert (await server.http.post(INFER, **image_in_binary(np.zeros((60, 32, 32, 3), np.uint8)))).is_success
+
+
+@pytest.mark.parametrize("name", ["n" * 100_000, "ü" * 60_000])
+async def test_an_error_quotes_only_the_beginning_and_the_end_of_much(protocol: ProtocolServer, name: str) -> None:
+    answer = await protocol.http.post(INFER, json={"inputs": [image_input()], "outputs": [{"name": name}]})
+    assert answer.status_code == 400
+    assert len(answer.content) < 4000
+    assert answer.json()["error"].startswith("there is no output")

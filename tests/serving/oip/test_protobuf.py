@@ -14,7 +14,7 @@ from serving.oip.codec import NUMPY_DTYPES
 from serving.oip.inference import InferResponse, WantedOutput
 from serving.oip.protobuf import CONTENTS, build_response, parse_request, plain_parameters
 from serving.oip.shared_memory import SharedMemoryRegions
-from tasks.errors import BadInput, TidegateError
+from tasks.errors import BadInput, TidegateError, TooLarge
 
 REGIONS = SharedMemoryRegions(enabled=False)
 
@@ -119,3 +119,14 @@ def test_tritonclient_reads_the_answer() -> None:
     assert (message.model_name, message.model_version, message.id) == ("m", "3", "id")
     for name, array in outputs.items():
         np.testing.assert_array_equal(read.as_numpy(name), array)
+
+
+def test_a_message_may_not_name_more_than_is_reasonable() -> None:
+    message = ModelInferRequest()
+    message.inputs.add(name="x", datatype="INT32", shape=[2**20 + 1])
+    with pytest.raises(TooLarge, match="raw_input_contents"):
+        parse(message)
+    for number in range(257):
+        message.parameters[str(number)].int64_param = number
+    with pytest.raises(BadInput, match="257 parameters"):
+        parse(message)
