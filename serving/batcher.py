@@ -113,6 +113,9 @@ class Batcher:
         except asyncio.CancelledError:
             self._statistics.num_cancelled += self._withdraw(item)
             raise
+        finally:
+            # The future's exception holds this frame: with the item it would be a cycle, and keep the tensors for long.
+            del item
 
     def _withdraw(self, item: QueuedItem) -> int:
         """Nobody waits for this item any more. 1 if that spares the runtime its rows, else 0."""
@@ -176,5 +179,6 @@ async def gather_or_cancel(waits: Sequence[Coroutine[Any, Any, Result]]) -> list
     try:
         return await asyncio.gather(*tasks)
     finally:
-        for task in tasks:
-            task.cancel()
+        # No name of a task may stay: its exception holds this frame, and what the tasks worked on would outlive them.
+        while tasks:
+            tasks.pop().cancel()

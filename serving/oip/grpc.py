@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 from google.protobuf.json_format import ParseDict
+from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2
 
 from serving.config import ServerConfig
@@ -26,7 +27,7 @@ from serving.oip.protobuf import build_response, parse_request, plain_parameters
 from serving.oip.shared_memory import SharedMemoryRegions
 from serving.served_model import ServedModel
 from serving.status import grpc_status, wire_message
-from tasks.errors import Forbidden, TidegateError, Unsupported
+from tasks.errors import BadInput, Forbidden, TidegateError, Unsupported
 
 log = logging.getLogger(__name__)
 SERVICE = "inference.GRPCInferenceService"
@@ -59,39 +60,50 @@ def add_services(
     """Inference and health, on a server that was not started yet."""
     inference = InferenceCalls(host, config, metrics, regions)
     calls = descriptive_calls(host, config) | dict.fromkeys(ADMINISTRATION, forbid) | dict.fromkeys(UNSUPPORTED, refuse)
-    handlers = {name: unary_handler(name, answered(call, metrics)) for name, call in calls.items()}
+    handlers = {name: unary_handler(name, answered(name, call, metrics)) for name, call in calls.items()}
     handlers["ModelInfer"] = unary_handler("ModelInfer", inference.infer)
     handlers["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(
         inference.infer_stream,
-        request_deserializer=service_pb2.ModelInferRequest.FromString,
         response_serializer=service_pb2.ModelStreamInferResponse.SerializeToString,
     )
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers), health_handler(host)))
 
 
 def unary_handler(name: str, behaviour: Callable[[Any, grpc.aio.ServicerContext], Awaitable[Any]]) -> Any:
-    """A handler for one request and one response, whose messages are named after the call."""
+    """A handler for one request, as bytes, and one response, whose message is named after the call."""
     return grpc.unary_unary_rpc_method_handler(
         behaviour,
-        request_deserializer=getattr(service_pb2, f"{name}Request").FromString,
         response_serializer=getattr(service_pb2, f"{name}Response").SerializeToString,
     )
 
 
-def answered(call: Call, metrics: Metrics) -> Callable[[Any, grpc.aio.ServicerContext], Awaitable[Any]]:
+def answered(name: str, call: Call, metrics: Metrics) -> Callable[[bytes, grpc.aio.ServicerContext], Awaitable[Any]]:
     """A call that describes something, with its errors as status codes and its requests counted."""
 
-    async def behaviour(message: Any, context: grpc.aio.ServicerContext) -> Any:
+    async def behaviour(data: bytes, context: grpc.aio.ServicerContext) -> Any:
+        code, details, response = grpc.StatusCode.OK, "", None
         try:
-            response = call(message)
+            response = call(parse_message(f"{name}Request", data))
         except Exception as error:
             code, details = status_of(error)
-            metrics.request_without_model(PROTOCOL, code.name)
+        del data
+        metrics.request_without_model(PROTOCOL, code.name)
+        if response is None:
             await context.abort(code, details)
-        metrics.request_without_model(PROTOCOL, grpc.StatusCode.OK.name)
         return response
 
     return behaviour
+
+
+def parse_message(kind: str, data: bytes) -> Any:
+    """The bytes of a request as the message that its call takes. Raises BadInput.
+
+    Not left to grpc, which would answer UNKNOWN, write a traceback to the log and leave a stream's client waiting.
+    """
+    try:
+        return getattr(service_pb2, kind).FromString(data)
+    except DecodeError as error:
+        raise BadInput(f"the message is not a {kind} of the Open Inference Protocol: {error}") from error
 
 
 def status_of(error: Exception) -> tuple[grpc.StatusCode, str]:
@@ -159,14 +171,22 @@ class InferenceCalls:
     def __init__(self, host: ModelHost, config: ServerConfig, metrics: Metrics, regions: SharedMemoryRegions) -> None:
         self._host, self._config, self._metrics, self._regions = host, config, metrics, regions
 
-    async def infer(self, message: Any, context: grpc.aio.ServicerContext) -> Any:
+    async def infer(self, data: bytes, context: grpc.aio.ServicerContext) -> Any:
         """ModelInfer."""
+        failure = response = None
         try:
-            return await self._answer(message, context.time_remaining())
+            message = self._parse(data)
+            response = await self._answer(message, context.time_remaining())
         except Exception as error:
-            await context.abort(*status_of(error))
+            failure = status_of(error)
+        # `context` keeps what `abort` raises, and that this frame: a cycle, in which no request must wait for the
+        # collector. It counts objects, not bytes, and would let gigabytes gather.
+        message = data = b""
+        if failure is not None:
+            await context.abort(*failure)
+        return response
 
-    async def infer_stream(self, messages: AsyncIterator[Any], context: grpc.aio.ServicerContext) -> None:
+    async def infer_stream(self, messages: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> None:
         """ModelStreamInfer: requests are worked on side by side, so that they share batches, and answered in order."""
         ahead: asyncio.Queue[asyncio.Task[Any] | None] = asyncio.Queue(MAX_AHEAD)
 
@@ -176,19 +196,30 @@ class InferenceCalls:
 
         async with asyncio.TaskGroup() as group:
             group.create_task(write())
-            async for message in messages:
-                await ahead.put(group.create_task(self._answer_streamed(message, context.time_remaining())))
+            async for data in messages:
+                await ahead.put(group.create_task(self._answer_streamed(data, context.time_remaining())))
             await ahead.put(None)
 
-    async def _answer_streamed(self, message: Any, time_remaining_s: float | None) -> Any:
+    async def _answer_streamed(self, data: bytes, time_remaining_s: float | None) -> Any:
         """An error ends its request, not the stream. Each request has one response, which is its final one."""
+        request_id = ""
         try:
+            message = self._parse(data)
+            request_id = message.id
             response = await self._answer(message, time_remaining_s)
         except Exception as error:
-            failed = service_pb2.ModelInferResponse(id=message.id)
+            failed = service_pb2.ModelInferResponse(id=request_id)
             return service_pb2.ModelStreamInferResponse(error_message=status_of(error)[1], infer_response=failed)
         response.parameters["triton_final_response"].bool_param = True
         return service_pb2.ModelStreamInferResponse(infer_response=response)
+
+    def _parse(self, data: bytes) -> Any:
+        """Raises BadInput, counted."""
+        try:
+            return parse_message("ModelInferRequest", data)
+        except BadInput as error:
+            self._metrics.request_without_model(PROTOCOL, grpc_status(error.kind).name)
+            raise
 
     async def _answer(self, message: Any, time_remaining_s: float | None) -> Any:
         """One request, counted whatever becomes of it."""
