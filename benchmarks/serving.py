@@ -56,7 +56,7 @@ class Bench:
     packages: Path
     picture: Path
     rounds: int
-    seconds: float
+    seconds: int
 
 
 Contenders = Mapping[str, Callable[[], Turn]]
@@ -224,7 +224,7 @@ SCENARIOS: Mapping[str, Callable[[Bench], None]] = {"tensor": tensor, "jpeg": jp
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--seconds", type=float, default=2.0, help="length of one turn")
+    parser.add_argument("--seconds", type=int, default=2, help="length of one turn, whole seconds")
     parser.add_argument("--only", choices=SCENARIOS, action="append", help="leave out the others; may be repeated")
     arguments = parser.parse_args()
     print(describe_machine())
