@@ -9,8 +9,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from serving.answer import JSON_TYPE, Answer, error_answer, json_answer
-from serving.http_body import read_body
+from serving.answer import JSON_TYPE, Answer, error_answer, json_answer, linger
+from serving.http_body import UnreadBody, read_body
 from tasks.errors import BadInput, TidegateError
 
 
@@ -64,7 +64,11 @@ def json_response(value: Any) -> Response:
 
 async def read_json(request: Request, max_bytes: int) -> dict[str, Any]:
     """A small JSON object as body; none at all is an empty object. Raises BadInput or TooLarge."""
-    body = await read_body(request.receive, dict(request.scope["headers"]), max_bytes)
+    try:
+        body = await read_body(request.receive, dict(request.scope["headers"]), max_bytes)
+    except UnreadBody:
+        await linger(request.receive)
+        raise
     try:
         return msgspec.json.decode(body, type=dict[str, Any]) if body.strip() else {}
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -9,11 +9,9 @@ import logging
 import signal
 import socket
 from dataclasses import dataclass
-from wsgiref.simple_server import WSGIServer
 
 import grpc
 import uvloop
-from prometheus_client import start_http_server
 
 from registry.store import PackageStore
 from serving.admin_routes import build_admin
@@ -27,6 +25,7 @@ from serving.metrics import Metrics
 from serving.model_host import ModelHost
 from serving.oip.grpc import add_services
 from serving.oip.shared_memory import SharedMemoryRegions
+from serving.scrape import Scrapes
 from serving.served_model import Surroundings
 from serving.workers import DecodePool, available_cpus
 from tasks.errors import Conflict
@@ -56,28 +55,24 @@ class App:
         limits = BatchLimits(config.max_queue, config.max_wait_ms / 1000)
         surroundings = Surroundings(self._decode_pool, self._drift_feed, limits, config.max_pixels)
         self.host = ModelHost(store, config, self.metrics, surroundings)
-        self._regions = SharedMemoryRegions(config.shared_memory)
+        self._regions = SharedMemoryRegions(config.shared_memory, config.max_body_bytes)
         front = build_front(self.host, config, self.metrics, self._regions)
         admin = build_admin(self.host, config, self._regions)
         self._http = HttpServer(front, listen(config.host, config.http_port, "http_port"), config)
         self._admin = HttpServer(admin, listen(config.admin_host, config.admin_port, "admin_port"), config)
+        scrapes = Scrapes(self.metrics.registry)
+        self._scrapes = HttpServer(scrapes, listen(config.host, config.metrics_port, "metrics_port"), config)
         self._grpc = grpc_server(config)
         add_services(self._grpc, self.host, config, self.metrics, self._regions)
         self._grpc_port = bind_grpc(self._grpc, config)
-        self._metrics_server: WSGIServer | None = None
 
     @property
     def ports(self) -> Ports:
-        """Raises RuntimeError before `start`."""
-        if self._metrics_server is None:
-            raise RuntimeError("the server has not been started")
-        metrics_port: int = self._metrics_server.server_port
-        return Ports(self._http.port, self._grpc_port, metrics_port, self._admin.port)
+        return Ports(self._http.port, self._grpc_port, self._scrapes.port, self._admin.port)
 
     async def start(self) -> None:
         """Listen at once, so that liveness and the reasons for not being ready can be asked; then load the models."""
-        self._metrics_server = serve_metrics(self.metrics, self.config)
-        await asyncio.gather(self._http.start(), self._admin.start(), self._grpc.start())
+        await asyncio.gather(self._http.start(), self._admin.start(), self._scrapes.start(), self._grpc.start())
         log.info("listening", extra={"ports": self.ports.__dict__, "cpus": available_cpus()})
         await self.host.start()
         # What is loaded now stays: the collector need not look at it again and again.
@@ -95,9 +90,7 @@ class App:
         self._drift_feed.close()
         self._decode_pool.close()
         self._regions.close()
-        if self._metrics_server is not None:
-            await asyncio.to_thread(self._metrics_server.shutdown)
-            self._metrics_server.server_close()
+        await self._scrapes.stop()
         log.info("stopped")
 
 
@@ -161,13 +154,3 @@ def bind_grpc(server: grpc.aio.Server, config: ServerConfig) -> int:
     except RuntimeError as error:
         raise Conflict(f"can not listen on {host}:{config.grpc_port} ({error}); choose another grpc_port") from error
     return port
-
-
-def serve_metrics(metrics: Metrics, config: ServerConfig) -> WSGIServer:
-    """Prometheus scrapes on a thread of their own. Raises Conflict naming the setting to change."""
-    try:
-        server, _ = start_http_server(config.metrics_port, config.host, metrics.registry)
-    except OSError as error:
-        place = f"{config.host}:{config.metrics_port}"
-        raise Conflict(f"can not listen on {place} ({error}); choose another metrics_port") from error
-    return server

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from serving.config import ServerConfig
 
@@ -36,12 +36,25 @@ class Connection(HttpToolsProtocol):
         self._max_connections = max_connections
         self._leaving = False
         self._num_head_bytes = 0
+        self._running: RequestResponseCycle | None = None
         self.receiving_since: float | None = monotonic()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > self._max_connections:
             self._refuse(b"429 Too Many Requests", "too many connections; try again later", b"retry-after: 1\r\n")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """uvicorn tells the request that was read last; of pipelined ones, another may be the one being answered."""
+        self.pipeline.clear()
+        if self._running is not None:
+            self._running.disconnected = True
+            self._running.message_event.set()
+        super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_message_begin(self) -> None:
         if self.receiving_since is None:

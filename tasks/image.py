@@ -44,6 +44,8 @@ MAX_SCANNED_PIXELS = 1_000_000_000
 """Pixels × scans of a JPEG. Each scan visits every pixel, and costs the sender a hundred bytes."""
 MAX_RUN_LENGTH_PIXELS = 4_000_000
 """Pixels of a run-length encoded BMP, which Pillow decodes in Python, pixel by pixel."""
+MAX_WEBP_PIXELS = 32_000_000
+"""Pixels of a WebP, whose decoding takes 16 bytes for each: half a gigabyte, as much as the largest PNG takes."""
 REDUCING_GAP = 2
 """Pictures are shrunk by whole factors while they stay this many times larger than the model needs (and JPEGs, whose
 frequencies can be left out at no loss of sharpness, while they stay as large)."""
@@ -143,6 +145,8 @@ def refuse_excess(picture: ImageFile, payload: bytes, max_pixels: int) -> None:
         num_scans = payload.count(b"\xff\xda")
         if num_scans * num_pixels > MAX_SCANNED_PIXELS:
             raise TooLarge(f"the JPEG has {width}×{height} pixels in {num_scans} scans; send it as baseline JPEG")
+    if isinstance(picture, WebPImageFile) and num_pixels > MAX_WEBP_PIXELS:
+        raise TooLarge(f"the WebP has {width}×{height} pixels; at most {MAX_WEBP_PIXELS} are accepted: send it as JPEG")
     if picture.tile and picture.tile[0].codec_name == "bmp_rle" and num_pixels > MAX_RUN_LENGTH_PIXELS:
         raise TooLarge(
             f"the run-length encoded BMP has {width}×{height} pixels; at most {MAX_RUN_LENGTH_PIXELS} are accepted: "

@@ -34,6 +34,8 @@ def health_handler(host: ModelHost) -> Any:
             if status != told:
                 await context.write(health_pb2.HealthCheckResponse(status=status))
                 told = status
+            if host.draining:
+                return  # or the server would wait for this call until its patience ends
             await asyncio.sleep(WATCH_INTERVAL_S)
 
     messages = {

@@ -11,7 +11,7 @@ import re
 import stat
 from dataclasses import dataclass
 
-from tasks.errors import BadInput, NotFound, Unsupported
+from tasks.errors import BadInput, NotFound, TooLarge, Unsupported
 
 SHARED_MEMORY_FOLDER = "/dev/shm"
 KEY = re.compile(r"/?([A-Za-z0-9_.-]{1,255})")
@@ -32,8 +32,8 @@ class Region:
 class SharedMemoryRegions:
     """The regions registered with this server. Reading copies, so that a client can not change what was checked."""
 
-    def __init__(self, enabled: bool) -> None:
-        self._enabled = enabled
+    def __init__(self, enabled: bool, max_tensor_bytes: int) -> None:
+        self._enabled, self._max_tensor_bytes = enabled, max_tensor_bytes
         self._regions: dict[str, Region] = {}
 
     @property
@@ -79,8 +79,11 @@ class SharedMemoryRegions:
         return [self._regions[name]]
 
     def read(self, name: str, offset: int, byte_size: int | None) -> bytes:
-        """A copy of `byte_size` bytes from `offset` of the region. Raises BadInput for bytes it does not have."""
+        """A copy of `byte_size` bytes from `offset` of the region. Raises BadInput for bytes it does not have, and
+        TooLarge for more than a body may bring: a region may be larger than the memory of this machine."""
         region, start, span = self.locate(name, offset, byte_size)
+        if span > self._max_tensor_bytes:
+            raise TooLarge(f"{span} bytes of region {name!r} in one tensor; at most {self._max_tensor_bytes} are read")
         data = os.pread(region.descriptor, span, start)
         if len(data) != span:
             raise BadInput(f"the object behind region {name!r} has shrunk; register it again")

@@ -50,7 +50,7 @@ async def protocol_server(package: Path, folder: Path, **settings: Any) -> Async
     knobs: dict[str, Any] = {"cache_dir": str(folder / "cache"), "admin_token": TOKEN, "runtime_threads": 1}
     config = ServerConfig(**(knobs | settings))
     pool, feed = DecodePool(1), DriftFeed(16, 1.0)
-    metrics, regions = Metrics(), SharedMemoryRegions(config.shared_memory)
+    metrics, regions = Metrics(), SharedMemoryRegions(config.shared_memory, config.max_body_bytes)
     host = ModelHost(store, config, metrics, Surroundings(pool, feed, BatchLimits(64), config.max_pixels))
     await host.start()
     front, admin = build_front(host, config, metrics, regions), build_admin(host, config, regions)

@@ -7,8 +7,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from registry.local_store import LocalStore
 from registry.package import ModelPackage
@@ -128,3 +130,31 @@ async def test_a_port_that_is_taken_is_named(store: LocalStore) -> None:
         config = ServerConfig(http_port=taken.getsockname()[1], grpc_port=0, metrics_port=0, admin_port=0)
         with pytest.raises(Conflict, match="http_port"):
             build_app(store, config)
+
+
+async def test_pipelined_requests_of_a_client_that_leaves_are_given_up(
+    store: LocalStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    request = b"POST %b HTTP/1.1\r\ncontent-length: %d\r\n\r\n%b" % (CLASSIFY.encode(), len(JPEG), JPEG)
+    async with running(store) as app:
+        model = app.host.get("colours")
+        for _ in range(10):
+            reader, writer = await asyncio.open_connection("127.0.0.1", app.ports.http)
+            writer.write(request * 5)
+            await reader.readexactly(20)
+            writer.transport.abort()
+        await asyncio.sleep(0.2)
+        assert (model.num_in_flight, model.batcher.num_waiting_rows) == (0, 0)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_a_health_watcher_does_not_hold_up_the_end(store: LocalStore) -> None:
+    async with (
+        running(store, drain_timeout_s=60.0) as app,
+        grpc.aio.insecure_channel(f"127.0.0.1:{app.ports.grpc}") as channel,
+    ):
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+        async with asyncio.timeout(20):
+            await app.stop()
+            assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING

@@ -161,6 +161,20 @@ def test_a_run_length_bmp_is_read_up_to_its_own_limit():
         decode_image(run_length_bmp(7_000, 7_000), SPEC)
 
 
+def webp_header(width: int, height: int) -> bytes:
+    """A lossless WebP of that size whose pixels are missing."""
+    data = b"\x2f" + struct.pack("<I", (width - 1) | (height - 1) << 14) + bytes(21)
+    chunk = b"VP8L" + struct.pack("<I", len(data)) + data
+    return b"RIFF" + struct.pack("<I", 4 + len(chunk)) + b"WEBP" + chunk
+
+
+def test_a_webp_has_a_limit_of_its_own() -> None:
+    with pytest.raises(BadInput, match="damaged"):
+        decode_image(webp_header(100, 100), SPEC)
+    with pytest.raises(TooLarge, match="send it as JPEG"):
+        decode_image(webp_header(8_000, 5_000), SPEC)
+
+
 ZEROS = zlib.compress(bytes(80_000_000))
 
 

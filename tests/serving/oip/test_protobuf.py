@@ -16,7 +16,7 @@ from serving.oip.protobuf import CONTENTS, build_response, parse_request, plain_
 from serving.oip.shared_memory import SharedMemoryRegions
 from tasks.errors import BadInput, TidegateError, TooLarge
 
-REGIONS = SharedMemoryRegions(enabled=False)
+REGIONS = SharedMemoryRegions(enabled=False, max_tensor_bytes=1000)
 
 
 def parse(message: ModelInferRequest) -> Any:

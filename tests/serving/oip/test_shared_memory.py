@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from serving.oip.shared_memory import SharedMemoryRegions
-from tasks.errors import BadInput, NotFound, Unsupported
+from tasks.errors import BadInput, NotFound, TooLarge, Unsupported
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def memory() -> Iterator[SharedMemory]:
 
 @pytest.fixture
 def regions() -> Iterator[SharedMemoryRegions]:
-    made = SharedMemoryRegions(enabled=True)
+    made = SharedMemoryRegions(enabled=True, max_tensor_bytes=4096)
     yield made
     made.close()
 
@@ -104,8 +104,17 @@ def test_a_client_that_shrinks_its_object_hurts_only_itself(memory: SharedMemory
 
 
 def test_nothing_works_while_shared_memory_is_off(memory: SharedMemory) -> None:
-    regions = SharedMemoryRegions(enabled=False)
+    regions = SharedMemoryRegions(enabled=False, max_tensor_bytes=1000)
     with pytest.raises(Unsupported, match="off"):
         regions.register("r", memory.name, 0, 8)
     with pytest.raises(Unsupported, match="off"):
         regions.read("r", 0, 8)
+
+
+def test_a_region_larger_than_memory_is_not_read_at_once(memory: SharedMemory, regions: SharedMemoryRegions) -> None:
+    os.truncate(f"/dev/shm/{memory.name}", 2**40)  # sparse: it costs its owner nothing
+    regions.register("r", memory.name, 0, 2**40)
+    for byte_size in (None, 2**40, 4097):
+        with pytest.raises(TooLarge, match="at most 4096"):
+            regions.read("r", 0, byte_size)
+    assert regions.read("r", 2**40 - 8, 8) == bytes(8)
