@@ -89,7 +89,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     drift_false_alarms_per_day: Annotated[float, msgspec.Meta(gt=0)] = 0.1
     drift_check_interval_s: Seconds = 10.0
     drift_queue: Positive = 128
-    drift_cpu_share: Share = 0.02
+    drift_cpu_share: Share = 0.01
     """The part of one core that signals may cost; what does not fit is dropped and counted."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
