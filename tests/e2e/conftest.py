@@ -30,11 +30,15 @@ class RunningServer:
     http: str
     grpc: str
     admin: str
+    metrics: str
     errors: list[dict[str, Any]]
 
     def is_ready(self) -> bool:
         with urllib.request.urlopen(f"http://{self.http}/v2/health/ready", timeout=30) as answer:
             return bool(answer.status == 200)
+
+    def num_threads(self) -> int:
+        return len(list(Path(f"/proc/{self.pid}/task").iterdir()))
 
     def resident_bytes(self) -> int:
         """Memory of the process, as the kernel counts it."""
@@ -72,8 +76,8 @@ def running_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
     try:
         assert started.wait(60), f"the server did not start: {lines}"
         ports = next(line["ports"] for line in lines if "ports" in line)
-        http, grpc, admin = (f"127.0.0.1:{ports[name]}" for name in ("http", "grpc", "admin"))
-        yield RunningServer(child.pid, http, grpc, admin, lines)
+        http, grpc, admin, metrics = (f"127.0.0.1:{ports[name]}" for name in ("http", "grpc", "admin", "metrics"))
+        yield RunningServer(child.pid, http, grpc, admin, metrics, lines)
     finally:
         child.terminate()
         child.wait(60)
