@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -166,3 +166,44 @@ def test_mlflow_serves_a_registered_package(packages: list[Path], tmp_path: Path
     assert [len(prediction["classes"]) for prediction in answer.json()["predictions"]] == [2, 2]
     assert answer.json()["predictions"][0]["classes"][0]["label"] in ("dark", "red", "green", "blue", "light")
     assert wrong.status_code == 400
+
+
+@contextmanager
+def tidegate_serve(cwd: Path, tracking_uri: str) -> Iterator[str]:
+    """`tidegate serve` following an MLflow server → the address of its classifier, once it is ready."""
+    port = free_port()
+    variables = {f"TIDEGATE_{name}_PORT": "0" for name in ("GRPC", "METRICS", "ADMIN")}
+    followed = {"MLFLOW_TRACKING_URI": tracking_uri, "TIDEGATE_POLL_INTERVAL_S": "0.2", "TIDEGATE_MODELS": "colours"}
+    command = [sys.executable, "-m", "tidegate", "serve", "--http-port", str(port)]
+    with (cwd / "serve.log").open("w") as log:
+        child = subprocess.Popen(command, cwd=cwd, env=settings(**variables, **followed), stderr=log)
+    try:
+        gives_up_at = time.monotonic() + START_TIMEOUT_S
+        while not answers(f"http://127.0.0.1:{port}/v2/health/ready"):
+            assert child.poll() is None, (cwd / "serve.log").read_text()
+            assert time.monotonic() < gives_up_at, (cwd / "serve.log").read_text()
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}/v1/models/colours/classify"
+    finally:
+        child.terminate()
+        assert child.wait(60) == 0
+
+
+def test_a_server_outlives_its_registry_and_starts_without_it(packages: list[Path], tmp_path: Path) -> None:
+    where = ("--backend-store-uri", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    artifacts = ("--artifacts-destination", str(tmp_path / "artifacts"), "--workers", "1")
+    answered = []
+    with ExitStack() as registry:
+        url = registry.enter_context(mlflow(tmp_path, "/health", "server", *where, *artifacts))
+        run(PUBLISH, url, *packages, cwd=tmp_path)
+        run("import sys; from registry.store import open_store\n"
+            "open_store(sys.argv[1]).set_alias('colours', 'champion', '2')", url, cwd=tmp_path)  # fmt: skip
+        with tidegate_serve(tmp_path, url) as classify:
+            answered.append(httpx.post(classify, content=encoded(3), trust_env=False).json())
+            registry.close()
+            time.sleep(1)  # several polls that nobody answers
+            answered.append(httpx.post(classify, content=encoded(3), trust_env=False).json())
+    with tidegate_serve(tmp_path, url) as classify:
+        answered.append(httpx.post(classify, content=encoded(3), trust_env=False).json())
+    assert [answer["model_version"] for answer in answered] == ["2", "2", "2"]
+    assert answered[0] == answered[1] == answered[2]
