@@ -90,7 +90,7 @@ class Classification:
             raise BadInput(
                 f"expected an image of uint8 [{height}, {width}, 3] (RGB), got {array.dtype} {list(array.shape)}"
             )
-        return Sample(array, Placement(height, width, 1.0, 1.0, 0.0, 0.0))
+        return Sample(array, Placement(height, width, 1.0, 1.0, 0.0, 0.0), origin="tensor")
 
     def parse_params(self, values: Mapping[str, ParamValue]) -> ClassificationParams:
         try:

@@ -25,14 +25,18 @@ EMBEDDING_SIGNALS: Mapping[str, SignalSpec] = {
 
 def image_signals(sample: Sample, image: ImageArray) -> dict[str, Scalar]:
     """Signals of one picture. `image` is the model's own input, uint8 [height, width, 3]: a fixed size, so that
-    sharpness means the same whatever the resolution of the camera."""
+    sharpness means the same whatever the resolution of the camera. The shape is left out for tensors: it is ours."""
     grey = image @ LUMA
     laplacian = grey[1:-1, :-2] + grey[1:-1, 2:] + grey[:-2, 1:-1] + grey[2:, 1:-1] - 4 * grey[1:-1, 1:-1]
-    placement = sample.placement
-    return {
+    signals = {
         "brightness": Scalar(float(grey.mean())),
         "contrast": Scalar(float(grey.std())),
         "sharpness": Scalar(float(np.log1p(laplacian.var())) if laplacian.size else 0.0),
+    }
+    if sample.origin == "tensor":
+        return signals
+    placement = sample.placement
+    return signals | {
         "aspect_ratio": Scalar(float(np.log(placement.original_width / placement.original_height))),
         "width": Scalar(float(placement.original_width)),
     }

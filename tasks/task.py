@@ -39,11 +39,13 @@ class Sample:
     """One decoded input and where it came from.
 
     `image` is uint8 [height, width, 3], possibly decoded at a reduced scale; `placement` maps between the pixels of
-    the original picture (of `placement.original_height` × `original_width`) and those of the model's input.
+    the original picture (of `placement.original_height` × `original_width`) and those of the model's input. Of a
+    client's own tensor no original is known: nobody may conclude anything from the size of its placement.
     """
 
     image: NDArray[np.uint8]
     placement: Placement
+    origin: Literal["picture", "tensor"] = "picture"
 
 
 class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -129,7 +131,7 @@ class Task(Protocol):
         ...
 
     def signal_specs(self) -> Mapping[str, SignalSpec]:
-        """Every signal that `signals` yields."""
+        """Every signal that `signals` may yield; one that an item does not have is left out for it."""
         ...
 
     def signals(

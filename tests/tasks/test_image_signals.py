@@ -46,6 +46,15 @@ def test_shape_is_that_of_the_original_and_symmetric_in_portrait_and_landscape()
     assert wide["aspect_ratio"] > 0
 
 
+def test_a_tensor_says_nothing_about_the_shape_of_its_original():
+    image = np.asarray(scene(48, 64))
+    placement = place_image(48, 64, ImageSpec(height=48, width=64))
+    assert IMAGE_SIGNALS.keys() - image_signals(Sample(image, placement, origin="tensor"), image).keys() == {
+        "aspect_ratio",
+        "width",
+    }
+
+
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (1, 40), (3, 3)])
 def test_inputs_too_small_for_an_edge_still_have_finite_signals(size):
     assert np.isfinite(list(signals_of(scene(*size)).values())).all()
