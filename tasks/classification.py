@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 import msgspec
 import numpy as np
 
-from tasks.errors import BadInput, InvalidPackage
+from tasks.errors import BadInput, InvalidPackage, Unsupported
 from tasks.image import MAX_PIXELS, ImageSpec, Placement, decode_image, place_image, resize_image
 from tasks.image_signals import EMBEDDING_SIGNALS, IMAGE_SIGNALS, embedding_signals, image_signals
 from tasks.task import (
@@ -17,12 +17,14 @@ from tasks.task import (
     Observation,
     Params,
     ParamValue,
+    Picture,
     Prediction,
     Sample,
     Scalar,
     SignalSpec,
     TaskSpec,
     TensorSpec,
+    largest_difference,
 )
 
 
@@ -64,6 +66,7 @@ class Classification:
     prediction_type: ClassVar[type[Prediction]] = ClassificationPrediction
     params_type: ClassVar[type[Params]] = ClassificationParams
     verb: ClassVar[str] = "classify"
+    media_types: ClassVar[Mapping[str, Mapping[str, ParamValue]]] = {}
 
     def __init__(self, spec: ClassificationSpec) -> None:
         self._spec = spec
@@ -118,6 +121,9 @@ class Classification:
             entropy=float(-np.sum(probabilities * np.log(np.maximum(probabilities, 1e-300)))),
         )
 
+    def draw(self, payload: bytes, prediction: Prediction, params: Params, max_pixels: int = MAX_PIXELS) -> Picture:
+        raise Unsupported("a classification has no picture to answer with")
+
     def wire_specs(self) -> tuple[TensorSpec, ...]:
         return (
             TensorSpec(name="labels", dtype="BYTES", shape=(-1, -1)),
@@ -158,6 +164,9 @@ class Classification:
     def decision(self, prediction: Prediction) -> str:
         assert isinstance(prediction, ClassificationPrediction)
         return prediction.classes[0].label
+
+    def differences(self, expected: Mapping[str, Array], actual: Mapping[str, Array]) -> dict[str, float]:
+        return {name: largest_difference(expected[name], array) for name, array in actual.items()}
 
 
 def softmax(logits: Array) -> Array:

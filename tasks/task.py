@@ -51,9 +51,21 @@ class Sample:
 class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Per-request options of a task, validated. Subclassed by each task."""
 
+    @property
+    def wants_picture(self) -> bool:
+        """Whether the answer is to be a picture, see `Task.draw`, instead of JSON."""
+        return False
+
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     """What a task concluded about one sample, ready for `msgspec.json.encode`. Subclassed by each task."""
+
+
+class Picture(NamedTuple):
+    """An encoded picture and what it is, as in `image/png`."""
+
+    media_type: str
+    content: bytes
 
 
 class Scalar(NamedTuple):
@@ -92,6 +104,8 @@ class Task(Protocol):
     params_type: ClassVar[type[Params]]
     verb: ClassVar[str]
     """The word of the task's endpoint: POST /v1/models/{name}/{verb}."""
+    media_types: ClassVar[Mapping[str, Mapping[str, ParamValue]]]
+    """Media types that an Accept header may ask for beside JSON → the parameters that mean the same."""
 
     @property
     def spec(self) -> TaskSpec: ...
@@ -122,6 +136,12 @@ class Task(Protocol):
         """Output tensors of one item (without batch axis) → prediction, in original pixels."""
         ...
 
+    def draw(self, payload: bytes, prediction: Prediction, params: Params, max_pixels: int = MAX_PIXELS) -> Picture:
+        """The answer as a picture, for params that want one. `payload`: the encoded picture that was asked about.
+
+        Raises Unsupported where the task has no such answer."""
+        ...
+
     def wire_specs(self) -> tuple[TensorSpec, ...]:
         """The outputs that a tensor protocol gets for encoded input, with a leading batch axis of −1."""
         ...
@@ -144,9 +164,28 @@ class Task(Protocol):
         """The one conclusion that must not change between variants or hosts (golden replay compares it)."""
         ...
 
+    def differences(self, expected: Mapping[str, Array], actual: Mapping[str, Array]) -> dict[str, float]:
+        """How far two answers to one item (without batch axis) are apart, by output of `actual`, in units of that
+        output. What is no number, or infinite, or of another shape, is infinitely far. Where an output is a set or
+        holds indices the task says what "far" means; a hair of rounding must never be much."""
+        ...
 
-TASK_CLASSES: Mapping[str, str] = {"classification": "tasks.classification:Classification"}
+
+TASK_CLASSES: Mapping[str, str] = {
+    "classification": "tasks.classification:Classification",
+    "detection": "tasks.detection:Detection",
+    "segmentation": "tasks.segmentation:Segmentation",
+}
 """Task kind → where its class lives. Looked up by name so that a server imports only the tasks it serves."""
+
+
+def largest_difference(expected: Array, actual: Array) -> float:
+    """Of two arrays, element by element; infinite for another shape, and for what is no finite number."""
+    if expected.shape != actual.shape:
+        return float("inf")
+    difference = np.abs(expected.astype(np.float64) - actual.astype(np.float64))
+    largest = float(difference.max(initial=0.0))
+    return largest if np.isfinite(largest) else float("inf")
 
 
 def task_class(kind: str) -> type[Task]:
