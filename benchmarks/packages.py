@@ -25,12 +25,12 @@ def tiny_package(folder: Path) -> ModelPackage:
 def resnet_package(folder: Path) -> ModelPackage:
     """ResNet-18 at 224×224 with random weights: the arithmetic is what is measured."""
     from export.to_onnx import write_onnx
-    from training.models.model import build_model
-    from training.recipe import ModelConfig
+    from training.networks.build import build_classifier
+    from training.networks.config import ModelConfig
 
     image = ImageSpec(height=224, width=224, fit="crop")
     spec = ClassificationSpec(labels=tuple(f"class {i}" for i in range(1000)), image=image)
-    module = build_model(ModelConfig(architecture="resnet", options={}), len(spec.labels), image).eval()
+    module = build_classifier(ModelConfig(architecture="resnet", options={}), len(spec.labels), image).eval()
     with tempfile.TemporaryDirectory() as scratch:
         graph = Path(scratch) / "model.onnx"
         write_onnx(module, image, ["logits", "embedding"], graph)

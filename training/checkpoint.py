@@ -15,9 +15,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from tasks.errors import InvalidPackage, InvalidRecipe
-from tasks.task import TaskSpec, open_task, parse_spec
-from training.models.model import Classifier, build_model
-from training.recipe import ModelConfig, Recipe, parse_recipe
+from tasks.task import TaskSpec, parse_spec
+from training.kind import open_kind
+from training.networks.config import ModelConfig
+from training.networks.network import Network
+from training.recipe import Recipe, parse_recipe
 
 SCHEMA_VERSION = 1
 WEIGHTS_FILE, FACTS_FILE = "model.safetensors", "checkpoint.json"
@@ -42,13 +44,13 @@ class CheckpointFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 class Checkpoint:
     """A trained model, ready to be evaluated or exported: `module` is in evaluation mode, on the CPU."""
 
-    module: Classifier
+    module: Network
     task_spec: TaskSpec
     recipe: Recipe
     facts: CheckpointFacts
 
 
-def save_checkpoint(folder: Path, module: Classifier, facts: CheckpointFacts) -> None:
+def save_checkpoint(folder: Path, module: Network, facts: CheckpointFacts) -> None:
     """Writes a checkpoint; the folder is made where it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()}, folder / WEIGHTS_FILE)
@@ -61,8 +63,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     try:
         recipe = parse_recipe(facts.recipe, str(folder / FACTS_FILE))
         task_spec = parse_spec(facts.task)
-        task = open_task(task_spec)
-        module = build_model(facts.network, len(task.labels), task.image_spec)
+        module = open_kind(recipe.task).network(facts.network, task_spec)
         module.load_state_dict(load_file(folder / WEIGHTS_FILE))
     except InvalidRecipe as error:
         raise InvalidPackage(str(error)) from error

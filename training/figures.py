@@ -1,4 +1,4 @@
-"""Pictures of a training run: the learning curve, the confusion matrix, the worst mistakes."""
+"""Pictures of a training run that every kind of model may need: curves, a confusion matrix, a grid of pictures."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from training.history import EpochRecord
 COLUMNS = 6
 
 
-def draw_learning_curve(history: Sequence[EpochRecord], path: Path) -> None:
-    """Losses on the left, validation accuracy on the right, over epochs."""
+def draw_learning_curve(history: Sequence[EpochRecord], score: str, path: Path) -> None:
+    """Losses on the left, the validation score of this name on the right, over epochs."""
     epochs = [record.epoch for record in history]
     figure = Figure(figsize=(9, 3.5), layout="constrained")
-    losses, accuracies = figure.subplots(1, 2)
+    losses, scores = figure.subplots(1, 2)
     losses.plot(epochs, [record.train_loss for record in history], label="training (augmented, smoothed)")
-    losses.plot(epochs, [record.val_loss for record in history], label="validation")
-    losses.set(xlabel="epoch", ylabel="loss, nats")
+    if all(record.val_loss is not None for record in history):
+        losses.plot(epochs, [record.val_loss for record in history], label="validation")
+    losses.set(xlabel="epoch", ylabel="loss")
     losses.legend()
-    accuracies.plot(epochs, [record.val_accuracy for record in history])
-    accuracies.set(xlabel="epoch", ylabel="validation accuracy")
+    scores.plot(epochs, [record.score for record in history])
+    scores.set(xlabel="epoch", ylabel=score)
     save(figure, path)
 
 
@@ -47,7 +48,7 @@ def draw_confusion(counts: NDArray[np.int64], labels: Sequence[str], path: Path)
     save(figure, path)
 
 
-def draw_mistakes(pictures: Sequence[NDArray[np.uint8]], captions: Sequence[str], path: Path) -> None:
+def draw_pictures(pictures: Sequence[NDArray[np.uint8]], captions: Sequence[str], path: Path) -> None:
     """Pictures uint8 [H, W, 3] in a grid, a caption over each."""
     rows = max(1, math.ceil(len(pictures) / COLUMNS))
     figure = Figure(figsize=(1.7 * COLUMNS, 1.9 * rows), layout="constrained")

@@ -11,12 +11,13 @@ import msgspec
 
 
 class EpochRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """Losses in nats. `learning_rate` is that of the head, at the end of the epoch."""
+    """`score` is what the learner monitors on validation data, higher is better; `val_loss` is missing where it would
+    cost a second run. `learning_rate` is that of the head, at the end of the epoch."""
 
     epoch: int
     train_loss: float
-    val_loss: float
-    val_accuracy: float
+    val_loss: float | None
+    score: float
     learning_rate: float
     seconds: float
 
@@ -40,8 +41,8 @@ class HistoryCallback(pl.Callback):  # type: ignore[misc]
         record = EpochRecord(
             epoch=trainer.current_epoch + 1,
             train_loss=float(figures["train_loss"]),
-            val_loss=float(figures["val_loss"]),
-            val_accuracy=float(figures["val_accuracy"]),
+            val_loss=float(figures["val_loss"]) if "val_loss" in figures else None,
+            score=float(figures[module.monitored]),
             learning_rate=float(trainer.optimizers[0].param_groups[-1]["lr"]),
             seconds=time.monotonic() - self._started,
         )

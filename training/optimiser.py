@@ -7,15 +7,15 @@ import math
 import torch
 from torch import nn
 
-from training.models.model import Classifier
+from training.networks.network import Network
 from training.recipe import OptimiserConfig, ScheduleConfig
 
 
-def build_optimiser(model: Classifier, config: OptimiserConfig) -> torch.optim.Optimizer:
+def build_optimiser(network: Network, config: OptimiserConfig) -> torch.optim.Optimizer:
     """Four groups: head and backbone, each with and without weight decay (none on biases and normalisation)."""
     groups = []
-    for part, factor in ((model.backbone, config.backbone_factor), (model.head, 1.0)):
-        parameters = list(part.parameters())
+    backbone = list(network.backbone.parameters())
+    for parameters, factor in ((backbone, config.backbone_factor), (network.head_parameters(), 1.0)):
         for members, decay in (
             ([p for p in parameters if p.ndim > 1], config.weight_decay),
             ([p for p in parameters if p.ndim <= 1], 0.0),

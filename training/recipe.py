@@ -12,8 +12,17 @@ import msgspec
 from tasks.errors import InvalidRecipe
 from tasks.image import ImageSpec
 from training.data.config import DataConfig, Seed
+from training.networks.config import Building, ModelConfig
 
 RECIPE_FOLDER = Path(__file__).parent / "recipes"
+
+TaskName = Literal["classification", "detection", "segmentation"]
+NETWORK_KINDS: Mapping[TaskName, Building] = {
+    "classification": "backbone",
+    "detection": "detector",
+    "segmentation": "segmenter",
+}
+"""Task → what `model.architecture` of its recipe must build."""
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 NonNegative = Annotated[float, msgspec.Meta(ge=0)]
@@ -24,13 +33,6 @@ ZeroOrMore = Annotated[int, msgspec.Meta(ge=0)]
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A table of a recipe."""
-
-
-class ModelConfig(Section, frozen=True, kw_only=True):
-    """`architecture` names a file of training/models; `options` are that file's own, checked by its `Options`."""
-
-    architecture: str
-    options: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class OptimiserConfig(Section, frozen=True, kw_only=True):
@@ -84,7 +86,7 @@ class Recipe(Section, frozen=True, kw_only=True):
 
     name: Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9-]*$")]
     description: str = ""
-    task: Literal["classification"] = "classification"
+    task: TaskName = "classification"
     seed: Seed = 0
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = "auto"
     """"auto": bfloat16 mixed precision on a GPU that has it, full precision elsewhere."""
@@ -118,9 +120,9 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
         apply_override(facts, override)
     origin = f"{path} with {', '.join(overrides)}" if overrides else str(path)
     recipe = parse_recipe(facts, origin)
-    from training.models.model import parse_options
+    from training.networks.build import check_model
 
-    parse_options(recipe.model, origin)
+    check_model(recipe.model, NETWORK_KINDS[recipe.task], origin)
     return recipe
 
 

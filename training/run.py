@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,18 @@ import torch
 
 from tasks.errors import NotFound
 from training.checkpoint import CheckpointFacts, save_checkpoint
-from training.classification import ClassificationTraining, build_spec
+from training.data.leakage import find_leakage
 from training.data.pixels import open_pixels
 from training.data.source import SPLITS, DataSource, open_source
 from training.history import EpochListener, EpochRecord
+from training.kind import Evaluation, TrainingKind, open_kind
+from training.learner import Learner
 from training.lineage import git_commit, library_versions
-from training.models.model import Classifier, build_model, settle_model
-from training.recipe import Recipe
-from training.report import Evaluation, evaluate, write_figures
+from training.networks.build import settle_model
+from training.recipe import NETWORK_KINDS, Recipe
 from training.tracking import CHECKPOINT_ARTIFACT, RunTracker
 from training.trainer import LAST, World, fit
+from training.warm_start import find_weights, warm_start
 
 STATE_FILE, RESULT_FILE = "run.json", "result.json"
 
@@ -64,11 +66,17 @@ def train(recipe: Recipe, *, workdir: Path, tracking_uri: str, resume: bool = Fa
         tracker.end("FINISHED")
         (folder / RESULT_FILE).write_bytes(msgspec.json.encode(trained, enc_hook=str))
     else:
-        source = open_source(recipe.data)
-        run_fit(recipe, source, folder, lambda record: None, last_checkpoint(folder, resume))
+        join_fit(recipe, folder, last_checkpoint(folder, resume), tracking_uri)
     if world.size > 1:
         torch.distributed.barrier()
     return msgspec.json.decode((folder / RESULT_FILE).read_bytes(), type=TrainedModel, dec_hook=lambda kind, x: kind(x))
+
+
+def join_fit(recipe: Recipe, folder: Path, resume_from: Path | None, tracking_uri: str) -> None:
+    """A further process of a distributed training: it learns along and reports nothing."""
+    source, kind = open_source(recipe.data), open_kind(recipe.task)
+    learner = build_learner(recipe, kind, source, tracking_uri if resume_from is None else None)
+    run_fit(recipe, kind, learner, source, folder, lambda record: None, resume_from)
 
 
 def run_folder(workdir: Path, recipe: Recipe) -> Path:
@@ -102,38 +110,72 @@ def last_checkpoint(folder: Path, resume: bool) -> Path | None:
 
 def train_tracked(recipe: Recipe, folder: Path, tracker: RunTracker, resume_from: Path | None) -> TrainedModel:
     """The run of the one process that reports and registers."""
-    source = open_source(recipe.data)
+    source, kind = open_source(recipe.data), open_kind(recipe.task)
+    learner = build_learner(recipe, kind, source, tracker.tracking_uri if resume_from is None else None)
 
     def report(record: EpochRecord) -> None:
-        figures = {name: float(value) for name, value in msgspec.to_builtins(record).items() if name != "epoch"}
-        tracker.log_metrics(figures, record.epoch, round(time.time() * 1000))
+        tracker.log_metrics(epoch_figures(record, learner.monitored), record.epoch, round(time.time() * 1000))
 
-    model, history = run_fit(recipe, source, folder, report, resume_from)
-    evaluation = evaluate(model, source, recipe)
+    history = run_fit(recipe, kind, learner, source, folder, report, resume_from)
+    evaluation = kind.evaluate(learner.network, source, recipe)
     metrics = {**evaluation.metrics, "fit_seconds": sum(record.seconds for record in history)}
     tracker.log_metrics(metrics, len(history), round(time.time() * 1000))
-    write_figures(evaluation, history, source, recipe, folder / "figures")
+    write_evidence(evaluation, history, source, recipe, folder / "figures")
     tracker.log_folder(folder / "figures", "figures")
     facts = collect_facts(recipe, source, evaluation, metrics, tracker.run_id)
-    save_checkpoint(folder / CHECKPOINT_ARTIFACT, model, facts)
+    save_checkpoint(folder / CHECKPOINT_ARTIFACT, learner.network, facts)
     tracker.log_folder(folder / CHECKPOINT_ARTIFACT, CHECKPOINT_ARTIFACT)
-    version = register(tracker, recipe, facts)
+    version = register(tracker, recipe, facts, learner.monitored)
     # What is left here would only be a second copy, and make the run look interrupted.
     shutil.rmtree(folder)
     folder.mkdir()
     return TrainedModel(tracker.local_folder(CHECKPOINT_ARTIFACT), tracker.run_id, version, metrics)
 
 
-def run_fit(
-    recipe: Recipe, source: DataSource, folder: Path, on_epoch: EpochListener, resume_from: Path | None
-) -> tuple[Classifier, list[EpochRecord]]:
-    """The part that every process of a distributed training takes part in."""
+def build_learner(recipe: Recipe, kind: TrainingKind, source: DataSource, tracking_uri: str | None) -> Learner:
+    """The network as it is before its first step. `tracking_uri`: where a warm start may be registered, None where
+    the weights are about to be replaced anyway. The same seed gives the same weights in every process."""
     pl.seed_everything(recipe.seed, verbose=False)
-    spec = build_spec(source.labels, recipe)
-    datasets = open_pixels(source.split("train"), spec), open_pixels(source.split("validation"), spec)
-    module = ClassificationTraining(build_model(recipe.model, len(source.labels), recipe.image), recipe)
-    history = fit(module, datasets, recipe, folder, on_epoch, resume_from)
-    return module.model, history
+    labels = kind.labels(source)
+    network = kind.network(recipe.model, kind.spec(labels, recipe))
+    if recipe.model.warm_start and tracking_uri is not None:
+        origin = recipe.model.warm_start
+        warm_start(network, find_weights(origin, tracking_uri), origin)
+    return kind.learner(network, recipe, labels)
+
+
+def run_fit(
+    recipe: Recipe,
+    kind: TrainingKind,
+    learner: Learner,
+    source: DataSource,
+    folder: Path,
+    on_epoch: EpochListener,
+    resume_from: Path | None,
+) -> list[EpochRecord]:
+    """The part that every process of a distributed training takes part in."""
+    spec = kind.spec(kind.labels(source), recipe)
+    codec = kind.target_codec(spec)
+    datasets = open_pixels(source.split("train"), spec, codec), open_pixels(source.split("validation"), spec, codec)
+    return fit(learner, datasets, recipe, folder, on_epoch, resume_from)
+
+
+def epoch_figures(record: EpochRecord, monitored: str) -> dict[str, float]:
+    """What the tracking store is told of one epoch."""
+    figures = {"train_loss": record.train_loss, "val_loss": record.val_loss, monitored: record.score}
+    figures |= {"learning_rate": record.learning_rate, "seconds": record.seconds}
+    return {name: value for name, value in figures.items() if value is not None}
+
+
+def write_evidence(
+    evaluation: Evaluation, history: Sequence[EpochRecord], source: DataSource, recipe: Recipe, folder: Path
+) -> None:
+    """The task's own figures, and what every run has: recipe, history, data."""
+    folder.mkdir(parents=True, exist_ok=True)
+    evaluation.write_figures(history, folder)
+    data = {"digest": source.digest, "leakage": find_leakage(source)}
+    for name, fact in (("recipe", recipe), ("history", history), ("data", data)):
+        (folder / f"{name}.json").write_bytes(msgspec.json.format(msgspec.json.encode(fact), indent=2))
 
 
 def collect_facts(
@@ -141,9 +183,9 @@ def collect_facts(
 ) -> CheckpointFacts:
     """Everything a checkpoint says about itself."""
     return CheckpointFacts(
-        task=msgspec.to_builtins(build_spec(source.labels, recipe, evaluation.temperature)),
+        task=msgspec.to_builtins(evaluation.spec),
         recipe=msgspec.to_builtins(recipe),
-        network=settle_model(recipe.model),
+        network=settle_model(recipe.model, NETWORK_KINDS[recipe.task]),
         dataset_digest=source.digest,
         split_sizes={name: len(source.split(name)) for name in SPLITS},
         git_commit=git_commit(),
@@ -153,14 +195,14 @@ def collect_facts(
     )
 
 
-def register(tracker: RunTracker, recipe: Recipe, facts: CheckpointFacts) -> int:
+def register(tracker: RunTracker, recipe: Recipe, facts: CheckpointFacts, monitored: str) -> int:
     """The next version of "<name>-trained"."""
     tags = {
         "tidegate.kind": "checkpoint",
         "tidegate.task": recipe.task,
         "tidegate.dataset_digest": facts.dataset_digest,
         "tidegate.git_commit": facts.git_commit,
-        "tidegate.val_accuracy": f"{facts.metrics['val_accuracy']:.4f}",
+        f"tidegate.{monitored}": f"{facts.metrics[monitored]:.4f}",
     }
     return tracker.register(f"{recipe.name}-trained", CHECKPOINT_ARTIFACT, tags)
 

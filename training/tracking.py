@@ -31,7 +31,7 @@ class RunTracker:
 
     def __init__(self, client: MlflowClient, run_id: str, tracking_uri: str) -> None:
         self._client = client
-        self._tracking_uri = tracking_uri
+        self.tracking_uri = tracking_uri
         self.run_id = run_id
 
     @classmethod
@@ -69,7 +69,7 @@ class RunTracker:
         if urlparse(root).scheme == "file":
             return Path(url2pathname(urlparse(root).path)) / artifact_path
         uri = f"runs:/{self.run_id}/{artifact_path}"
-        return Path(mlflow.artifacts.download_artifacts(uri, tracking_uri=self._tracking_uri))
+        return Path(mlflow.artifacts.download_artifacts(uri, tracking_uri=self.tracking_uri))
 
     def register(self, name: str, artifact_path: str, tags: Mapping[str, str]) -> int:
         """Makes artifacts of this run the next version of a registered model; returns its number."""

@@ -17,11 +17,11 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch.utils.data import DataLoader, DistributedSampler, Sampler
 
 from training.checkpoint_io import SafetensorsCheckpointIO
-from training.classification import MONITORED, ClassificationTraining
 from training.data.pixels import Batch, PixelDataset
 from training.ema import WeightAverage
 from training.fit_progress import FitProgress
 from training.history import EpochListener, EpochRecord, HistoryCallback
+from training.learner import Learner
 from training.recipe import Recipe
 
 LAST, BEST = "last.ckpt", "best.ckpt"
@@ -55,47 +55,53 @@ class ShareSampler(Sampler[int]):
 
 
 def fit(
-    module: ClassificationTraining,
+    learner: Learner,
     datasets: tuple[PixelDataset, PixelDataset],
     recipe: Recipe,
     folder: Path,
     on_epoch: EpochListener,
     resume_from: Path | None,
 ) -> list[EpochRecord]:
-    """Trains on the first dataset, validates on the second, and leaves `module` with its best weights.
+    """Trains on the first dataset, validates on the second, and leaves `learner` with its best weights.
 
     Leaves `folder`/last.ckpt after every epoch for `resume_from`. Returns one record for each epoch, those before a
     resumption included.
     """
     world = World.from_environment()
     history = HistoryCallback(on_epoch)
+    callbacks = build_callbacks(recipe, folder, learner.monitored, history)
     with quiet_lightning():
-        trainer = build_trainer(recipe, folder, world, history)
+        trainer = build_trainer(recipe, folder, world, callbacks)
         trainer.fit(
-            module,
+            learner,
             training_loader(datasets[0], recipe, world),
             validation_loader(datasets[1], recipe, world),
             ckpt_path=resume_from,
             weights_only=True,
         )
     best = SafetensorsCheckpointIO().load_checkpoint(folder / BEST)
-    module.load_state_dict(best["state_dict"])
+    learner.load_state_dict(best["state_dict"])
     return history.records
 
 
-def build_trainer(recipe: Recipe, folder: Path, world: World, history: HistoryCallback) -> pl.Trainer:
-    """A Lightning trainer that writes nothing but two checkpoints into `folder`."""
-    schedule = recipe.schedule
+def build_callbacks(recipe: Recipe, folder: Path, monitored: str, history: HistoryCallback) -> list[pl.Callback]:
+    """What looks on while a network learns."""
     callbacks: list[pl.Callback] = [
-        FitProgress(MONITORED),
+        FitProgress(monitored),
         history,
-        ModelCheckpoint(folder, Path(BEST).stem, monitor=MONITORED, mode="max", enable_version_counter=False),
+        ModelCheckpoint(folder, Path(BEST).stem, monitor=monitored, mode="max", enable_version_counter=False),
         ModelCheckpoint(folder, Path(LAST).stem, save_on_train_epoch_end=True, enable_version_counter=False),
     ]
     if recipe.ema_decay:
         callbacks.insert(0, WeightAverage(recipe.ema_decay))
-    if schedule.patience_epochs:
-        callbacks.append(EarlyStopping(MONITORED, mode="max", patience=schedule.patience_epochs))
+    if recipe.schedule.patience_epochs:
+        callbacks.append(EarlyStopping(monitored, mode="max", patience=recipe.schedule.patience_epochs))
+    return callbacks
+
+
+def build_trainer(recipe: Recipe, folder: Path, world: World, callbacks: list[pl.Callback]) -> pl.Trainer:
+    """A Lightning trainer that writes nothing but two checkpoints into `folder`."""
+    schedule = recipe.schedule
     return pl.Trainer(
         max_epochs=schedule.epochs,
         accumulate_grad_batches=schedule.accumulate_batches,

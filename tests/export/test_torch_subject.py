@@ -11,7 +11,7 @@ from export.pipeline import export_checkpoint
 from export.recipe import load_export_recipe
 from tasks.classification import ClassificationSpec
 from training.checkpoint import CheckpointFacts, save_checkpoint
-from training.models.model import build_model
+from training.networks.build import build_classifier
 from training.recipe import load_recipe
 
 
@@ -29,7 +29,7 @@ def test_checkpoint_becomes_a_package(tmp_path: Path) -> None:
         libraries={"torch": "2.13"},
         metrics={},
     )
-    save_checkpoint(tmp_path / "checkpoint", build_model(recipe.model, 10, recipe.image), facts)
+    save_checkpoint(tmp_path / "checkpoint", build_classifier(recipe.model, 10, recipe.image), facts)
     quick = load_export_recipe("quick", ["num_verify=100", "num_profile=500", "latency_seconds=0.01"])
     plain = msgspec.structs.replace(quick, variants={"fp32": quick.variants["fp32"]})
 

@@ -8,8 +8,9 @@ import torch
 
 from tasks.errors import InvalidPackage
 from training.checkpoint import CheckpointFacts, load_checkpoint, save_checkpoint
-from training.classification import build_spec
-from training.models.model import Classifier, build_model, settle_model
+from training.classification.report import build_spec
+from training.networks.build import build_classifier, settle_model
+from training.networks.classifier import Classifier
 from training.recipe import Recipe
 
 LABELS = ("zero", "one", "two")
@@ -17,11 +18,11 @@ LABELS = ("zero", "one", "two")
 
 @pytest.fixture
 def saved(tmp_path: Path, tiny_recipe: Recipe) -> tuple[Path, Classifier]:
-    model = build_model(tiny_recipe.model, len(LABELS), tiny_recipe.image).eval()
+    model = build_classifier(tiny_recipe.model, len(LABELS), tiny_recipe.image).eval()
     facts = CheckpointFacts(
         task=msgspec.to_builtins(build_spec(LABELS, tiny_recipe, 1.5)),
         recipe=msgspec.to_builtins(tiny_recipe),
-        network=settle_model(tiny_recipe.model),
+        network=settle_model(tiny_recipe.model, "backbone"),
         dataset_digest="d" * 64,
         split_sizes={"train": 1, "validation": 1, "test": 1},
         git_commit="",

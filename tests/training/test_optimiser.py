@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.models.model import build_model
+from training.networks.build import build_classifier
 from training.optimiser import build_optimiser, learning_rate_factor
 from training.recipe import OptimiserConfig, Recipe, ScheduleConfig
 
@@ -27,7 +27,7 @@ def test_the_rate_rises_then_falls_and_ends_where_it_should(total: int, warmup: 
 def test_every_weight_is_optimised_once_and_biases_do_not_decay(
     tiny_recipe: Recipe, name: str, kind: type[torch.optim.Optimizer]
 ) -> None:
-    model = build_model(tiny_recipe.model, 3, tiny_recipe.image)
+    model = build_classifier(tiny_recipe.model, 3, tiny_recipe.image)
     config = msgspec.convert({"name": name, "backbone_factor": 0.1, "learning_rate": 0.01}, OptimiserConfig)
     optimiser = build_optimiser(model, config)
     assert isinstance(optimiser, kind)

@@ -12,9 +12,10 @@ from mlflow import MlflowClient
 
 from tasks.errors import NotFound
 from training.checkpoint import load_checkpoint
-from training.classification import ClassificationTraining
+from training.classification.learner import ClassificationLearner
 from training.data.source import open_source
-from training.recipe import ModelConfig, Recipe, ScheduleConfig
+from training.networks.config import ModelConfig
+from training.recipe import Recipe, ScheduleConfig
 from training.run import TrainedModel, train
 
 
@@ -80,14 +81,14 @@ def test_an_interrupted_run_resumes_to_the_very_same_weights(
 ) -> None:
     recipe = msgspec.structs.replace(tiny_recipe, seed=5, schedule=ScheduleConfig(epochs=4, batch_size=32))
     whole = train(recipe, workdir=workdir, tracking_uri=store(workdir))
-    original = ClassificationTraining.on_train_epoch_start
+    original = ClassificationLearner.on_train_epoch_start
 
-    def power_cut(self: ClassificationTraining) -> None:
+    def power_cut(self: ClassificationLearner) -> None:
         if self.current_epoch == 2:
             raise OSError("power cut")
         original(self)
 
-    monkeypatch.setattr(ClassificationTraining, "on_train_epoch_start", power_cut)
+    monkeypatch.setattr(ClassificationLearner, "on_train_epoch_start", power_cut)
     with pytest.raises(OSError, match="power cut"):
         train(recipe, workdir=workdir, tracking_uri=store(workdir))
     monkeypatch.undo()
@@ -106,13 +107,13 @@ def test_a_frozen_backbone_does_not_move_and_then_does(workdir: Path, here: Path
     schedule = ScheduleConfig(epochs=2, frozen_epochs=1, batch_size=32)
     seen: list[dict[str, torch.Tensor]] = []
 
-    class Watched(ClassificationTraining):  # type: ignore[misc]
+    class Watched(ClassificationLearner):  # type: ignore[misc]
         def on_validation_epoch_end(self) -> None:
             super().on_validation_epoch_end()
-            seen.append({name: w.clone() for name, w in self.model.backbone.state_dict().items()})
+            seen.append({name: w.clone() for name, w in self.network.backbone.state_dict().items()})
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.run.ClassificationTraining", Watched)
+        patch.setattr("training.classification.kind.ClassificationLearner", Watched)
         recipe = msgspec.structs.replace(recipe, schedule=schedule)
         trained = train(recipe, workdir=workdir, tracking_uri=store(workdir))
     from safetensors.torch import load_file

@@ -1,6 +1,6 @@
 """Encoded examples → the tensors a network trains on, by the task and nothing else.
 
-Splits that fit are decoded once and kept as one array on disk, read by memory map; larger ones are decoded in worker
+Splits that fit are decoded once and kept as arrays on disk, read by memory map; larger ones are decoded in worker
 processes every time they are needed.
 """
 
@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -19,37 +20,59 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tasks.image import Placement, place_image
 from tasks.task import Task, TaskSpec, open_task
 from training.data.cache import cache_key, cached_folder
-from training.data.source import Split
+from training.data.source import Split, Target
 from training.progress import track
 
-DECODER_VERSION = 1
+DECODER_VERSION = 2
 """Raised whenever tasks/image.py would decode or resize a picture differently."""
 MAX_CACHED_BYTES = 4 * 1024**3
 """Splits beyond this many bytes of decoded pixels are streamed."""
 
-Batch = tuple[Tensor, Tensor]
+Batch = tuple[Tensor, ...]
+"""Images uint8 [B, H, W, 3], then what the task's TargetCodec makes of the targets."""
+
+
+class TargetCodec(Protocol):
+    """How the targets of a task become tensors."""
+
+    @property
+    def version(self) -> str:
+        """Names the codec; raised whenever it would encode a target differently."""
+        ...
+
+    def encode(self, target: Target, placement: Placement) -> NDArray[Any]:
+        """One target as rows [n, …] of any number n, in pixels of the model's input; all of one type."""
+        ...
+
+    def collate(self, encoded: Sequence[NDArray[Any]]) -> tuple[Tensor, ...]:
+        """The targets of a batch, each as `encode` made it."""
+        ...
 
 
 class CachedPixels(torch.utils.data.Dataset[Batch]):
-    """Every picture of a split decoded: uint8 [N, H, W, 3] in a memory map, targets int64 [N]."""
+    """Every picture of a split decoded: uint8 [N, H, W, 3] in a memory map, and the rows of every target in another."""
 
     num_workers = 0
 
-    def __init__(self, path: Path, targets: Sequence[int]) -> None:
-        self._pixels: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
-        self._targets = np.asarray(targets, np.int64)
+    def __init__(self, pixels: Path, targets: Path, codec: TargetCodec) -> None:
+        self._pixels: NDArray[np.uint8] = np.load(pixels / "pixels.npy", mmap_mode="r", allow_pickle=False)
+        self._rows: NDArray[Any] = np.load(targets / "rows.npy", mmap_mode="r", allow_pickle=False)
+        self._offsets: NDArray[np.int64] = np.load(targets / "offsets.npy", allow_pickle=False)
+        self._codec = codec
 
     def __len__(self) -> int:
-        return len(self._targets)
+        return len(self._pixels)
 
     def __getitem__(self, index: int) -> Batch:
         return self.__getitems__([index])
 
     def __getitems__(self, indices: list[int]) -> Batch:
-        """A whole batch at once: images uint8 [B, H, W, 3], targets int64 [B]."""
-        return torch.from_numpy(self._pixels[indices]), torch.from_numpy(self._targets[indices])
+        """A whole batch at once."""
+        targets = [np.array(self._rows[self._offsets[i] : self._offsets[i + 1]]) for i in indices]
+        return (torch.from_numpy(self._pixels[indices]), *self._codec.collate(targets))
 
 
 class StreamedPixels(torch.utils.data.Dataset[Batch]):
@@ -57,9 +80,10 @@ class StreamedPixels(torch.utils.data.Dataset[Batch]):
 
     num_workers = len(os.sched_getaffinity(0))
 
-    def __init__(self, split: Split, spec: TaskSpec) -> None:
+    def __init__(self, split: Split, spec: TaskSpec, codec: TargetCodec) -> None:
         self._split = split
         self._task = open_task(spec)
+        self._codec = codec
 
     def __len__(self) -> int:
         return len(self._split)
@@ -68,44 +92,63 @@ class StreamedPixels(torch.utils.data.Dataset[Batch]):
         return self.__getitems__([index])
 
     def __getitems__(self, indices: list[int]) -> Batch:
-        """A whole batch at once: images uint8 [B, H, W, 3], targets int64 [B]."""
-        examples = [self._split[index] for index in indices]
-        images = np.stack([preprocess_payload(self._task, example.payload) for example in examples])
-        return torch.from_numpy(images), torch.tensor([example.target for example in examples])
+        """A whole batch at once."""
+        images, targets = [], []
+        for example in (self._split[index] for index in indices):
+            sample = self._task.sample_from_bytes(example.payload)
+            images.append(self._task.preprocess(sample)["image"])
+            targets.append(self._codec.encode(example.target, sample.placement))
+        return (torch.from_numpy(np.stack(images)), *self._codec.collate(targets))
 
 
 PixelDataset = CachedPixels | StreamedPixels
 
 
-def open_pixels(split: Split, spec: TaskSpec, max_cached_bytes: int = MAX_CACHED_BYTES) -> PixelDataset:
+def open_pixels(
+    split: Split, spec: TaskSpec, codec: TargetCodec, max_cached_bytes: int = MAX_CACHED_BYTES
+) -> PixelDataset:
     """The tensors of a split, from the cache where they fit in it."""
     task = open_task(spec)
     size = len(split) * task.image_spec.height * task.image_spec.width * 3
     if size > max_cached_bytes:
-        return StreamedPixels(split, spec)
+        return StreamedPixels(split, spec, codec)
     key = cache_key(split.digest, msgspec.to_builtins(task.image_spec), DECODER_VERSION, version("pillow"))
-    folder = cached_folder("pixels", key, "pixels.npy", partial(decode_split, split, task))
-    return CachedPixels(folder / "pixels.npy", split.targets)
+    pixels = cached_folder("pixels", key, "pixels.npy", partial(decode_split, split, task))
+    encode = partial(encode_targets, split, task, codec, pixels)
+    targets = cached_folder("targets", cache_key(key, codec.version), "rows.npy", encode)
+    return CachedPixels(pixels, targets, codec)
 
 
 def decode_split(split: Split, task: Task, folder: Path) -> None:
-    """Writes pixels.npy of a split into `folder`. Pillow decodes outside the interpreter's lock: threads are enough."""
+    """Writes pixels.npy of a split into `folder`, and the original sizes [N, (height, width)] beside it. Pillow decodes
+    outside the interpreter's lock: threads are enough."""
     folder.mkdir(exist_ok=True)
     partial_path = folder / "partial.npy"
     shape = (len(split), task.image_spec.height, task.image_spec.width, 3)
     pixels = np.lib.format.open_memmap(partial_path, mode="w+", dtype=np.uint8, shape=shape)
+    sizes = np.zeros((len(split), 2), np.int64)
 
     def decode(index: int) -> None:
-        pixels[index] = preprocess_payload(task, split[index].payload)
+        sample = task.sample_from_bytes(split[index].payload)
+        pixels[index] = task.preprocess(sample)["image"]
+        sizes[index] = sample.placement.original_height, sample.placement.original_width
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         for _ in track(pool.map(decode, range(len(split))), "decoding pictures", len(split)):
             pass
     pixels.flush()
+    np.save(folder / "sizes.npy", sizes, allow_pickle=False)
     partial_path.rename(folder / "pixels.npy")
 
 
-def preprocess_payload(task: Task, payload: bytes) -> NDArray[np.uint8]:
-    """One encoded picture → uint8 [H, W, 3], exactly as the server does it."""
-    image: NDArray[np.uint8] = task.preprocess(task.sample_from_bytes(payload))["image"]
-    return image
+def encode_targets(split: Split, task: Task, codec: TargetCodec, pixels: Path, folder: Path) -> None:
+    """Writes rows.npy, the rows of all targets one after the other, and offsets.npy [N + 1] into `folder`."""
+    folder.mkdir(exist_ok=True)
+    sizes = np.load(pixels / "sizes.npy", allow_pickle=False)
+    placements = (place_image(int(height), int(width), task.image_spec) for height, width in sizes)
+    targets = track(split.targets, "preparing targets", len(split))
+    encoded = [codec.encode(target, placement) for target, placement in zip(targets, placements, strict=True)]
+    offsets = np.cumsum([0, *(len(rows) for rows in encoded)], dtype=np.int64)
+    np.save(folder / "offsets.npy", offsets, allow_pickle=False)
+    np.save(folder / "partial.npy", np.concatenate(encoded), allow_pickle=False)
+    (folder / "partial.npy").rename(folder / "rows.npy")

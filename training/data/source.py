@@ -7,10 +7,11 @@ training sees exactly what the server will see.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Literal, NamedTuple, Protocol
 
+from training.data.annotation import Annotation
 from training.data.config import DataConfig
 
 SplitName = Literal["train", "validation", "test"]
@@ -26,11 +27,15 @@ SOURCE_FACTORIES: Mapping[str, str] = {
 """Source → who opens it. Looked up by name so that a recipe imports only what its data needs."""
 
 
+Target = int | Annotation
+"""The index of a picture's class, or all that is known about what is in it."""
+
+
 class Example(NamedTuple):
-    """One labelled picture: its encoded bytes and the index of its class."""
+    """One labelled picture: its encoded bytes, and what is to be learnt about it."""
 
     payload: bytes
-    target: int
+    target: Target
 
 
 class Split(Protocol):
@@ -42,8 +47,8 @@ class Split(Protocol):
         ...
 
     @property
-    def targets(self) -> tuple[int, ...]:
-        """The class index of every example, without reading any picture."""
+    def targets(self) -> Sequence[Target]:
+        """The target of every example, without reading any picture."""
         ...
 
     def __len__(self) -> int: ...
@@ -77,7 +82,7 @@ class MemorySplit(tuple[Example, ...]):
         return digest_examples(self)
 
     @property
-    def targets(self) -> tuple[int, ...]:
+    def targets(self) -> Sequence[Target]:
         return tuple(example.target for example in self)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import msgspec
-import torch
 from torch import Tensor, nn
 from transformers import AutoBackbone, AutoConfig, AutoModel
 from transformers.models.auto.image_processing_auto import get_image_processor_config
@@ -14,13 +14,16 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_BACKBONE_MAPPING
 
 from tasks.errors import InvalidRecipe
 from tasks.image import ImageSpec
-from training.models import model
+from training.networks.architecture import BackboneOptions
+from training.networks.config import Building
+from training.networks.network import Backbone
 
+BUILDS: Building = "backbone"
 EAGER_ATTENTION = frozenset({"swin", "swinv2"})
 """Their fused attention cannot be exported."""
 
 
-class Options(model.Options, frozen=True, kw_only=True):
+class Options(BackboneOptions, frozen=True, kw_only=True):
     """Either `pretrained` (a hub name or a local folder), or `model_type` with fields of its transformers `config`.
 
     Weights are read from safetensors only.
@@ -35,16 +38,20 @@ class Options(model.Options, frozen=True, kw_only=True):
             raise ValueError("give either pretrained (a hub name or folder) or model_type (and config)")
 
 
-class TransformersBackbone(model.Backbone):
-    """The last feature map, or the pooled output, averaged to one vector for each picture."""
+class TransformersBackbone(Backbone):
+    """The feature maps of a transformers network, the deepest one of each resolution; tokens are laid out as a map.
 
-    def __init__(self, network: nn.Module, image: ImageSpec) -> None:
+    The embedding is the pooled output where there is one and no maps, else the mean over the last map."""
+
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
-        network.eval()
-        with torch.no_grad():
-            self.embedding_dim = self(torch.zeros(1, 3, image.height, image.width)).shape[1]
-        network.train()
+
+    def features(self, pixels: Tensor) -> list[Tensor]:
+        outputs = self.network(pixels)
+        found = getattr(outputs, "feature_maps", None) or [as_map(outputs.last_hidden_state)]
+        deepest = {each.shape[2:]: each for each in found}
+        return list(deepest.values())
 
     def forward(self, pixels: Tensor) -> Tensor:
         outputs = self.network(pixels)
@@ -56,6 +63,15 @@ class TransformersBackbone(model.Backbone):
         return features.mean(dim=1) if features.ndim == 3 else features
 
 
+def as_map(states: Tensor) -> Tensor:
+    """Tokens [B, T, D] of a square picture → [B, D, side, side], without class and register tokens in front."""
+    if states.ndim == 4:
+        return states
+    side = math.isqrt(states.shape[1])
+    grid = states[:, -side * side :].transpose(1, 2)
+    return grid.reshape(grid.shape[0], grid.shape[1], side, side)
+
+
 def build(options: Options, image: ImageSpec) -> TransformersBackbone:
     """The network that the options name. Raises InvalidRecipe where transformers cannot build it for this size."""
     config = open_config(options)
@@ -63,14 +79,16 @@ def build(options: Options, image: ImageSpec) -> TransformersBackbone:
         config.image_size = image.height
     arguments = {"attn_implementation": "eager"} if config.model_type in EAGER_ATTENTION else {}
     has_backbone = type(config) in MODEL_FOR_BACKBONE_MAPPING
+    if has_backbone:
+        config.out_indices = list(range(1, len(config.stage_names)))
     try:
         if options.pretrained:
             # AutoBackbone.from_pretrained asks the hub even for a local folder: its own table leads past that.
             loader = MODEL_FOR_BACKBONE_MAPPING[type(config)] if has_backbone else AutoModel
-            network = loader.from_pretrained(options.pretrained, use_safetensors=True, **arguments)
+            network = loader.from_pretrained(options.pretrained, config=config, use_safetensors=True, **arguments)
         else:
             network = (AutoBackbone if has_backbone else AutoModel).from_config(config, **arguments)
-        return TransformersBackbone(network.float(), image)
+        return TransformersBackbone(network.float())
     except (OSError, ValueError, RuntimeError, AttributeError) as error:
         name = options.pretrained or options.model_type
         raise InvalidRecipe(

@@ -8,12 +8,15 @@ import msgspec
 from torch import Tensor, nn
 
 from tasks.image import ImageSpec
-from training.models import model
+from training.networks.architecture import BackboneOptions
+from training.networks.config import Building
+from training.networks.network import Backbone
 
+BUILDS: Building = "backbone"
 Width = Annotated[int, msgspec.Meta(ge=1)]
 
 
-class Options(model.Options, frozen=True, kw_only=True):
+class Options(BackboneOptions, frozen=True, kw_only=True):
     """`depths` and `widths` per stage; every stage halves the picture. Inside a block it is `expansion` times wider."""
 
     depths: tuple[Width, ...] = (1, 2, 2)
@@ -49,8 +52,8 @@ class InvertedResidual(nn.Module):
         return result + features if self.has_shortcut else result
 
 
-class MobileNet(model.Backbone):
-    """Stem, stages of inverted residuals, a last 1×1 convolution, average over all positions."""
+class MobileNet(Backbone):
+    """Stem, stages of inverted residuals, a last 1×1 convolution; a feature map after each stage."""
 
     def __init__(self, options: Options) -> None:
         super().__init__()
@@ -60,18 +63,24 @@ class MobileNet(model.Backbone):
             nn.BatchNorm2d(channels),
             nn.ReLU6(inplace=True),
         ]
+        ends = []
         for depth, width in zip(options.depths, options.widths, strict=True):
             for index in range(depth):
                 layers.append(InvertedResidual(channels, width, 2 if index == 0 else 1, options.expansion))
                 channels = width
-        self.embedding_dim = 2 * channels
-        layers += [nn.Conv2d(channels, self.embedding_dim, 1, bias=False), nn.BatchNorm2d(self.embedding_dim)]
+            ends.append(len(layers))
+        layers += [nn.Conv2d(channels, 2 * channels, 1, bias=False), nn.BatchNorm2d(2 * channels)]
         layers += [nn.ReLU6(inplace=True)]
         self.layers = nn.Sequential(*layers)
+        self._stage_ends = (*ends[:-1], len(layers))
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        features: Tensor = self.layers(pixels)
-        return features.mean(dim=(2, 3))
+    def features(self, pixels: Tensor) -> list[Tensor]:
+        current, maps = pixels, []
+        for count, layer in enumerate(self.layers, 1):
+            current = layer(current)
+            if count in self._stage_ends:
+                maps.append(current)
+        return maps
 
 
 def build(options: Options, image: ImageSpec) -> MobileNet:

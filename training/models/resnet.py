@@ -11,12 +11,15 @@ import msgspec
 from torch import Tensor, nn
 
 from tasks.image import ImageSpec
-from training.models import model
+from training.networks.architecture import BackboneOptions
+from training.networks.config import Building
+from training.networks.network import Backbone
 
+BUILDS: Building = "backbone"
 Width = Annotated[int, msgspec.Meta(ge=1)]
 
 
-class Options(model.Options, frozen=True, kw_only=True):
+class Options(BackboneOptions, frozen=True, kw_only=True):
     """`depths` and `widths` per stage (the defaults are ResNet-18). Every stage after the first halves the picture.
 
     `stem`: "small" keeps the resolution, "halve" halves it, "imagenet" quarters it (7×7 stride 2, then max pooling).
@@ -74,25 +77,30 @@ class Bottleneck(nn.Module):
         return result
 
 
-class ResNet(model.Backbone):
-    """Stem, stages of blocks, average over all positions."""
+class ResNet(Backbone):
+    """Stem and stages of blocks; a feature map after each stage."""
 
     def __init__(self, options: Options) -> None:
         super().__init__()
         block = BasicBlock if options.block == "basic" else Bottleneck
         self.stem = build_stem(options)
-        channels, blocks = options.widths[0], []
+        channels, blocks, ends = options.widths[0], [], []
         for stage, (depth, width) in enumerate(zip(options.depths, options.widths, strict=True)):
             for index in range(depth):
                 blocks.append(block(channels, width, stride=2 if stage > 0 and index == 0 else 1))
                 channels = width * block.expansion
+            ends.append(len(blocks))
         self.blocks = nn.Sequential(*blocks)
-        self.embedding_dim = channels
+        self._stage_ends = tuple(ends)
         initialise(self)
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        features: Tensor = self.blocks(self.stem(pixels))
-        return features.mean(dim=(2, 3))
+    def features(self, pixels: Tensor) -> list[Tensor]:
+        current, maps = self.stem(pixels), []
+        for count, block in enumerate(self.blocks, 1):
+            current = block(current)
+            if count in self._stage_ends:
+                maps.append(current)
+        return maps
 
 
 def build_stem(options: Options) -> nn.Sequential:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.calibration import fit_temperature, negative_log_likelihood
+from training.classification.calibration import fit_temperature, negative_log_likelihood
 
 
 def calibrated_logits(seed: int, size: int = 4000) -> tuple[np.ndarray, np.ndarray]:

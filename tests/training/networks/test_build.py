@@ -9,8 +9,10 @@ import torch
 
 from tasks.errors import InvalidRecipe
 from tasks.image import ImageSpec
-from training.models.model import Normalise, build_model, list_architectures, settle_model
-from training.recipe import ModelConfig
+from training.networks.architecture import list_architectures
+from training.networks.build import build_classifier, settle_model
+from training.networks.config import ModelConfig
+from training.networks.network import Normalise
 
 IMAGE = ImageSpec(height=32, width=32)
 NETWORKS: dict[str, tuple[str, dict[str, Any], int]] = {
@@ -46,7 +48,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any], int]] = {
 @pytest.mark.parametrize("case", NETWORKS)
 def test_uint8_pixels_in_logits_and_embedding_out(case: str) -> None:
     architecture, options, dimension = NETWORKS[case]
-    model = build_model(ModelConfig(architecture=architecture, options=options), 7, IMAGE).eval()
+    model = build_classifier(ModelConfig(architecture=architecture, options=options), 7, IMAGE).eval()
     images = torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8)
     with torch.inference_mode():
         logits, embedding = model(images)
@@ -61,9 +63,9 @@ def test_uint8_pixels_in_logits_and_embedding_out(case: str) -> None:
 def test_a_settled_config_builds_the_same_network(case: str) -> None:
     architecture, options, _ = NETWORKS[case]
     config = ModelConfig(architecture=architecture, options=options)
-    settled = msgspec.json.decode(msgspec.json.encode(settle_model(config)), type=ModelConfig)
-    weights = build_model(config, 7, IMAGE).state_dict()
-    build_model(settled, 7, IMAGE).load_state_dict(weights)
+    settled = msgspec.json.decode(msgspec.json.encode(settle_model(config, "backbone")), type=ModelConfig)
+    weights = build_classifier(config, 7, IMAGE).state_dict()
+    build_classifier(settled, 7, IMAGE).load_state_dict(weights)
 
 
 def test_normalisation_is_that_of_the_definition() -> None:
@@ -74,12 +76,12 @@ def test_normalisation_is_that_of_the_definition() -> None:
 
 
 def test_the_default_resnet_is_resnet_18() -> None:
-    model = build_model(ModelConfig(architecture="resnet"), 1000, ImageSpec(height=224, width=224))
+    model = build_classifier(ModelConfig(architecture="resnet"), 1000, ImageSpec(height=224, width=224))
     assert sum(weight.numel() for weight in model.parameters()) == 11_689_512
 
 
 def test_every_file_of_the_folder_is_an_architecture() -> None:
-    assert {name for name, _, _ in NETWORKS.values()} == set(list_architectures())
+    assert {name for name, _, _ in NETWORKS.values()} == set(list_architectures("backbone"))
 
 
 def test_pretrained_weights_and_their_normalisation_come_from_a_local_folder(tmp_path: Path) -> None:
@@ -89,16 +91,16 @@ def test_pretrained_weights_and_their_normalisation_come_from_a_local_folder(tmp
     pretrained.save_pretrained(tmp_path)
     (tmp_path / "preprocessor_config.json").write_text('{"image_mean": [0.5, 0.5, 0.5], "image_std": [0.2, 0.2, 0.2]}')
     config = ModelConfig(architecture="auto_backbone", options={"pretrained": str(tmp_path)})
-    model = build_model(config, 3, IMAGE).eval()
+    model = build_classifier(config, 3, IMAGE).eval()
     images = torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8)
     with torch.inference_mode():
         expected = pretrained.eval()((images.permute(0, 3, 1, 2) / 255 - 0.5) / 0.2).last_hidden_state.mean((2, 3))
         assert torch.allclose(model(images)[1], expected, atol=1e-4)
     # The folder may go: what a checkpoint carries builds the network again.
-    settled = settle_model(config)
+    settled = settle_model(config, "backbone")
     for path in tmp_path.iterdir():
         path.unlink()
-    rebuilt = build_model(settled, 3, IMAGE).eval()
+    rebuilt = build_classifier(settled, 3, IMAGE).eval()
     rebuilt.load_state_dict(model.state_dict())
     with torch.inference_mode():
         assert torch.allclose(rebuilt(images)[0], model(images)[0])
@@ -111,9 +113,9 @@ def test_weights_in_pickled_form_are_refused(tmp_path: Path) -> None:
     (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x04.")
     config = ModelConfig(architecture="auto_backbone", options={"pretrained": str(tmp_path)})
     with pytest.raises(InvalidRecipe, match=r"safetensors|no image backbone"):
-        build_model(config, 3, IMAGE)
+        build_classifier(config, 3, IMAGE)
 
 
 def test_an_unknown_backbone_is_a_clear_error() -> None:
     with pytest.raises(InvalidRecipe, match="nonsense"):
-        build_model(ModelConfig(architecture="auto_backbone", options={"model_type": "nonsense"}), 3, IMAGE)
+        build_classifier(ModelConfig(architecture="auto_backbone", options={"model_type": "nonsense"}), 3, IMAGE)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torchmetrics.functional.classification import multiclass_calibration_error, multiclass_confusion_matrix
 
 from tasks.classification import softmax
-from training.calibration import negative_log_likelihood
+from training.classification.calibration import negative_log_likelihood
 from training.data.pixels import PixelDataset
-from training.models.model import Classifier
+from training.networks.classifier import Classifier
 from training.progress import track
 
 BATCH_SIZE = 256

@@ -1,0 +1,58 @@
+"""Learning to name pictures: cross-entropy on augmented batches, accuracy after every epoch."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torchmetrics import MeanMetric
+from torchmetrics.classification import MulticlassAccuracy
+
+from training.data.augment import BatchAugmenter, mix_up
+from training.data.pixels import Batch
+from training.learner import Learner
+from training.networks.classifier import Classifier
+from training.recipe import Recipe
+
+
+class ClassificationLearner(Learner):
+    """One classifier learning by cross-entropy on augmented batches."""
+
+    monitored: ClassVar[str] = "val_accuracy"
+    network: Classifier
+
+    def __init__(self, network: Classifier, recipe: Recipe) -> None:
+        super().__init__(network, recipe)
+        self._augmenter = BatchAugmenter(recipe.augment)
+        self._num_classes = network.head.out_features
+        self._train_loss = MeanMetric()
+        self._val_loss = MeanMetric()
+        self._val_accuracy = MulticlassAccuracy(self._num_classes, average="micro")
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        images, targets = batch
+        generator = self.batch_generator(batch_index)
+        pixels = self._augmenter.augment(images, generator)
+        shares = functional.one_hot(targets, self._num_classes).float()
+        if self.recipe.augment.mixup_alpha:
+            pixels, shares = mix_up(pixels, shares, self.recipe.augment.mixup_alpha, generator)
+        # Frozen by leaving out its gradients, not by `requires_grad`: data-parallel wrappers fix that at the start.
+        with torch.set_grad_enabled(not self.backbone_frozen):
+            embedding = self.network.embed(pixels)
+        smoothing = self.recipe.loss.label_smoothing
+        loss = functional.cross_entropy(self.network.head(embedding).float(), shares, label_smoothing=smoothing)
+        self._train_loss.update(loss.detach())
+        self.log("train_loss", self._train_loss, on_step=False, on_epoch=True)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        images, targets = batch
+        logits, _ = self.network(images)
+        self._val_loss.update(functional.cross_entropy(logits, targets), weight=len(targets))
+        self._val_accuracy.update(logits, targets)
+
+    def on_validation_epoch_end(self) -> None:
+        self.log("val_loss", self._val_loss, prog_bar=True)
+        self.log(self.monitored, self._val_accuracy, prog_bar=True)

@@ -1,0 +1,48 @@
+"""The Learner: one network learning by one recipe, whatever the task. Tasks add their loss and their score."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import lightning.pytorch as pl
+import torch
+
+from training.networks.network import Network
+from training.optimiser import build_optimiser, freeze_normalisation, learning_rate_factor
+from training.recipe import Recipe
+
+
+class Learner(pl.LightningModule):  # type: ignore[misc]
+    """Subclasses implement `training_step` (logging `train_loss`) and `validation_step` (logging `monitored`, and
+    `val_loss` where they have one)."""
+
+    monitored: ClassVar[str]
+    """The score that decides which epoch is the best one, and when to stop early; higher is better."""
+
+    def __init__(self, network: Network, recipe: Recipe) -> None:
+        super().__init__()
+        self.network = network
+        self.recipe = recipe
+
+    @property
+    def backbone_frozen(self) -> bool:
+        """Whether only the head learns in this epoch."""
+        return bool(self.current_epoch < self.recipe.schedule.frozen_epochs)
+
+    def on_train_epoch_start(self) -> None:
+        if self.backbone_frozen:
+            freeze_normalisation(self.network.backbone)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        optimiser = build_optimiser(self.network, self.recipe.optimiser)
+        total_steps = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimiser, lambda step: learning_rate_factor(step, total_steps, self.recipe.schedule)
+        )
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def batch_generator(self, batch_index: int) -> torch.Generator:
+        """Randomness that depends on nothing but where training stands, so that a resumed run repeats it exactly."""
+        generator = torch.Generator(device=self.device)
+        place = (self.recipe.seed * 1_000 + self.current_epoch) * 1_000_000 + batch_index
+        return generator.manual_seed((place * 64 + self.global_rank) % 2**63)
