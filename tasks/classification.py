@@ -9,7 +9,8 @@ import msgspec
 import numpy as np
 
 from tasks.errors import BadInput, InvalidPackage, Unsupported
-from tasks.image import MAX_PIXELS, ImageSpec, Placement, decode_image, place_image, resize_image
+from tasks.image import MAX_PIXELS, ImageSpec, resize_image
+from tasks.image_sample import picture_sample, tensor_sample
 from tasks.image_signals import EMBEDDING_SIGNALS, IMAGE_SIGNALS, embedding_signals, image_signals
 from tasks.task import (
     Array,
@@ -84,16 +85,10 @@ class Classification:
         return self._spec.labels
 
     def sample_from_bytes(self, payload: bytes, max_pixels: int = MAX_PIXELS) -> Sample:
-        decoded = decode_image(payload, self._spec.image, max_pixels)
-        return Sample(decoded.pixels, place_image(decoded.original_height, decoded.original_width, self._spec.image))
+        return picture_sample(payload, self._spec.image, max_pixels)
 
     def sample_from_tensor(self, array: Array) -> Sample:
-        height, width = self._spec.image.height, self._spec.image.width
-        if array.shape != (height, width, 3) or array.dtype != np.uint8:
-            raise BadInput(
-                f"expected an image of uint8 [{height}, {width}, 3] (RGB), got {array.dtype} {list(array.shape)}"
-            )
-        return Sample(array, Placement(height, width, 1.0, 1.0, 0.0, 0.0), origin="tensor")
+        return tensor_sample(array, self._spec.image)
 
     def parse_params(self, values: Mapping[str, ParamValue]) -> ClassificationParams:
         try:
