@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -13,7 +14,17 @@ IGNORED = 255
 """In a mask: a pixel that belongs to no class, and that nobody is judged by."""
 
 
-@dataclass(frozen=True, slots=True)
+class Record(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """An annotation as it is stored: arrays as their little-endian bytes, packed by MessagePack."""
+
+    boxes: bytes
+    class_ids: bytes
+    crowd: bytes
+    encoded_mask: bytes
+    caption: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Annotation:
     """Everything in pixels of the upright picture, as `tasks.image.decode_image` shows it.
 
@@ -31,5 +42,34 @@ class Annotation:
 
     def mask(self) -> NDArray[np.uint8]:
         """uint8 [height, width]. To be asked only of data that has masks."""
-        with Image.open(io.BytesIO(self.encoded_mask)) as picture:
-            return np.asarray(picture, np.uint8)
+        with Image.open(io.BytesIO(self.encoded_mask), formats=("PNG",)) as picture:
+            return np.array(picture, np.uint8)
+
+    def encode(self) -> bytes:
+        """The same annotation, the same bytes: digests and equality are made of them."""
+        record = Record(
+            boxes=self.boxes.astype("<f4").tobytes(),
+            class_ids=self.class_ids.astype("<i8").tobytes(),
+            crowd=self.crowd.astype(np.bool_).tobytes(),
+            encoded_mask=self.encoded_mask,
+            caption=self.caption,
+        )
+        return msgspec.msgpack.encode(record)
+
+    @classmethod
+    def decode(cls, encoded: bytes) -> Annotation:
+        """What `encode` made."""
+        record = msgspec.msgpack.decode(encoded, type=Record)
+        return cls(
+            np.frombuffer(record.boxes, "<f4").reshape(-1, 4),
+            np.frombuffer(record.class_ids, "<i8"),
+            np.frombuffer(record.crowd, np.bool_),
+            record.encoded_mask,
+            record.caption,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Annotation) and self.encode() == other.encode()
+
+    def __hash__(self) -> int:
+        return hash(self.encode())

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tasks.errors import BadInput, NotFound
 from training.data.config import Cifar10Config
 from training.data.digits import encode_png
-from training.data.partition import partition_indices
+from training.data.partition import partition_examples
 from training.data.source import Example, MemorySplit, SplitSource
 
 LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -25,9 +25,7 @@ def open_cifar10(config: Cifar10Config) -> SplitSource:
     """The six files under `path`; validation is drawn from the five of training. Raises NotFound or BadInput."""
     folder = Path(config.path)
     training = read_examples(folder, TRAIN_FILES)
-    targets = [example.target for example in training]
-    parts = partition_indices(targets, {"validation": config.validation_fraction}, config.seed)
-    splits = {name: MemorySplit(training[i] for i in parts[name]) for name in parts}
+    splits = partition_examples(training, {"validation": config.validation_fraction}, config.seed)
     return SplitSource(LABELS, {**splits, "test": MemorySplit(read_examples(folder, TEST_FILES))})
 
 

@@ -26,8 +26,13 @@ class SourceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class ScenesConfig(SourceConfig, frozen=True, kw_only=True, tag="scenes"):
-    """Handwritten digits placed on crops of photographs; as many pictures as asked for."""
+    """Handwritten digits placed on crops of photographs; as many pictures as asked for.
 
+    With one digit to a picture its class is the target; with up to `max_digits`, overlapping, boxes, masks and captions
+    are.
+    """
+
+    max_digits: Annotated[int, msgspec.Meta(ge=1, le=6)] = 1
     train_size: Count = 12_000
     validation_size: Count = 10_000
     test_size: Count = 10_000

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from training.data.config import DigitsConfig
-from training.data.partition import partition_indices
-from training.data.source import Example, MemorySplit, SplitSource
+from training.data.partition import partition_examples
+from training.data.source import Example, SplitSource
 
 DIGIT_LABELS = tuple(str(digit) for digit in range(10))
 
@@ -29,8 +29,7 @@ def open_digits(config: DigitsConfig) -> SplitSource:
     scans, targets = load_scans()
     examples = [Example(encode_png(scan), int(target)) for scan, target in zip(scans, targets, strict=True)]
     fractions = {"validation": config.validation_fraction, "test": config.test_fraction}
-    parts = partition_indices(targets.tolist(), fractions, config.seed)
-    return SplitSource(DIGIT_LABELS, {name: MemorySplit(examples[i] for i in part) for name, part in parts.items()})
+    return SplitSource(DIGIT_LABELS, partition_examples(examples, fractions, config.seed))
 
 
 def encode_png(pixels: NDArray[np.uint8]) -> bytes:

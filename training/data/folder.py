@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tasks.errors import NotFound
 from training.data.config import FolderConfig
 from training.data.partition import partition_indices
-from training.data.source import SPLITS, Example, SplitSource
+from training.data.source import SPLITS, Example, SplitSource, digest_examples
 from training.progress import track
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
@@ -24,10 +23,7 @@ class FileSplit:
 
     @property
     def digest(self) -> str:
-        total = hashlib.sha256()
-        for payload, target in track(self, "hashing pictures", len(self)):
-            total.update(hashlib.sha256(payload).digest() + target.to_bytes(4, "little"))
-        return total.hexdigest()
+        return digest_examples(track(self, "hashing pictures", len(self)))
 
     @property
     def targets(self) -> tuple[int, ...]:

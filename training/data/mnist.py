@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tasks.errors import BadInput, NotFound
 from training.data.config import MnistConfig
 from training.data.digits import DIGIT_LABELS, encode_png
-from training.data.partition import partition_indices
+from training.data.partition import partition_examples
 from training.data.source import Example, MemorySplit, SplitSource
 
 UNSIGNED_BYTE = 0x08
@@ -22,9 +22,7 @@ def open_mnist(config: MnistConfig) -> SplitSource:
     """The four files under `path`; validation is drawn from the training files. Raises NotFound or BadInput."""
     folder = Path(config.path)
     training = read_examples(folder, "train")
-    targets = [example.target for example in training]
-    parts = partition_indices(targets, {"validation": config.validation_fraction}, config.seed)
-    splits = {name: MemorySplit(training[i] for i in parts[name]) for name in parts}
+    splits = partition_examples(training, {"validation": config.validation_fraction}, config.seed)
     return SplitSource(DIGIT_LABELS, {**splits, "test": MemorySplit(read_examples(folder, "t10k"))})
 
 

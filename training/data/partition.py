@@ -6,7 +6,16 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from training.data.source import SplitName
+from training.data.source import Example, MemorySplit, SplitName
+
+
+def partition_examples(
+    examples: Sequence[Example], fractions: Mapping[str, float], seed: int
+) -> dict[SplitName, MemorySplit]:
+    """Pictures of one class each, cut as by `partition_indices`."""
+    targets = [example.target for example in examples if isinstance(example.target, int)]
+    parts = partition_indices(targets, fractions, seed)
+    return {name: MemorySplit(examples[i] for i in part) for name, part in parts.items()}
 
 
 def partition_indices(

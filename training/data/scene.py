@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,34 +81,71 @@ def draw_ground(photographs: Sequence[Pixels], height: int, width: int, rng: np.
 def ink_digit(ground: Colours, scan: Pixels, rng: np.random.Generator) -> Pixels:
     """The scan drawn over the ground in a colour that stands out from what it covers: uint8 [height, width, 3]."""
     height, width = ground.shape[:2]
-    cover = place_scan(scan, height, width, rng)
+    pose = draw_pose(rng.uniform(*DIGIT_SHARE) * min(height, width), height, width, rng)
+    cover = render_scan(scan, pose, height, width)
+    ink = draw_ink(ground, cover, rng)
+    pixels: Pixels = blend(ground, cover, ink).round().astype(np.uint8)
+    return pixels
+
+
+def draw_ink(ground: Colours, cover: Colours, rng: np.random.Generator) -> Colours:
+    """A colour, float32 [3], whose luminance differs from the mean of what the ink will cover by CONTRAST."""
     luma_under = float(np.average(ground @ LUMA, weights=cover + 1e-6))
     step = rng.uniform(*CONTRAST) * rng.choice((-1.0, 1.0))
     if not 0 <= luma_under + step <= 255:
         step = -step
-    ink = np.clip(luma_under + step + rng.uniform(-30, 30, 3), 0, 255).astype(np.float32)
-    blended = ground + cover[..., None] * (ink - ground)
-    pixels: Pixels = blended.round().astype(np.uint8)
-    return pixels
+    ink: Colours = np.clip(luma_under + step + rng.uniform(-30, 30, 3), 0, 255).astype(np.float32)
+    return ink
 
 
-def place_scan(scan: Pixels, height: int, width: int, rng: np.random.Generator) -> Colours:
-    """The scan at a random size, turn and place, wholly inside: ink cover of 0…1, float32 [height, width]."""
-    padded = np.pad(scan, SCAN_MARGIN)
-    size = rng.uniform(*DIGIT_SHARE) * min(height, width)
-    scale_y = size / 8
+def blend(ground: Colours, cover: Colours, ink: Colours) -> Colours:
+    """The ground with ink on it: float32 [height, width, 3]."""
+    blended: Colours = ground + cover[..., None] * (ink - ground)
+    return blended
+
+
+class Pose(NamedTuple):
+    """Where a scan is placed: pixels of the picture to a pixel of the scan, turn in radians, and its centre."""
+
+    scale_x: float
+    scale_y: float
+    angle: float
+    centre_x: float
+    centre_y: float
+
+    @property
+    def half_width(self) -> float:
+        """Half of the turned scan's extent from left to right."""
+        return float(4 * self.scale_x * np.cos(self.angle) + abs(4 * self.scale_y * np.sin(self.angle)))
+
+    @property
+    def half_height(self) -> float:
+        """Half of the turned scan's extent from top to bottom."""
+        return float(4 * self.scale_y * np.cos(self.angle) + abs(4 * self.scale_x * np.sin(self.angle)))
+
+
+def draw_pose(digit_height: float, height: int, width: int, rng: np.random.Generator) -> Pose:
+    """A random turn, width and place for a digit of `digit_height` pixels, wholly inside the picture."""
+    scale_y = digit_height / 8
     scale_x = scale_y * rng.uniform(0.8, 1.2)
-    angle = np.deg2rad(rng.uniform(-MAX_TURN_DEGREES, MAX_TURN_DEGREES))
-    cosine, sine = float(np.cos(angle)), float(np.sin(angle))
-    half_height = (4 * scale_y * cosine) + abs(4 * scale_x * sine)
-    half_width = (4 * scale_x * cosine) + abs(4 * scale_y * sine)
-    centre_y = place_centre(half_height, height, rng)
-    centre_x = place_centre(half_width, width, rng)
+    angle = float(np.deg2rad(rng.uniform(-MAX_TURN_DEGREES, MAX_TURN_DEGREES)))
+    pose = Pose(scale_x, scale_y, angle, 0.0, 0.0)
+    centre_y = place_centre(pose.half_height, height, rng)
+    centre_x = place_centre(pose.half_width, width, rng)
+    return pose._replace(centre_x=centre_x, centre_y=centre_y)
+
+
+def render_scan(scan: Pixels, pose: Pose, height: int, width: int) -> Colours:
+    """The scan as ink cover of 0…1, float32 [height, width]."""
+    padded = np.pad(scan, SCAN_MARGIN)
+    cosine, sine = float(np.cos(pose.angle)), float(np.sin(pose.angle))
     # Pillow wants the inverse map: from a pixel of the result back to the scan.
-    a, b = cosine / scale_x, sine / scale_x
-    d, e = -sine / scale_y, cosine / scale_y
+    a, b = cosine / pose.scale_x, sine / pose.scale_x
+    d, e = -sine / pose.scale_y, cosine / pose.scale_y
     middle = 4 + SCAN_MARGIN
-    coefficients = (a, b, middle - a * centre_x - b * centre_y, d, e, middle - d * centre_x - e * centre_y)
+    shift_x = middle - a * pose.centre_x - b * pose.centre_y
+    shift_y = middle - d * pose.centre_x - e * pose.centre_y
+    coefficients = (a, b, shift_x, d, e, shift_y)
     placed = Image.fromarray(padded).transform(
         (width, height), Image.Transform.AFFINE, coefficients, Image.Resampling.BICUBIC
     )

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from training.data.annotated_scene import ANNOTATION_VERSION, MASK_LABELS, compose_annotated_scene
 from training.data.archive import ArchiveSplit, write_archive
 from training.data.cache import cache_key, cached_folder
 from training.data.config import ScenesConfig
@@ -35,6 +36,11 @@ CACHED_PURPOSE, STREAM_PURPOSE = 0, 1
 """First word of every picture's seed: a stream never repeats a picture of the cached splits."""
 
 
+def open_scenes(config: ScenesConfig) -> SceneSource:
+    """One digit to a picture and its class, or several digits and annotations."""
+    return AnnotatedSceneSource(config) if config.max_digits > 1 else SceneSource(config)
+
+
 class SceneSource:
     """Digits on photographs. Splits are generated when first asked for; `stream` needs none of them."""
 
@@ -52,8 +58,8 @@ class SceneSource:
 
     def split(self, name: SplitName) -> ArchiveSplit:
         if name not in self._splits:
-            key = cache_key(name, self._size(name), self._config.seed, *generator_facts())
-            folder = cached_folder("scenes", key, "split.json", partial(self._generate, name))
+            facts = name, self._size(name), self._config.seed, *generator_facts(self._config.max_digits)
+            folder = cached_folder("scenes", cache_key(*facts), "split.json", partial(self._generate, name))
             self._splits[name] = ArchiveSplit(folder)
         return self._splits[name]
 
@@ -62,7 +68,7 @@ class SceneSource:
         ingredients = load_ingredients(split)
         index = 0
         while True:
-            yield compose_scene(ingredients, scene_rng(STREAM_PURPOSE, split, seed, index))
+            yield compose(ingredients, scene_rng(STREAM_PURPOSE, split, seed, index), self._config.max_digits)
             index += 1
 
     def _size(self, name: SplitName) -> int:
@@ -70,7 +76,7 @@ class SceneSource:
         return sizes.get(name, self._config.test_size)
 
     def _generate(self, name: SplitName, folder: Path) -> None:
-        make = partial(compose_chunk, name, self._config.seed, self._size(name))
+        make = partial(compose_chunk, self._config, name, self._size(name))
         starts = range(0, self._size(name), CHUNK)
         workers = min(len(os.sched_getaffinity(0)), len(starts))
         # Workers start afresh: a fork of a process that runs threads (torch) may hang.
@@ -80,10 +86,19 @@ class SceneSource:
             write_archive(folder, (example for chunk in chunks for example in chunk))
 
 
-def generator_facts() -> tuple[object, ...]:
+class AnnotatedSceneSource(SceneSource):
+    """Several digits to a picture, with boxes, masks and captions."""
+
+    @property
+    def mask_labels(self) -> tuple[str, ...]:
+        return MASK_LABELS
+
+
+def generator_facts(max_digits: int = 1) -> tuple[object, ...]:
     """All that decides what a scene looks like, besides its seed."""
     packages = ("numpy", "pillow", "scikit-learn", "scikit-image")
-    return GENERATOR_VERSION, *(version(package) for package in packages)
+    several = (max_digits, ANNOTATION_VERSION) if max_digits > 1 else ()
+    return GENERATOR_VERSION, *(version(package) for package in packages), *several
 
 
 def scene_rng(purpose: int, split: SplitName, seed: int, index: int) -> np.random.Generator:
@@ -91,11 +106,19 @@ def scene_rng(purpose: int, split: SplitName, seed: int, index: int) -> np.rando
     return np.random.default_rng((purpose, SPLITS.index(split), seed, index))
 
 
-def compose_chunk(split: SplitName, seed: int, size: int, start: int) -> list[Example]:
+def compose(ingredients: Ingredients, rng: np.random.Generator, max_digits: int) -> Example:
+    """One picture of the kind that has up to `max_digits`."""
+    if max_digits == 1:
+        return compose_scene(ingredients, rng)
+    return compose_annotated_scene(ingredients, rng, max_digits)
+
+
+def compose_chunk(config: ScenesConfig, split: SplitName, size: int, start: int) -> list[Example]:
     """Up to CHUNK pictures of a cached split, from picture `start` on. Runs in a worker process."""
     ingredients = load_ingredients(split)
     indices = range(start, min(start + CHUNK, size))
-    return [compose_scene(ingredients, scene_rng(CACHED_PURPOSE, split, seed, index)) for index in indices]
+    rngs = (scene_rng(CACHED_PURPOSE, split, config.seed, index) for index in indices)
+    return [compose(ingredients, rng, config.max_digits) for rng in rngs]
 
 
 @cache

@@ -1,15 +1,16 @@
 """The DataSource protocol: where labelled pictures come from, already split.
 
 Examples are *encoded* pictures. Whoever needs pixels decodes them by the task (`sample_from_bytes`, `preprocess`), so
-training sees exactly what the server will see.
+training sees exactly what the server will see. The target of a picture is one class, or, in an AnnotatedSource, the
+objects and the mask that it shows; all targets of a source are of one kind.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from training.data.annotation import Annotation
 from training.data.config import DataConfig
@@ -18,7 +19,7 @@ SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 
 SOURCE_FACTORIES: Mapping[str, str] = {
-    "scenes": "training.data.scene_source:SceneSource",
+    "scenes": "training.data.scene_source:open_scenes",
     "digits": "training.data.digits:open_digits",
     "folder": "training.data.folder:open_folder",
     "cifar10": "training.data.cifar10:open_cifar10",
@@ -36,6 +37,15 @@ class Example(NamedTuple):
 
     payload: bytes
     target: Target
+
+    @property
+    def fingerprint(self) -> bytes:
+        """What the digest of a split is made of."""
+        if isinstance(self.target, Annotation):
+            known = hashlib.sha256(self.target.encode()).digest()
+        else:
+            known = self.target.to_bytes(4, "little")
+        return hashlib.sha256(self.payload).digest() + known
 
 
 class Split(Protocol):
@@ -63,7 +73,7 @@ class DataSource(Protocol):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Class names; an example's target is an index into them."""
+        """Class names; class indices point into them."""
         ...
 
     @property
@@ -72,6 +82,16 @@ class DataSource(Protocol):
         ...
 
     def split(self, name: SplitName, /) -> Split: ...
+
+
+@runtime_checkable
+class AnnotatedSource(DataSource, Protocol):
+    """A source whose targets are annotations."""
+
+    @property
+    def mask_labels(self) -> tuple[str, ...]:
+        """What the values of a mask mean; empty where the data has no masks."""
+        ...
 
 
 class MemorySplit(tuple[Example, ...]):
@@ -108,11 +128,29 @@ class SplitSource:
         return self._splits[name]
 
 
-def digest_examples(examples: MemorySplit) -> str:
+class AnnotatedSplitSource(SplitSource):
+    """An annotated source whose three splits exist already."""
+
+    def __init__(
+        self, labels: tuple[str, ...], mask_labels: tuple[str, ...], splits: Mapping[SplitName, Split]
+    ) -> None:
+        super().__init__(labels, splits)
+        self._mask_labels = mask_labels
+
+    @property
+    def mask_labels(self) -> tuple[str, ...]:
+        return self._mask_labels
+
+    @property
+    def digest(self) -> str:
+        return digest_splits(self._mask_labels, [super().digest])
+
+
+def digest_examples(examples: Iterable[Example]) -> str:
     """sha256 over every payload and target, in order."""
     total = hashlib.sha256()
-    for payload, target in examples:
-        total.update(hashlib.sha256(payload).digest() + target.to_bytes(4, "little"))
+    for example in examples:
+        total.update(example.fingerprint)
     return total.hexdigest()
 
 
