@@ -73,7 +73,7 @@ class DetectionParams(Params, frozen=True, kw_only=True):
     overlay: bool = False
 
     @property
-    def wants_picture(self) -> bool:
+    def wants_overlay(self) -> bool:
         return self.overlay
 
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import colorsys
-import io
 from collections.abc import Sequence
 from typing import Protocol
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import ImageDraw, ImageFont
 
-from tasks.image import ImageSpec, decode_image, place_image, resize_image
+from tasks.canvas import finished_drawing, open_canvas
 from tasks.task import Picture
 
-MAX_SIDE = 2048
-"""The longer side of a drawing in pixels; larger pictures are shrunk."""
-JPEG_QUALITY = 90
 GOLDEN_RATIO = 0.618033988749895
 Colour = tuple[int, int, int]
 
@@ -44,19 +40,7 @@ def draw_boxes(payload: bytes, found: Sequence[DrawableBox], max_pixels: int) ->
         corners = (left, top, max(left, right - 1), max(top, bottom - 1))
         pen.rectangle(corners, outline=colour, width=line_width)
         draw_tag(pen, (left, top), f"{one.label} {one.score:.2f}", colour, font)
-    stream = io.BytesIO()
-    picture.save(stream, "JPEG", quality=JPEG_QUALITY)
-    return Picture("image/jpeg", stream.getvalue())
-
-
-def open_canvas(payload: bytes, max_pixels: int) -> tuple[Image.Image, float]:
-    """The upright picture, shrunk to `MAX_SIDE`, and pixels of it per pixel of the original."""
-    decoded = decode_image(payload, ImageSpec(height=MAX_SIDE, width=MAX_SIDE, fit="letterbox"), max_pixels)
-    height, width = decoded.original_height, decoded.original_width
-    scale = min(1.0, MAX_SIDE / max(height, width))
-    spec = ImageSpec(height=max(1, round(height * scale)), width=max(1, round(width * scale)))
-    pixels = resize_image(decoded.pixels, place_image(height, width, spec), spec)
-    return Image.fromarray(pixels), scale
+    return finished_drawing(picture)
 
 
 def draw_tag(

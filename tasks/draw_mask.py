@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tasks.draw_boxes import open_canvas
+from tasks.canvas import finished_drawing, open_canvas
 from tasks.label_grid import NOT_SEEN
 from tasks.palette_png import PALETTE
 from tasks.task import Picture
 
-JPEG_QUALITY = 90
 TINT = 0.5
 """How much of a pixel is the colour of its label."""
 PIXELS_PER_LINE = 600
@@ -34,9 +31,7 @@ def draw_mask(payload: bytes, mask: NDArray[np.uint8], plain_label: int | None, 
     has_tint = labels != plain_label if plain_label is not None else np.ones(labels.shape, np.bool_)
     drawn = Image.composite(tinted, photograph, Image.fromarray(has_tint))
     drawn.paste((int(LINE),) * 3, mask=Image.fromarray(outlines(labels)))
-    stream = io.BytesIO()
-    drawn.save(stream, "JPEG", quality=JPEG_QUALITY)
-    return Picture("image/jpeg", stream.getvalue())
+    return finished_drawing(drawn)
 
 
 def shrink(mask: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

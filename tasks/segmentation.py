@@ -58,6 +58,10 @@ class SegmentationParams(Params, frozen=True, kw_only=True):
     def wants_picture(self) -> bool:
         return self.overlay or self.format == "png"
 
+    @property
+    def wants_overlay(self) -> bool:
+        return self.overlay
+
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All pixels of one class. `area`: their share of the original picture; `confidence`: the mean probability of the

@@ -54,6 +54,11 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @property
     def wants_picture(self) -> bool:
         """Whether the answer is to be a picture, see `Task.draw`, instead of JSON."""
+        return self.wants_overlay
+
+    @property
+    def wants_overlay(self) -> bool:
+        """Whether that picture is the caller's own with the answer drawn on it, for which tensors have no place."""
         return False
 
 
