@@ -22,7 +22,7 @@ from tasks.task import open_task
 def run_loop(folder: Path, mode: str, batch: int, seconds: float, picture: Path | None) -> tuple[float, float]:
     """Items per second of wall time, CPU seconds per item; warm-up excluded."""
     package = open_package(folder)
-    task = open_task(package.task_spec)
+    task = open_task(package.task_spec_of("fp32"))
     runtime = OnnxRuntime(package.graph_path("fp32"))
     shape = runtime.inputs[0].shape[1:]
     images = np.random.default_rng(0).integers(0, 256, (batch, *shape), np.uint8)

@@ -86,7 +86,7 @@ def open_pool(package: Path, variant: str, corruption: str, size: int, first_see
         np.save(folder / "values.npy", np.concatenate([values for values, _ in parts]))
 
     folder = cached_folder("signals", key, "values.npy", build)
-    specs = dict(open_task(opened.task_spec).signal_specs())
+    specs = dict(open_task(opened.task_spec_of(variant)).signal_specs())
     return SignalPool(specs, np.load(folder / "values.npy", mmap_mode="r"), np.load(folder / "targets.npy"))
 
 
@@ -94,7 +94,7 @@ def open_pool(package: Path, variant: str, corruption: str, size: int, first_see
 def open_model(package: Path, variant: str) -> tuple[Task, OnnxRuntime]:
     """Task and runtime of this worker process."""
     opened = open_package(package)
-    return open_task(opened.task_spec), OnnxRuntime(opened.graph_path(variant))
+    return open_task(opened.task_spec_of(variant)), OnnxRuntime(opened.graph_path(variant))
 
 
 def compute_chunk(order: Order) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

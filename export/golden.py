@@ -30,7 +30,7 @@ SUFFIXES: Mapping[bytes, str] = {
 
 
 def replay_tolerance(precision: Precision, parity: Mapping[str, Parity]) -> dict[str, float]:
-    """Largest absolute difference per output that a host may show at replay.
+    """Largest difference per output, as the task measures it, that a host may show at replay.
 
     Float32: a thousandth of the output's spread. Lower precisions: the largest error that the variant itself made
     against the trained model, over thousands of examples, if that is more. Another host's rounding is a part of that
@@ -39,7 +39,7 @@ def replay_tolerance(precision: Precision, parity: Mapping[str, Parity]) -> dict
     floors = {name: max(1e-5, FLOAT_SHARE * each.spread) for name, each in parity.items()}
     if precision in EXACT_PRECISIONS:
         return floors
-    return {name: max(floors[name], each.max_abs) for name, each in parity.items()}
+    return {name: max(floors[name], each.max) for name, each in parity.items()}
 
 
 def choose_golden(

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any, Protocol
 
 from registry.manifest import ClassEvidence
-from tasks.task import Array, Prediction, Task
+from tasks.task import Array, ParamValue, Prediction, Task
 
 JUDGE_CLASSES: Mapping[str, str] = {"classification": "export.judge_classification:ClassificationJudge"}
 """Task kind → its judge."""
@@ -19,6 +19,11 @@ class Judge(Protocol):
     @property
     def metric(self) -> str:
         """The name of the figure that may not drop."""
+        ...
+
+    @property
+    def params(self) -> Mapping[str, ParamValue]:
+        """What predictions are to be decoded with before they are judged; empty for the task's own defaults."""
         ...
 
     def add(self, trained: Prediction, variant: Prediction, target: Any) -> None: ...
@@ -50,5 +55,5 @@ def open_judge(task: Task) -> Judge:
     """A new judge for a task."""
     module, name = JUDGE_CLASSES[str(task.spec.__struct_config__.tag)].split(":")
     factory: Any = getattr(import_module(module), name)
-    judge: Judge = factory(task.labels)
+    judge: Judge = factory(task)
     return judge

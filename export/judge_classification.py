@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from export.intervals import paired_difference_interval
 from registry.manifest import ClassEvidence
 from tasks.classification import ClassificationPrediction
-from tasks.task import Array, Prediction
+from tasks.task import Array, ParamValue, Prediction, Task
 
 NUM_CONFIDENCE_BINS = 15
 
@@ -19,8 +19,8 @@ NUM_CONFIDENCE_BINS = 15
 class ClassificationJudge:
     """Top-1 accuracy, whole and per class. See `Judge`."""
 
-    def __init__(self, labels: tuple[str, ...]) -> None:
-        self._labels = labels
+    def __init__(self, task: Task) -> None:
+        self._labels = task.labels
         self._targets: list[int] = []
         self._trained: list[tuple[bool, float]] = []
         self._variant: list[tuple[bool, float]] = []
@@ -28,6 +28,10 @@ class ClassificationJudge:
     @property
     def metric(self) -> str:
         return "accuracy"
+
+    @property
+    def params(self) -> Mapping[str, ParamValue]:
+        return {}
 
     def add(self, trained: Prediction, variant: Prediction, target: Any) -> None:
         assert isinstance(trained, ClassificationPrediction)

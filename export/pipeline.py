@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from export.held_out import decode_batches, draw, stack
 from export.latency import measure_latency
 from export.recipe import ExportRecipe, Int8Static, VariantConfig
@@ -14,11 +16,12 @@ from export.report import format_missed, format_variants
 from export.seal import Proof, write_package
 from export.subject import Example, Subject
 from export.trial import Trial
-from export.verify import Footprint, run_trials, weigh_evidence
+from export.verify import Footprint, Variant, run_trials, weigh_evidence
 from registry.manifest import Evidence
 from registry.package import ModelPackage
-from tasks.errors import BadInput, Conflict, GateFailed
-from tasks.task import Array, Task, open_task
+from tasks.detection_spec import DetectionSpec
+from tasks.errors import BadInput, Conflict, GateFailed, InvalidRecipe
+from tasks.task import Array, Task, TaskSpec, open_task
 from training.progress import pulse, track
 
 LATENCY_BATCHES = (1, 16)
@@ -52,15 +55,15 @@ def export_subject(subject: Subject, recipe: ExportRecipe, output: Path) -> Mode
     task, draws, buckets = open_task(subject.task_spec), draw_examples(subject, recipe), usable_buckets(subject, recipe)
     output.mkdir(parents=True, exist_ok=True)
     try:
-        graphs = build_graphs(subject, task, recipe, draws.calibration, output)
-        trials = run_trials(subject, task, graphs, draws.compared, draws.observed)
-        evidence = collect_evidence(task, recipe, graphs, trials, draws, max(buckets))
+        variants = build_variants(subject, task, recipe, draws.calibration, output)
+        trials = run_trials(subject, variants, draws.compared, draws.observed)
+        evidence = collect_evidence(task, recipe, variants, trials, draws, max(buckets))
         if not all(each.passed for each in evidence.values()):
             raise GateFailed(
                 f"{subject.name}: the export is outside the recipe's tolerances\n\n{format_missed(evidence)}\n\n"
                 f"{format_variants(evidence)}"
             )
-        return write_package(subject, task, recipe, Proof(graphs, trials, evidence, draws.compared, buckets), output)
+        return write_package(subject, recipe, Proof(variants, trials, evidence, draws.compared, buckets), output)
     except BaseException:
         shutil.rmtree(output, ignore_errors=True)
         raise
@@ -88,20 +91,22 @@ def usable_buckets(subject: Subject, recipe: ExportRecipe) -> tuple[int, ...]:
     return tuple(size for size in recipe.batch_buckets if size <= subject.max_batch) or (subject.max_batch,)
 
 
-def build_graphs(
+def build_variants(
     subject: Subject, task: Task, recipe: ExportRecipe, calibration: Sequence[Example], output: Path
-) -> dict[str, Path]:
+) -> dict[str, Variant]:
     """Writes <variant>/model.onnx for every variant: one float32 export, compressed by each variant's technique."""
     plain = output / "exported.onnx"
     with pulse("writing the ONNX graph"):
         subject.write_graph(plain, recipe.opset)
     batches = [stack(items) for items in decode_batches(task, calibration, subject.max_batch or 32)]
-    graphs = {name: output / name / "model.onnx" for name in recipe.variants}
-    for name, path in track(graphs.items(), "compressing", len(graphs)):
+    variants = {}
+    for name, config in track(recipe.variants.items(), "compressing", len(recipe.variants)):
+        path = output / name / "model.onnx"
         path.parent.mkdir()
-        write_variant(plain, path, batches, recipe.variants[name])
+        write_variant(plain, path, batches, config)
+        variants[name] = Variant(path, open_task(finish_variant(path, subject.task_spec, config)))
     plain.unlink()
-    return graphs
+    return variants
 
 
 def write_variant(plain: Path, path: Path, batches: Sequence[Mapping[str, Array]], config: VariantConfig) -> None:
@@ -114,10 +119,29 @@ def write_variant(plain: Path, path: Path, batches: Sequence[Mapping[str, Array]
         shutil.copyfile(plain, path)
 
 
+def finish_variant(path: Path, spec: TaskSpec, config: VariantConfig) -> TaskSpec:
+    """Moves into the graph what the recipe wants inside; returns the task that is left. Raises InvalidRecipe."""
+    if config.suppression is None:
+        return spec
+    if not isinstance(spec, DetectionSpec) or spec.suppression != "class_aware":
+        raise InvalidRecipe("only a detector with class_aware suppression can carry it inside its graph: see variants")
+    from export.suppress_onnx import append_suppression
+
+    append_suppression(path, path, config.suppression)
+    inside = config.suppression
+    return msgspec.structs.replace(
+        spec,
+        inside=inside,
+        score_threshold=max(spec.score_threshold, inside.score_threshold),
+        iou_threshold=min(spec.iou_threshold, inside.iou_threshold),
+        max_detections=min(spec.max_detections, inside.max_detections),
+    )
+
+
 def collect_evidence(
     task: Task,
     recipe: ExportRecipe,
-    graphs: Mapping[str, Path],
+    variants: Mapping[str, Variant],
     trials: Mapping[str, Trial],
     draws: Draws,
     max_batch: int,
@@ -126,6 +150,7 @@ def collect_evidence(
     sizes = tuple(size for size in LATENCY_BATCHES if size <= max_batch)
     examples = (draws.compared * max(sizes))[: max(sizes)]
     inputs = stack([item for items in decode_batches(task, examples) for item in items])
+    graphs = {name: each.path for name, each in variants.items()}
     timings = measure_latency(graphs, inputs, sizes, recipe.latency_seconds)
     return {
         name: weigh_evidence(

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from registry.manifest import Precision
+from tasks.detection_spec import SuppressionInside
 from tasks.errors import InvalidRecipe
 from training.recipe import apply_override
 
@@ -44,9 +45,11 @@ class Tolerances(Section, frozen=True, kw_only=True):
 
 
 class VariantConfig(Section, frozen=True, kw_only=True, tag_field="technique"):
-    """One variant. The field `technique` says how it is made."""
+    """One variant. The field `technique` says how it is made; with `suppression` a detector's graph ends in
+    non-maximum suppression of its own, which nobody can loosen afterwards."""
 
     tolerances: Tolerances
+    suppression: SuppressionInside | None = None
 
     @property
     def precision(self) -> Precision:

@@ -15,13 +15,14 @@ from export.lineage import library_versions
 from export.recipe import ExportRecipe
 from export.subject import Example, Subject
 from export.trial import Trial
+from export.verify import Variant as Built
 from monitoring.profile import build_profile, encode_profile
 from registry.manifest import Evidence, GoldenOutputs, Graph, Lineage, Manifest, Requirements, Variant
 from registry.package import ModelPackage, seal_package
 from serving.runtimes.onnx_runtime import OnnxRuntime
 from serving.self_test import replay_golden
 from tasks.errors import GateFailed
-from tasks.task import Array, Task
+from tasks.task import Array, open_task
 
 NOISE_SHARE = 0.15
 """Differences of latency below this mean nothing on a shared machine."""
@@ -31,30 +32,30 @@ NOISE_SHARE = 0.15
 class Proof:
     """What `write_package` seals: everything by variant."""
 
-    graphs: Mapping[str, Path]
+    variants: Mapping[str, Built]
     trials: Mapping[str, Trial]
     evidence: Mapping[str, Evidence]
     compared: Sequence[Example]
     batch_buckets: tuple[int, ...]
 
 
-def write_package(subject: Subject, task: Task, recipe: ExportRecipe, proof: Proof, output: Path) -> ModelPackage:
+def write_package(subject: Subject, recipe: ExportRecipe, proof: Proof, output: Path) -> ModelPackage:
     """Golden set, profiles and manifest beside the graphs, sealed."""
     tolerances = {
         name: replay_tolerance(recipe.variants[name].precision, trial.parity) for name, trial in proof.trials.items()
     }
     judge = next(iter(proof.trials.values())).judge
-    decisive = {name: each[judge.decisive_output] for name, each in tolerances.items()}
+    decisive = {name: tolerances[name][trial.judge.decisive_output] for name, trial in proof.trials.items()}
     groups = [judge.group(example.target) for example in proof.compared]
     golden = [proof.compared[i] for i in choose_golden(proof.trials, decisive, groups, recipe.num_golden)]
     if not golden:
         raise GateFailed(f"{subject.name}: no held-out example on which all variants agree, so there is no golden set")
     variants = {}
     for name in order_by_speed(proof.evidence):
-        folder = output / name
-        answers, graph = golden_answers(task, proof.graphs[name], golden, max(proof.batch_buckets))
-        np.savez(folder / "golden.npz", **answers)  # type: ignore[arg-type]
-        profile = build_profile(task.signal_specs(), proof.trials[name].observations)
+        folder, built = output / name, proof.variants[name]
+        answers, graph = golden_answers(built, golden, max(proof.batch_buckets))
+        np.savez(folder / "golden.npz", **{output: answers[output] for output in tolerances[name]})  # type: ignore[arg-type]
+        profile = build_profile(built.task.signal_specs(), proof.trials[name].observations)
         (folder / "profile.json").write_bytes(encode_profile(profile))
         variants[name] = Variant(
             precision=recipe.variants[name].precision,
@@ -63,8 +64,9 @@ def write_package(subject: Subject, task: Task, recipe: ExportRecipe, proof: Pro
             golden=GoldenOutputs(file=f"{name}/golden.npz", max_abs_difference=tolerances[name]),
             evidence=proof.evidence[name],
             profile=f"{name}/profile.json",
+            task=None if built.task.spec == subject.task_spec else msgspec.to_builtins(built.task.spec),
         )
-    image = task.image_spec
+    image = open_task(subject.task_spec).image_spec
     manifest = Manifest(
         name=subject.name,
         task=msgspec.to_builtins(subject.task_spec),
@@ -75,15 +77,15 @@ def write_package(subject: Subject, task: Task, recipe: ExportRecipe, proof: Pro
         lineage=complete_lineage(subject.lineage, recipe),
     )
     package = seal_package(output, manifest)
-    replay(package, task)
+    replay(package)
     return package
 
 
-def replay(package: ModelPackage, task: Task) -> None:
+def replay(package: ModelPackage) -> None:
     """The server's own self-test, one picture at a time. Raises InvalidPackage."""
     for name in package.manifest.variants:
         runtime = OnnxRuntime(package.graph_path(name))
-        replay_golden(package, name, task, runtime)
+        replay_golden(package, name, open_task(package.task_spec_of(name)), runtime)
         runtime.close()
 
 
@@ -111,11 +113,11 @@ def order_by_speed(evidence: Mapping[str, Evidence]) -> list[str]:
     return sorted(evidence, key=rank)
 
 
-def golden_answers(task: Task, path: Path, golden: Sequence[Example], max_batch: int) -> tuple[dict[str, Array], Graph]:
-    """What one variant answers to the golden set, and its graph's description."""
-    tensors = stack([item for items in decode_batches(task, golden) for item in items])
-    runtime = OnnxRuntime(path)
+def golden_answers(built: Built, golden: Sequence[Example], max_batch: int) -> tuple[dict[str, Array], Graph]:
+    """What one variant answers to the golden set, of the outputs that can be compared, and its graph's description."""
+    tensors = stack([item for items in decode_batches(built.task, golden) for item in items])
+    runtime = OnnxRuntime(built.path)
     answers = run_capped(runtime.run, tensors, max_batch)
-    graph = Graph(file=path.name, inputs=runtime.inputs, outputs=runtime.outputs)
+    graph = Graph(file=built.path.name, inputs=runtime.inputs, outputs=runtime.outputs)
     runtime.close()
     return answers, graph

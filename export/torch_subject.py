@@ -12,20 +12,18 @@ from export.lineage import now
 from export.subject import Data, Subject
 from export.to_onnx import check_batches, write_onnx
 from registry.manifest import Lineage
-from tasks.image import ImageSpec
-from tasks.task import Array, open_task
+from tasks.task import Array, Task, open_task
 from training.checkpoint import Checkpoint
 from training.data.source import open_source
-
-OUTPUT_NAMES = ("logits", "embedding")
 
 
 @dataclass(frozen=True)
 class TorchGraph:
-    """A module from `image` uint8 [batch, height, width, 3] to (logits, embedding), in evaluation mode."""
+    """A module from `image` uint8 [batch, height, width, 3] to a tuple of outputs, in evaluation mode."""
 
     module: torch.nn.Module
-    image: ImageSpec
+    task: Task
+    output_names: Sequence[str]
     batch_buckets: tuple[int, ...] = (1, 3, 32)
     """Sizes that the written graph is checked at: one, an odd one, the largest."""
 
@@ -33,18 +31,19 @@ class TorchGraph:
         """The module's own answers: what every variant is held to."""
         with torch.inference_mode():
             outputs: Sequence[torch.Tensor] = self.module(torch.from_numpy(tensors["image"]))
-        return {name: output.numpy() for name, output in zip(OUTPUT_NAMES, outputs, strict=True)}
+        return {name: output.numpy() for name, output in zip(self.output_names, outputs, strict=True)}
 
     def write(self, path: Path, opset: int) -> None:
         """The module as a float32 ONNX graph. Raises GateFailed."""
-        write_onnx(self.module, self.image, OUTPUT_NAMES, path, opset)
-        check_batches(self.module, self.image, path, self.batch_buckets)
+        write_onnx(self.module, self.task.image_spec, self.output_names, path, opset)
+        check_batches(self.run, self.task, path, self.batch_buckets)
 
 
 def subject_of_checkpoint(checkpoint: Checkpoint, run_id: str = "") -> Subject:
     """The model of a checkpoint with the data of its recipe: evidence comes from the test split alone, because the
     validation split chose the best epoch and the temperature."""
-    graph = TorchGraph(checkpoint.module, open_task(checkpoint.task_spec).image_spec)
+    module = checkpoint.module
+    graph = TorchGraph(module, open_task(checkpoint.task_spec), module.output_names)
     source, facts = open_source(checkpoint.recipe.data), checkpoint.facts
     return Subject(
         name=checkpoint.recipe.name,

@@ -22,7 +22,7 @@ from registry.manifest import Lineage
 from tasks.classification import ClassificationSpec
 from tasks.errors import BadInput
 from tasks.image import ImageSpec
-from tasks.task import Array
+from tasks.task import Array, open_task
 
 PILLOW_BILINEAR, PILLOW_BICUBIC = 2, 3
 
@@ -73,10 +73,11 @@ def subject_of_transformers(folder: Path, facts: ImportFacts, samples: Path) -> 
     data = load_samples(samples, labels)
     preprocessing = read_preprocessing(folder)
     image, input_facts = facts.image or image_spec_of(preprocessing), facts.input or input_facts_of(preprocessing)
-    graph = TorchGraph(PixelClassifier(model, input_facts).eval(), image)
+    spec = ClassificationSpec(labels=labels, image=image, temperature=facts.temperature)
+    graph = TorchGraph(PixelClassifier(model, input_facts).eval(), open_task(spec), ("logits", "embedding"))
     return Subject(
         name=facts.name,
-        task_spec=ClassificationSpec(labels=labels, image=image, temperature=facts.temperature),
+        task_spec=spec,
         reference=Original(model, input_facts).run,
         write_graph=graph.write,
         data=data,

@@ -37,10 +37,13 @@ def answer(
 
 class Trial:
     """`margins[i]` is the margin of the i-th compared example (see `Judge.margin`), `agreed[i]` whether the variant
-    decided as the trained model did; both in the order in which they were compared."""
+    decided as the trained model did; both in the order in which they were compared.
 
-    def __init__(self, task: Task) -> None:
-        self._task = task
+    `task` is the variant's own, `reference` that of the trained model: they differ where the graph does a part of the
+    task itself."""
+
+    def __init__(self, task: Task, reference: Task) -> None:
+        self._task, self._reference = task, reference
         self.judge = open_judge(task)
         self.parity: dict[str, Parity] = {}
         self.margins: list[float] = []
@@ -49,13 +52,24 @@ class Trial:
 
     def compare(self, items: Sequence[Item], trained: Answers, variant: Answers) -> None:
         """Beside the trained model."""
-        for name, value in variant.outputs.items():
-            self.parity.setdefault(name, Parity()).add(trained.outputs[name], value)
         for index, item in enumerate(items):
+            outputs = variant.item(index)
+            for name, difference in self._task.differences(trained.item(index), outputs).items():
+                self.parity.setdefault(name, Parity()).add(difference, outputs[name])
             before, after = trained.predictions[index], variant.predictions[index]
-            self.judge.add(before, after, item.example.target)
-            self.agreed.append(self._task.decision(before) == self._task.decision(after))
-            self.margins.append(self.judge.margin(variant.item(index)))
+            self.agreed.append(self._reference.decision(before) == self._task.decision(after))
+            self.margins.append(self.judge.margin(outputs))
+            self.judge.add(
+                self._judged(self._reference, trained, index, item),
+                self._judged(self._task, variant, index, item),
+                item.example.target,
+            )
+
+    def _judged(self, task: Task, answers: Answers, index: int, item: Item) -> Prediction:
+        """One prediction as the judge wants it decoded."""
+        if not self.judge.params:
+            return answers.predictions[index]
+        return task.decode_output(answers.item(index), item.sample, task.parse_params(self.judge.params))
 
     def observe(self, items: Sequence[Item], variant: Answers) -> None:
         """For the reference profile."""

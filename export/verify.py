@@ -15,7 +15,7 @@ from export.subject import Example, Subject
 from export.trial import Trial, answer
 from registry.manifest import ClassEvidence, Evidence, GateResult
 from serving.runtimes.onnx_runtime import OnnxRuntime
-from tasks.task import Task
+from tasks.task import Task, open_task
 from training.progress import track
 
 
@@ -28,13 +28,22 @@ class Footprint:
     """By batch size."""
 
 
+@dataclass(frozen=True)
+class Variant:
+    """One graph as it was written, and the task that is left to be done with its outputs."""
+
+    path: Path
+    task: Task
+
+
 def run_trials(
-    subject: Subject, task: Task, graphs: Mapping[str, Path], compared: Sequence[Example], observed: Sequence[Example]
+    subject: Subject, variants: Mapping[str, Variant], compared: Sequence[Example], observed: Sequence[Example]
 ) -> dict[str, Trial]:
     """Puts every graph on trial: `compared` examples go through the trained model too, and into the profile like the
     further `observed` ones. Each picture is decoded once for all."""
-    runtimes = {name: OnnxRuntime(path, num_threads=num_cores()) for name, path in graphs.items()}
-    trials = {name: Trial(task) for name in graphs}
+    task = open_task(subject.task_spec)
+    runtimes = {name: OnnxRuntime(each.path, num_threads=num_cores()) for name, each in variants.items()}
+    trials = {name: Trial(each.task, task) for name, each in variants.items()}
     batches = chain(decode_batches(task, compared), decode_batches(task, observed))
     num_batches = -(-len(compared) // BATCH_SIZE) - (-len(observed) // BATCH_SIZE)
     num_seen = 0
@@ -42,7 +51,7 @@ def run_trials(
         tensors, is_compared = stack(items), num_seen < len(compared)
         trained = answer(task, subject.reference, items, tensors, subject.max_batch) if is_compared else None
         for name, trial in trials.items():
-            variant = answer(task, runtimes[name].run, items, tensors, subject.max_batch)
+            variant = answer(variants[name].task, runtimes[name].run, items, tensors, subject.max_batch)
             trial.observe(items, variant)
             if trained is not None:
                 trial.compare(items, trained, variant)
@@ -58,8 +67,8 @@ def weigh_evidence(trial: Trial, footprint: Footprint, tolerances: Tolerances) -
     metrics = {
         **judged,
         "decision_agreement": sum(trial.agreed) / len(trial.agreed),
-        **{f"max_abs_difference_{name}": each.max_abs for name, each in trial.parity.items()},
-        **{f"mean_abs_difference_{name}": each.mean_abs for name, each in trial.parity.items()},
+        **{f"max_difference_{name}": each.max for name, each in trial.parity.items()},
+        **{f"mean_difference_{name}": each.mean for name, each in trial.parity.items()},
         **{f"latency_spread_{size}": timing.spread for size, timing in footprint.timings.items()},
     }
     return Evidence(

@@ -48,7 +48,7 @@ class Requirements(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 class GoldenOutputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the graph answered to the golden inputs at export: an .npz of [inputs, …] per output, and how far a host
-    may differ from it, as the largest absolute difference per output."""
+    may differ from it, per output as the task measures it (`Task.differences`)."""
 
     file: str
     max_abs_difference: dict[str, Difference]
@@ -99,7 +99,9 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One way to run the model. `graphs` by role: main, or encoder, decoder, cache operations."""
+    """One way to run the model. `graphs` by role: main, or encoder, decoder, cache operations.
+
+    `task`: a spec of its own, where the graph does a part of the task itself (suppression, say)."""
 
     precision: Precision
     graphs: Annotated[dict[Name, Graph], msgspec.Meta(min_length=1)]
@@ -107,6 +109,7 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     golden: GoldenOutputs
     evidence: Evidence
     profile: str
+    task: dict[str, Any] | None = None
 
 
 class Lineage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -23,7 +23,7 @@ import msgspec
 from registry.golden import read_golden_outputs
 from registry.manifest import SCHEMA_VERSION, FileRecord, Manifest, Variant
 from tasks.errors import InvalidPackage
-from tasks.task import Array, TaskSpec, parse_spec
+from tasks.task import Array, TaskSpec, open_task, parse_spec
 
 MANIFEST_NAME = "manifest.json"
 MAX_MANIFEST_BYTES = 64 * 2**20
@@ -53,6 +53,11 @@ class ModelPackage:
             raise InvalidPackage(f"package {self.manifest.name!r} has no variant {name!r}; it has {known}")
         return self.manifest.variants[name]
 
+    def task_spec_of(self, variant: str) -> TaskSpec:
+        """The task as this variant's graph leaves it to be done."""
+        own = self.variant(variant).task
+        return self.task_spec if own is None else parse_spec(own)
+
     def golden_inputs(self) -> list[bytes]:
         """The encoded golden pictures, in order."""
         return [(self.folder / file).read_bytes() for file in self.manifest.golden_inputs]
@@ -76,11 +81,21 @@ def open_package(folder: Path) -> ModelPackage:
         check_references(manifest)
         check_files(folder, manifest)
         package = ModelPackage(folder, manifest, hashlib.sha256(encoded).hexdigest())
-        for name in manifest.variants:
+        for name, variant in manifest.variants.items():
             package.golden_outputs(name)
+            check_task(package, name, variant)
     except OSError as error:
         raise InvalidPackage(f"{folder} can not be read as a model package: {error}") from error
     return package
+
+
+def check_task(package: ModelPackage, name: str, variant: Variant) -> None:
+    """Raises InvalidPackage for a variant that claims to be of another task, or that names other classes."""
+    own, whole = package.task_spec_of(name), package.task_spec
+    if type(own) is not type(whole) or open_task(own).labels != open_task(whole).labels:
+        raise InvalidPackage(
+            f"variant {name!r} has a task of its own with another kind or other labels: {variant.task}"
+        )
 
 
 def seal_package(folder: Path, manifest: Manifest) -> ModelPackage:

@@ -47,7 +47,7 @@ def load_model(package: ModelPackage, config: ServerConfig, host: HostFacts) -> 
     """Raises NotReady where this host can not run the model, InvalidPackage where the model does not prove itself."""
     name = choose_variant(package, config.variant, host)
     variant = package.variant(name)
-    task = open_task(package.task_spec)
+    task = open_task(package.task_spec_of(name))
     num_threads = config.runtime_threads or available_cpus()
     runtime = open_runtime(package, name, num_threads)
     try:

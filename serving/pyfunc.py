@@ -25,8 +25,8 @@ class PyfuncModel:
     """One variant of a package, proved on this host, answering one picture at a time."""
 
     def __init__(self, package: ModelPackage) -> None:
-        self.task = open_task(package.task_spec)
         variant = choose_variant(package, AUTO, detect_host())
+        self.task = open_task(package.task_spec_of(variant))
         provider = package.variant(variant).requires.provider
         self.runtime = OnnxRuntime(package.graph_path(variant), provider)
         replay_golden(package, variant, self.task, self.runtime)

@@ -186,6 +186,6 @@ def open_predictor(store: PackageStore, found: VersionInfo) -> Iterator[Predicto
     requires = package.variant(variant).requires
     runtime = OnnxRuntime(package.graph_path(variant), requires.provider, num_threads)
     try:
-        yield Predictor(package, found.version, open_task(package.task_spec), runtime)
+        yield Predictor(package, found.version, open_task(package.task_spec_of(variant)), runtime)
     finally:
         runtime.close()

@@ -21,7 +21,7 @@ from serving.model_loader import open_runtime
 from serving.self_test import replay_golden
 from serving.variants import detect_host, find_obstacle
 from tasks.errors import InvalidPackage, InvalidRecipe, NotReady
-from tasks.task import Task, open_task
+from tasks.task import open_task
 
 
 def promote_model(
@@ -53,10 +53,10 @@ def promote_model(
 def replay_here(package: ModelPackage) -> tuple[GateResult, ...]:
     """The golden set on this machine's own engine, as a server will replay it. What cannot be tried is not proved, so
     a machine that can run no variant at all fails a gate."""
-    host, task = detect_host(), open_task(package.task_spec)
+    host = detect_host()
     obstacles = {name: find_obstacle(package, name, host) for name in package.manifest.variants}
     runnable = [name for name, obstacle in obstacles.items() if not obstacle]
-    problems = {name: problem for name in runnable if (problem := replay_problem(package, name, task))}
+    problems = {name: problem for name in runnable if (problem := replay_problem(package, name))}
     return (
         GateResult(
             name="golden_replays",
@@ -75,12 +75,12 @@ def replay_here(package: ModelPackage) -> tuple[GateResult, ...]:
     )
 
 
-def replay_problem(package: ModelPackage, variant: str, task: Task) -> str:
+def replay_problem(package: ModelPackage, variant: str) -> str:
     """Why a variant does not prove itself here, or nothing."""
     try:
         runtime = open_runtime(package, variant, num_threads=1)
         try:
-            replay_golden(package, variant, task, runtime)
+            replay_golden(package, variant, open_task(package.task_spec_of(variant)), runtime)
         finally:
             runtime.close()
     except (InvalidPackage, NotReady) as error:

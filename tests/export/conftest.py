@@ -11,6 +11,7 @@ from export.recipe import ExportRecipe, load_export_recipe
 from export.subject import Data, Subject
 from export.torch_subject import TorchGraph
 from registry.manifest import Lineage
+from tasks.classification import Classification
 from tests.export_subjects import SPEC, TinyNet, colour, fit_head
 
 
@@ -20,7 +21,7 @@ def subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
     torch.manual_seed(0)
     net, training = TinyNet().eval(), [colour(seed) for seed in range(400)]
     fit_head(net, training)
-    graph = TorchGraph(net, SPEC.image)
+    graph = TorchGraph(net, Classification(SPEC), ("logits", "embedding"))
     path = tmp_path_factory.mktemp("exported") / "model.onnx"
     graph.write(path, 20)
 

@@ -18,7 +18,7 @@ from tests.handmade import encoded
 
 
 def trial(margins: list[float], agreed: list[bool] | None = None) -> Trial:
-    made = Trial(Classification(SPEC))
+    made = Trial(Classification(SPEC), Classification(SPEC))
     made.margins, made.agreed = margins, agreed or [True] * len(margins)
     return made
 
@@ -47,7 +47,8 @@ def test_alternating_keeps_every_one_once(values: list[int]) -> None:
 def test_int8_may_differ_by_its_own_error() -> None:
     parity = Parity()
     reference = np.random.default_rng(0).normal(0, 3, (100, 4))
-    parity.add(reference, reference + 0.25)
+    for output in reference:
+        parity.add(0.25, output)
     assert replay_tolerance("int8", {"logits": parity}) == {"logits": pytest.approx(0.25)}
     assert replay_tolerance("fp32", {"logits": parity})["logits"] < 0.01
 

@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from export.judge_classification import ClassificationJudge, calibration_error
-from tasks.classification import ClassificationPrediction, ClassScore
+from tasks.classification import Classification, ClassificationPrediction, ClassificationSpec, ClassScore
+from tasks.image import ImageSpec
 
 LABELS = ("cat", "dog")
+TASK = Classification(ClassificationSpec(labels=LABELS, image=ImageSpec(height=8, width=8)))
 
 
 def says(class_id: int, score: float = 0.9) -> ClassificationPrediction:
@@ -18,7 +20,7 @@ def says(class_id: int, score: float = 0.9) -> ClassificationPrediction:
 
 
 def test_figures_before_and_after() -> None:
-    judge = ClassificationJudge(LABELS)
+    judge = ClassificationJudge(TASK)
     for _ in range(50):
         judge.add(says(0), says(0), 0)
     for _ in range(30):
@@ -38,7 +40,7 @@ def test_figures_before_and_after() -> None:
 
 
 def test_class_without_examples_claims_nothing() -> None:
-    judge = ClassificationJudge(LABELS)
+    judge = ClassificationJudge(TASK)
     judge.add(says(0), says(0), 0)
     dog = judge.per_class()[1]
     assert (dog.support, dog.difference_low, dog.difference_high) == (0, -1.0, 1.0)
@@ -47,7 +49,7 @@ def test_class_without_examples_claims_nothing() -> None:
 @given(st.lists(st.floats(-50, 50), min_size=2, max_size=8))
 def test_no_move_within_the_margin_changes_the_decision(logits: list[float]) -> None:
     values = np.array(logits)
-    margin = ClassificationJudge(LABELS).margin({"logits": values})
+    margin = ClassificationJudge(TASK).margin({"logits": values})
     best = int(values.argmax())
     worst_case = values + margin * 0.999
     worst_case[best] = values[best] - margin * 0.999

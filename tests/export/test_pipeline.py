@@ -75,7 +75,7 @@ def test_evidence_is_of_held_out_examples(package: ModelPackage) -> None:
         assert set(evidence.latency_ms) == {"1", "16"}
         assert evidence.num_bytes == package.graph_path(name).stat().st_size
         assert evidence.passed
-    assert package.variant("fp32").evidence.metrics["max_abs_difference_logits"] < 1e-3
+    assert package.variant("fp32").evidence.metrics["max_difference_logits"] < 1e-3
 
 
 def test_profile_counts_spare_examples_too(package: ModelPackage) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,11 @@ from torch import nn
 from export.subject import Subject
 from export.to_onnx import check_batches, write_onnx
 from serving.runtimes.onnx_runtime import OnnxRuntime
+from tasks.classification import Classification
 from tasks.errors import GateFailed
 from tasks.image import ImageSpec
+from tasks.task import Array
+from tests.export_subjects import SPEC
 from tests.handmade import LABELS
 
 IMAGE = ImageSpec(height=32, width=32)
@@ -47,13 +51,12 @@ def test_any_batch_answers_as_the_module(graph: Path, subject: Subject, batch: i
 
 
 def test_graph_of_another_module_is_noticed(graph: Path) -> None:
-    class Other(nn.Module):
-        def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            pooled = image.float().mean((1, 2))
-            return pooled @ torch.ones(3, len(LABELS)), pooled @ torch.ones(3, 24)
+    def other(tensors: Mapping[str, Array]) -> dict[str, Array]:
+        pooled = tensors["image"].astype(np.float32).mean((1, 2))
+        return {"logits": pooled @ np.ones((3, len(LABELS))), "embedding": pooled @ np.ones((3, 24))}
 
     with pytest.raises(GateFailed, match="batch size 1 in output 'logits'"):
-        check_batches(Other(), IMAGE, graph, (1, 3))
+        check_batches(other, Classification(SPEC), graph, (1, 3))
 
 
 def test_module_that_fixes_its_batch_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
