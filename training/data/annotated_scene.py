@@ -30,7 +30,7 @@ from training.data.scene import (
 from training.data.scene_caption import describe_objects
 from training.data.source import Example
 
-ANNOTATION_VERSION = 1
+ANNOTATION_VERSION = 2
 """Raised whenever scenes of several digits or their annotations change."""
 
 MASK_LABELS = ("background", *DIGIT_LABELS)
@@ -40,6 +40,8 @@ DIGIT_SHARE = (0.17, 0.5)
 """Height of a digit as a share of the picture's shorter side: 16 pixels or more in an input of 128 × 128."""
 INK_COVER = 0.4
 """From this cover on a pixel belongs to the digit: there the ink decides its colour."""
+HALO_COVER = 0.1
+"""From this cover on ink can be seen: digits that come so close run into each other where their inks are alike."""
 MIN_VISIBLE = 0.4
 """Share of a digit's ink that later digits must leave to be seen."""
 MAX_BOX_OVERLAP = 0.5
@@ -104,23 +106,28 @@ class Canvas:
         window = np.s_[top:bottom, left:right]
         ink = draw_ink(self._colours[window], cover, rng)
         placed = PlacedDigit(digit, box, int(inked.sum()), float(ink @ LUMA))
-        if self._spoils(placed, self._owners[window][inked]):
+        if self._spoils(placed, self._owners[window], cover):
             return False
         self._colours[window] = blend(self._colours[window], cover, ink)
         self._owners[window][inked] = len(self._placed)
         self._placed.append(placed)
         return True
 
-    def _spoils(self, new: PlacedDigit, covered: NDArray[np.int64]) -> bool:
-        """Whether an earlier digit would be hard to tell. `covered`: the owners of the pixels under the new ink."""
-        shown = np.bincount(self._owners.ravel() + 1, minlength=len(self._placed) + 1)[1:]
-        hidden = np.bincount(covered + 1, minlength=len(self._placed) + 1)[1:]
+    def _spoils(self, new: PlacedDigit, owners: NDArray[np.int64], cover: Colours) -> bool:
+        """Whether an earlier digit would be hard to tell. `owners` of the pixels under the `cover` of the new digit."""
+        shown = self._count(self._owners)
+        hidden, touched = self._count(owners[cover > INK_COVER]), self._count(owners[cover > HALO_COVER])
         return any(
             overlap_of_smaller(new.box, old.box) > MAX_BOX_OVERLAP
-            or (lost > 0 and seen - lost < MIN_VISIBLE * old.num_pixels)
-            or (lost > 0 and abs(new.luma - old.luma) < MIN_INK_STEP)
-            for old, seen, lost in zip(self._placed, shown, hidden, strict=True)
+            or (hidden[i] > 0 and shown[i] - hidden[i] < MIN_VISIBLE * old.num_pixels)
+            or (touched[i] > 0 and abs(new.luma - old.luma) < MIN_INK_STEP)
+            for i, old in enumerate(self._placed)
         )
+
+    def _count(self, owners: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Pixels of each placed digit."""
+        counts: NDArray[np.int64] = np.bincount(owners.ravel() + 1, minlength=len(self._placed) + 1)[1:]
+        return counts
 
     def pixels(self) -> Pixels:
         """The picture, uint8 [height, width, 3]."""
