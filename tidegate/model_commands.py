@@ -27,7 +27,10 @@ IMPORT_EXAMPLES = examples(
 )
 
 RecipeOption = Annotated[
-    str, typer.Option("--recipe", metavar="R", help="An export recipe's name, or the path of a TOML file.")
+    str | None,
+    typer.Option(
+        "--recipe", metavar="R", help="An export recipe's name, or the path of a TOML file. Default: by the task."
+    ),
 ]
 
 
@@ -57,7 +60,7 @@ def train(
     note(f"registered {chosen.name}-trained version {trained.version}; next: tidegate export {chosen.name}")
 
 
-def export(name: NameArgument, recipe: RecipeOption = "classification", store: StoreOption = None) -> None:
+def export(name: NameArgument, recipe: RecipeOption = None, store: StoreOption = None) -> None:
     """Compress and verify a trained model; registers a package.
 
     Takes the newest NAME-trained. Every variant is held against the trained model on held-out data; one outside the
@@ -65,7 +68,7 @@ def export(name: NameArgument, recipe: RecipeOption = "classification", store: S
     """
     from export.recipe import load_export_recipe
 
-    chosen = load_export_recipe(recipe)
+    chosen = load_export_recipe(recipe) if recipe else None
 
     from tidegate.lifecycle import export_model
 
@@ -80,7 +83,7 @@ def import_(
     samples: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Pictures, a folder for each label. Default: PATH's stem.")
     ] = None,
-    recipe: RecipeOption = "classification",
+    recipe: RecipeOption = None,
     store: StoreOption = None,
 ) -> None:
     """Build a package from a model made elsewhere.
@@ -89,7 +92,7 @@ def import_(
     """
     from export.recipe import load_export_recipe
 
-    chosen = load_export_recipe(recipe)
+    chosen = load_export_recipe(recipe) if recipe else None
 
     from tidegate.lifecycle import import_model
 
