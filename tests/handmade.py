@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +18,9 @@ from monitoring.profile import build_profile, encode_profile
 from registry.manifest import Evidence, GateResult, GoldenOutputs, Graph, Lineage, Manifest, Requirements, Variant
 from registry.package import ModelPackage, seal_package
 from serving.runtimes.onnx_runtime import OnnxRuntime
-from tasks.classification import Classification, ClassificationParams, ClassificationSpec
+from tasks.classification import ClassificationSpec
 from tasks.image import ImageSpec
+from tasks.task import Task, TaskSpec, open_task
 
 LABELS = ("dark", "red", "green", "blue", "light")
 
@@ -86,19 +88,25 @@ def build_package(folder: Path, knobs: Handmade = Handmade()) -> ModelPackage:
     return package_around(folder, spec, colour_graph(knobs.size, knobs.shift), knobs)
 
 
-def package_around(folder: Path, spec: ClassificationSpec, model: onnx.ModelProto, knobs: Handmade) -> ModelPackage:
-    """A complete package of any classifier graph: `image` UINT8 [batch, H, W, 3] → `logits`, `embedding`."""
+def package_around(
+    folder: Path, spec: TaskSpec, model: onnx.ModelProto, knobs: Handmade, picture_of: Callable[[int], bytes] = encoded
+) -> ModelPackage:
+    """A complete package of any graph that takes `image` UINT8 [batch, H, W, 3] and answers as the task expects.
+
+    `picture_of` makes the encoded golden pictures and those of the profile, from a seed each."""
     (folder / "golden").mkdir(parents=True)
     (folder / "fp32").mkdir()
     onnx.save(model, folder / "fp32" / "model.onnx")
-    task, runtime = Classification(spec), OnnxRuntime(folder / "fp32" / "model.onnx")
+    task, runtime = open_task(spec), OnnxRuntime(folder / "fp32" / "model.onnx")
 
-    golden = {f"golden/{i:04}.jpg": encoded(i) for i in range(knobs.num_golden)}
+    golden = {f"golden/{i:04}.jpg": picture_of(i) for i in range(knobs.num_golden)}
     for name, payload in golden.items():
         (folder / name).write_bytes(payload)
     images = np.stack([task.preprocess(task.sample_from_bytes(p))["image"] for p in golden.values()])
     np.savez(folder / "fp32" / "golden.npz", **runtime.run({"image": images}))
-    (folder / "fp32" / "profile.json").write_bytes(profile_of(task, runtime, knobs.num_profile))
+    (folder / "fp32" / "profile.json").write_bytes(
+        profile_of(task, runtime, [picture_of(1000 + i) for i in range(knobs.num_profile)])
+    )
 
     variant = Variant(
         precision="fp32",
@@ -114,7 +122,7 @@ def package_around(folder: Path, spec: ClassificationSpec, model: onnx.ModelProt
     manifest = Manifest(
         name=knobs.name,
         task=msgspec.to_builtins(spec),
-        image_sizes=((spec.image.height, spec.image.width),),
+        image_sizes=((task.image_spec.height, task.image_spec.width),),
         batch_buckets=tuple(b for b in (1, 2, 4, 8, 16, 32) if b <= knobs.max_batch),
         variants={"fp32": variant},
         golden_inputs=tuple(golden),
@@ -136,14 +144,14 @@ def plain_evidence(num_bytes: int) -> Evidence:
     )
 
 
-def profile_of(task: Classification, runtime: OnnxRuntime, num_images: int) -> bytes:
-    """The reference profile over `num_images` pictures, through the same encoded bytes as production."""
+def profile_of(task: Task, runtime: OnnxRuntime, pictures: list[bytes]) -> bytes:
+    """The reference profile over encoded pictures, by the same path as production."""
     observations = []
-    for seed in range(1000, 1000 + num_images):
-        sample = task.sample_from_bytes(encoded(seed))
+    for payload in pictures:
+        sample = task.sample_from_bytes(payload)
         tensors = task.preprocess(sample)
         batched = runtime.run({"image": tensors["image"][None]})
         outputs = {name: value[0] for name, value in batched.items()}
-        prediction = task.decode_output(outputs, sample, ClassificationParams())
+        prediction = task.decode_output(outputs, sample, task.parse_params({}))
         observations.append(task.signals(sample, tensors, outputs, prediction))
     return encode_profile(build_profile(task.signal_specs(), observations))

@@ -21,6 +21,15 @@ def scene(height: int, width: int) -> Image.Image:
     return Image.fromarray(np.clip(bands, 0, 255).astype(np.uint8))
 
 
+def patches(seed: int, height: int = 60, width: int = 80) -> Image.Image:
+    """A grid of 4 × 4 patches of noisy grey, each dark, middling or light."""
+    rng = np.random.default_rng(seed)
+    levels = rng.choice([20, 128, 235], (4, 4))
+    rows, columns = np.arange(height) * 4 // height, np.arange(width) * 4 // width
+    noisy = levels[rows[:, None], columns] + rng.integers(-15, 16, (height, width))
+    return Image.fromarray(np.repeat(noisy.astype(np.uint8)[..., None], 3, axis=2))
+
+
 def encode(picture: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     """The bytes of a file; lossless where the format can be, nearly so as JPEG."""
     defaults: dict[str, dict[str, object]] = {
