@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Literal
@@ -16,8 +16,18 @@ from export.recipe import load_export_recipe
 from registry.package import ModelPackage
 from registry.store import open_store
 from registry.tracking import HOME
+from tidegate.demo_kinds import KINDS, DemoKind
 from tidegate.demo_server import DemoServer
-from tidegate.demo_traffic import CONNECTIONS, add_noise, ask_by_curl, ask_by_tritonclient, call, measure_rate, send_all
+from tidegate.demo_traffic import (
+    CONNECTIONS,
+    add_noise,
+    ask_by_curl,
+    ask_by_tritonclient,
+    call,
+    fetch_picture,
+    measure_rate,
+    send_all,
+)
 from tidegate.lifecycle import export_model, train_model
 from tidegate.promotion import promote_model
 from training.data.config import ScenesConfig
@@ -25,10 +35,10 @@ from training.data.scene_source import SceneSource
 from training.progress import track
 from training.recipe import load_recipe
 
-RECIPE, EXPORT_RECIPE = "digits-quick", "quick"
 NUM_WATCHED = 300
 RATE_SECONDS = 3.0
-DRIFT_PATIENCE_S = 20.0
+DRIFT_PATIENCE_S = 60.0
+ANSWER_CHARACTERS = 400
 
 
 class Screen:
@@ -54,76 +64,91 @@ class Screen:
 
 
 def run_demo(store_uri: str | None, keep_serving: bool) -> None:
-    """The loop. Leaves the model in the store; the server stops with the demo."""
+    """The loop for every kind of model. Leaves the models in the store; the server stops with the demo."""
     screen = Screen()
-    screen.show("[bold]Tidegate[/]: one model from training to production, and kept honest there")
-    recipe = load_recipe(RECIPE)
-    assert isinstance(recipe.data, ScenesConfig)
-    name = recipe.name
-    with screen.step(f"Train by recipe {RECIPE}"):
-        trained = train_model(recipe, store_uri)
-        accuracy = trained.metrics["val_accuracy"]
-        screen.say(f"{accuracy:.1%} right on pictures it never saw → {name}-trained version {trained.version}")
-    with screen.step("Compress, export, verify against the trained model"):
-        package, found = export_model(name, load_export_recipe(EXPORT_RECIPE), store_uri)
-        screen.say(
-            f"variants {', '.join(package.manifest.variants)} with their evidence → {name} version {found.version}"
-        )
-    with screen.step("Gate and promote"):
-        event = promote_model(open_store(store_uri), name)
-        screen.say(f"{len(event.gates)} gates held → {name}@{event.alias} is version {event.version}")
-    pictures = fresh_pictures(recipe.data)
-    with DemoServer(name, HOME / "demo-server.log") as server:
+    screen.show("[bold]Tidegate[/]: models from training to production, and kept honest there")
+    packages = {kind.model: make_model(screen, kind, store_uri) for kind in KINDS}
+    pictures = {kind.model: fresh_pictures(kind) for kind in KINDS}
+    with DemoServer(list(packages), HOME / "demo-server.log") as server:
         with screen.step("Serve"):
             screen.say(f"[dim]$ {' '.join(server.command)}[/]")
             screen.say(f"ready in {server.wait_until_ready():.1f} s, its golden pictures replayed")
         with screen.step("Ask it, with clients people have already"):
-            ask(screen, server, pictures[0])
+            for kind in KINDS:
+                ask(screen, server, kind, pictures[kind.model][0])
         with screen.step("Watch for drift"):
-            watch(screen, server, pictures)
-        rate = measure_rate(server.http_address, classify_path(name), pictures, RATE_SECONDS)
-        screen.show(variants_table(package))
-        screen.show(addresses_table(server, rate))
+            for kind in KINDS:
+                watch(screen, server, kind, pictures[kind.model])
+        rates = {
+            kind.model: measure_rate(server.http_address, kind.path, pictures[kind.model], RATE_SECONDS)
+            for kind in KINDS
+        }
+        for package in packages.values():
+            screen.show(variants_table(package))
+        screen.show(addresses_table(server, rates))
         if keep_serving:
             screen.show("\nServing until Ctrl-C …")
             server.wait()
 
 
-def fresh_pictures(config: ScenesConfig) -> list[bytes]:
+def make_model(screen: Screen, kind: DemoKind, store_uri: str | None) -> ModelPackage:
+    """Trained, exported, promoted."""
+    with screen.step(f"Train by recipe {kind.recipe}"):
+        trained = train_model(load_recipe(kind.recipe), store_uri)
+        scored = kind.scored_as.format(trained.metrics[kind.score])
+        screen.say(f"{scored} → {kind.model}-trained version {trained.version}")
+    with screen.step("Compress, export, verify against the trained model; gate and promote"):
+        package, found = export_model(kind.model, load_export_recipe(kind.export_recipe), store_uri)
+        variants = ", ".join(package.manifest.variants)
+        screen.say(f"variants {variants} with their evidence → {kind.model} version {found.version}")
+        event = promote_model(open_store(store_uri), kind.model)
+        screen.say(f"{len(event.gates)} gates held → {kind.model}@{event.alias} is version {event.version}")
+    return package
+
+
+def fresh_pictures(kind: DemoKind) -> list[bytes]:
     """Scenes that neither training nor the reference has seen, as JPEG."""
+    config = load_recipe(kind.recipe).data
+    assert isinstance(config, ScenesConfig)
     stream = SceneSource(config).stream("test", seed=time.time_ns() % 2**32)
-    return [example.payload for example in track(islice(stream, NUM_WATCHED), "drawing pictures", NUM_WATCHED)]
+    drawn = track(islice(stream, NUM_WATCHED), f"drawing pictures for {kind.model}", NUM_WATCHED)
+    return [example.payload for example in drawn]
 
 
-def classify_path(name: str) -> str:
-    return f"/v1/models/{name}/classify"
-
-
-def ask(screen: Screen, server: DemoServer, picture: bytes) -> None:
-    """The same picture through three clients."""
-    file = HOME / "demo.jpg"
+def ask(screen: Screen, server: DemoServer, kind: DemoKind, picture: bytes) -> None:
+    """The same picture through three clients, and drawn."""
+    file = HOME / f"demo-{kind.model}.jpg"
     file.write_bytes(picture)
-    exchange = ask_by_curl(f"http://{server.http_address}{classify_path(server.model)}?top_k=2", file)
+    exchange = ask_by_curl(f"http://{server.http_address}{kind.path}{kind.query}", file)
     if exchange is None:
         screen.say("[yellow]curl is not installed: going on without it[/]")
     else:
         command, answer = exchange
         screen.say(f"[dim]$ {command}[/]")
-        screen.say(answer.strip())
+        screen.say(shortened(answer.strip()))
     clients: dict[Literal["http", "grpc"], str] = {"http": server.http_address, "grpc": server.grpc_address}
     for protocol, address in clients.items():
-        label, score = ask_by_tritonclient(protocol, address, server.model, picture)
-        screen.say(f"[dim]tritonclient.{protocol}:[/] {label} with {score:.1%}")
+        answered = kind.summarise(ask_by_tritonclient(protocol, address, kind.model, picture))
+        screen.say(f"[dim]tritonclient.{protocol}:[/] {answered}")
+    if kind.drawing:
+        drawn = HOME / f"demo-{kind.verb}.jpg"
+        drawn.write_bytes(fetch_picture(server.http_address, f"{kind.path}{kind.drawing}", picture))
+        screen.say(f"[dim]{kind.path}{kind.drawing} →[/] {drawn}")
 
 
-def watch(screen: Screen, server: DemoServer, pictures: Sequence[bytes]) -> None:
+def shortened(text: str) -> str:
+    """A mask in words is long."""
+    return text if len(text) <= ANSWER_CHARACTERS else f"{text[:ANSWER_CHARACTERS]}…"
+
+
+def watch(screen: Screen, server: DemoServer, kind: DemoKind, pictures: Sequence[bytes]) -> None:
     """The verdict on pictures like those of training, then on the same pictures from a failing camera."""
     noisy = [add_noise(picture, seed) for seed, picture in enumerate(pictures)]
     for what, payloads in (("as in training", pictures), ("with noise", noisy)):
-        reset_drift(server)
-        for _ in track(send_all(server.http_address, classify_path(server.model), payloads), what, len(payloads)):
+        reset_drift(server, kind)
+        for _ in track(send_all(server.http_address, kind.path, payloads), what, len(payloads)):
             pass
-        report = drift_report(server, len(payloads))
+        report = drift_report(server, kind, len(payloads))
         drifted = [
             f"{signal['signal']} (distance {signal['distance']:.2f})"
             for signal in report["signals"]
@@ -131,21 +156,22 @@ def watch(screen: Screen, server: DemoServer, pictures: Sequence[bytes]) -> None
         ]
         colour = "red" if drifted else "green"
         screen.say(
-            f"{report['num_images']:.0f} pictures {what}: [{colour}]{report['status']}[/] {', '.join(drifted[:3])}"
+            f"{kind.model}: {report['num_images']:.0f} pictures {what}: [{colour}]{report['status']}[/] "
+            f"{', '.join(drifted[:3])}"
         )
-    reset_drift(server)
+    reset_drift(server, kind)
 
 
-def reset_drift(server: DemoServer) -> None:
+def reset_drift(server: DemoServer, kind: DemoKind) -> None:
     """Empty the window, so that one verdict is about one set of pictures."""
-    call(server.admin_address, "POST", f"/v1/models/{server.model}/drift/reset", server.admin_token)
+    call(server.admin_address, "POST", f"/v1/models/{kind.model}/drift/reset", server.admin_token)
 
 
-def drift_report(server: DemoServer, num_pictures: int) -> Any:
+def drift_report(server: DemoServer, kind: DemoKind, num_pictures: int) -> Any:
     """The verdict once monitoring, which works after the answers have left, has seen every picture."""
     patience = time.monotonic() + DRIFT_PATIENCE_S
     while True:
-        report = call(server.http_address, "GET", f"/v1/models/{server.model}/drift")
+        report = call(server.http_address, "GET", f"/v1/models/{kind.model}/drift")
         if report["num_images"] >= num_pictures or time.monotonic() > patience:
             return report
         time.sleep(0.3)
@@ -156,7 +182,8 @@ def variants_table(package: ModelPackage) -> Table:
     variants = package.manifest.variants
     evidence = {name: variant.evidence for name, variant in variants.items()}
     first = next(iter(evidence.values()))
-    table = Table(title="\nWhat it is", title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    name = package.manifest.name
+    table = Table(title=f"\nWhat {name} is", title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("variant")
     batches = sorted(first.latency_ms, key=int)
     for column in (first.metric, "size", *(f"ms at batch {batch}" for batch in batches)):
@@ -168,17 +195,18 @@ def variants_table(package: ModelPackage) -> Table:
     return table
 
 
-def addresses_table(server: DemoServer, rate: float) -> Table:
+def addresses_table(server: DemoServer, rates: Mapping[str, float]) -> Table:
     """Where to go on from here."""
     http = f"http://{server.http_address}"
     table = Table(
         title="\nWhere it is", title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=False
     )
+    measured = ", ".join(f"{name} {rate:.0f}" for name, rate in rates.items())
     for what, where in (
-        ("requests per second", f"{rate:.0f} (JPEG in, {CONNECTIONS} connections, this machine asking and answering)"),
-        ("predictions", f"{http}{classify_path(server.model)}"),
+        ("requests per second", f"{measured} (JPEG in, {CONNECTIONS} connections, asked and answered by this machine)"),
+        *((kind.verb, f"{http}{kind.path}") for kind in KINDS),
         ("Open Inference Protocol", f"{http}/v2, gRPC {server.grpc_address}"),
-        ("drift", f"{http}/v1/models/{server.model}/drift"),
+        ("drift", f"{http}/v1/models/NAME/drift"),
         ("every route", f"{http}/docs"),
         ("metrics", f"http://127.0.0.1:{server.ports['metrics']}/metrics"),
     ):

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import TracebackType
@@ -21,10 +22,9 @@ STOP_TIMEOUT_S = 40.0
 
 
 class DemoServer:
-    """A running server of one model. As a context manager it is ready inside and gone outside."""
+    """A running server of some models. As a context manager it is ready inside and gone outside."""
 
-    def __init__(self, model: str, log_file: Path) -> None:
-        self.model = model
+    def __init__(self, models: Sequence[str], log_file: Path) -> None:
         self.log_file = log_file
         self.ports = {name: free_port(wanted) for name, wanted in DEFAULT_PORTS.items()}
         self.admin_token = secrets.token_urlsafe(16)
@@ -38,7 +38,7 @@ class DemoServer:
             "TIDEGATE_DRIFT_CHECK_INTERVAL_S": "0.2",
         }
         flags = [f"--{name}-port={self.ports[name]}" for name in ("http", "grpc", "metrics")]
-        self.command = ["tidegate", "serve", model, *flags]
+        self.command = ["tidegate", "serve", *models, *flags]
         with log_file.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tidegate", *self.command[1:]],
@@ -92,7 +92,7 @@ class DemoServer:
     def _says_ready(self) -> bool:
         connection = HTTPConnection("127.0.0.1", self.ports["http"], timeout=5)
         try:
-            connection.request("GET", f"/v2/models/{self.model}/ready")
+            connection.request("GET", "/v2/health/ready")
             return connection.getresponse().status == 200
         except (OSError, HTTPException):
             return False

@@ -36,20 +36,33 @@ def ask_by_curl(url: str, picture: Path) -> tuple[str, str] | None:
     return f"curl --data-binary @{picture} '{url}'", answer.stdout
 
 
-def ask_by_tritonclient(
-    protocol: Literal["http", "grpc"], address: str, model: str, payload: bytes
-) -> tuple[str, float]:
-    """The first label and its score for one encoded picture."""
+def ask_by_tritonclient(protocol: Literal["http", "grpc"], address: str, model: str, payload: bytes) -> dict[str, Any]:
+    """Every output for one encoded picture, by name."""
     tritonclient = import_module(f"tritonclient.{protocol}")
     client = tritonclient.InferenceServerClient(address)
     try:
         picture = tritonclient.InferInput("encoded_image", [1], "BYTES")
         picture.set_data_from_numpy(np.array([payload], object))
         answer = client.infer(model, [picture])
-        label, score = answer.as_numpy("labels")[0, 0], answer.as_numpy("scores")[0, 0]
+        response = answer.get_response() if protocol == "http" else answer.get_response(as_json=True)
+        return {each["name"]: answer.as_numpy(each["name"]) for each in response["outputs"]}
     finally:
         client.close()
-    return label.decode(), float(score)
+
+
+def fetch_picture(address: str, path: str, payload: bytes) -> bytes:
+    """The answer where it is a picture and not JSON. Raises NotReady for any other status."""
+    host, port = address.split(":")
+    connection = HTTPConnection(host, int(port), timeout=30)
+    try:
+        connection.request("POST", path, payload)
+        response = connection.getresponse()
+        content = response.read()
+        if response.status != 200:
+            raise NotReady(f"POST {path} was answered with {response.status}: {content[:500]!r}")
+        return content
+    finally:
+        connection.close()
 
 
 def send_all(address: str, path: str, payloads: Sequence[bytes]) -> Iterator[Any]:
