@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from fastapi import APIRouter, Response
 
+from serving.accept import preferred_media_type
 from serving.answer import Answer, json_answer
 from serving.api import json_response
 from serving.deadline import Arrival
@@ -16,7 +17,7 @@ from serving.model_host import ModelHost
 from serving.multipart import Form, is_multipart, parse_form
 from serving.served_model import ServedModel
 from tasks.errors import BadInput, Forbidden
-from tasks.task import Task
+from tasks.task import ParamValue, Task
 
 SCHEMAS = "#/components/schemas/{name}"
 
@@ -24,18 +25,35 @@ SCHEMAS = "#/components/schemas/{name}"
 async def answer_predict(
     model: ServedModel, headers: Mapping[bytes, bytes], query: bytes, body: bytes, arrival: Arrival
 ) -> Answer:
-    """One picture as the body, or several as files of a form → one prediction each, in order. Raises TidegateError."""
+    """One picture as the body, or several as files of a form → one prediction each, in order; or one picture → one
+    picture, where the parameters or the Accept header ask for that. Raises TidegateError."""
     content_type = headers.get(b"content-type", b"")
     form = parse_form(content_type, body) if is_multipart(content_type) else Form([body], {})
     if not form.files:
         raise BadInput("the form holds no file; give each picture a part with a file name")
-    params = model.task.parse_params(parse_query(query) | form.fields)
+    accepted = accepted_parameters(model.task, headers)
+    params = model.task.parse_params({**accepted, **parse_query(query), **form.fields})
     deadline = arrival.deadline()
+    if params.wants_picture:
+        if len(form.files) > 1:
+            raise BadInput(
+                f"an answer holds one picture, and {len(form.files)} were sent: send each in its own request"
+            )
+        media_type, content = await model.draw(form.files[0], params, deadline)
+        return Answer(200, ((b"content-type", media_type.encode()),), content)
     if len(form.files) == 1:
         predictions = [await model.predict(form.files[0], params, deadline)]
     else:
         predictions = await model.predict_many(form.files, params, deadline)
     return json_answer({"model_name": model.name, "model_version": model.version, "predictions": predictions})
+
+
+def accepted_parameters(task: Task, headers: Mapping[bytes, bytes]) -> Mapping[str, ParamValue]:
+    """The parameters that mean what the Accept header asks for; none for JSON."""
+    accept = headers.get(b"accept")
+    if not task.media_types or accept is None:
+        return {}
+    return task.media_types.get(preferred_media_type(accept, task.media_types), {})
 
 
 def parse_query(query: bytes) -> dict[str, str]:
@@ -93,6 +111,10 @@ def operation(model: ServedModel) -> dict[str, Any]:
             "predictions": {"type": "array", "items": prediction},
         },
     }
+    contents = {"application/json": {"schema": answer}} | {kind: {"schema": picture} for kind in model.task.media_types}
+    described = "one prediction per picture"
+    if model.task.media_types:
+        described += "; or a picture of the prediction, by parameter or Accept header, for one picture"
     error = {"application/json": {"schema": SCHEMAS_ERROR}}
     told = {"400": "bad input", "413": "too large", "429": "overloaded", "503": "not ready", "504": "deadline"}
     return {
@@ -105,7 +127,7 @@ def operation(model: ServedModel) -> dict[str, Any]:
             "content": {"image/*": {"schema": picture}, "multipart/form-data": {"schema": files}},
         },
         "responses": {
-            "200": {"description": "one prediction per picture", "content": {"application/json": {"schema": answer}}},
+            "200": {"description": described, "content": contents},
             **{code: {"description": text, "content": error} for code, text in told.items()},
         },
     }

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
+from typing import Any, TypeVar
 
 from registry.package import ModelPackage
 from serving.batcher import Batcher, BatchLimits, gather_or_cancel
@@ -20,13 +21,16 @@ from serving.runtimes.runtime import Runtime
 from serving.statistics import ModelStatistics
 from serving.workers import DecodePool
 from tasks.errors import DeadlineExceeded
-from tasks.task import Array, Params, Prediction, Sample, Task
+from tasks.task import Array, Params, Picture, Prediction, Sample, Task
 
 RETIREMENT_GRACE_S = 1.0
 """A retired version stays this much longer for whoever looked it up just before."""
 CLOSE_TIMEOUT_S = 5.0
 """For the batch that is running when nobody waits for it any more."""
 log = logging.getLogger(__name__)
+Conclusion = TypeVar("Conclusion")
+Conclude = Callable[[Mapping[str, Array], Sample, Params], Conclusion]
+"""Outputs of one item → what is answered. Runs in the decode pool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +62,37 @@ class ServedModel:
         self._surroundings = surroundings
         self._watched = Watched(self.task, self.monitor, self.drift, self.task.parse_params({}))
 
-    async def predict(self, payload: bytes, params: Params, deadline: Deadline) -> Prediction:
+    def predict(self, payload: bytes, params: Params, deadline: Deadline) -> Coroutine[Any, Any, Prediction]:
         """An encoded picture → the task's prediction in original pixels.
 
         Raises BadInput or TooLarge for the picture; Overloaded, DeadlineExceeded or NotReady.
         """
+        return self._answer(payload, params, deadline, self.task.decode_output)
+
+    def draw(self, payload: bytes, params: Params, deadline: Deadline) -> Coroutine[Any, Any, Picture]:
+        """An encoded picture → the task's prediction as a picture, for params that want one. Raises as `predict`."""
+
+        def conclude(outputs: Mapping[str, Array], sample: Sample, params: Params) -> Picture:
+            prediction = self.task.decode_output(outputs, sample, params)
+            return self.task.draw(payload, prediction, params, self._surroundings.max_pixels)
+
+        return self._answer(payload, params, deadline, conclude)
+
+    async def _answer(
+        self, payload: bytes, params: Params, deadline: Deadline, conclude: Conclude[Conclusion]
+    ) -> Conclusion:
+        """The way of one picture, while this version can not be closed and no longer than the deadline."""
         expires_at = None if deadline.expires_at == math.inf else deadline.expires_at
         try:
             with self.lease():
                 async with asyncio.timeout_at(expires_at):
-                    return await self._predict(payload, params, deadline)
+                    return await self._compute(payload, params, deadline, conclude)
         except TimeoutError as error:
             raise DeadlineExceeded("the deadline passed before the model had answered") from error
 
-    async def _predict(self, payload: bytes, params: Params, deadline: Deadline) -> Prediction:
+    async def _compute(
+        self, payload: bytes, params: Params, deadline: Deadline, conclude: Conclude[Conclusion]
+    ) -> Conclusion:
         pool, statistics = self._surroundings.decode_pool, self.statistics
         arrived_at = monotonic()
         self.batcher.reserve(1)
@@ -83,10 +104,10 @@ class ServedModel:
         batched = await self.batcher.infer({name: array[None] for name, array in tensors.items()}, 1, deadline)
         computed_at = monotonic()
         outputs = {name: array[0] for name, array in batched.items()}
-        prediction = await pool.run(partial(self.task.decode_output, outputs, sample, params))
+        conclusion = await pool.run(partial(conclude, outputs, sample, params))
         statistics.encode.observe(monotonic() - computed_at)
         self._watch([Observed(self._watched, sample, tensors, outputs)])
-        return prediction
+        return conclusion
 
     def _decode(self, payload: bytes) -> tuple[Sample, dict[str, Array]]:
         sample = self.task.sample_from_bytes(payload, self._surroundings.max_pixels)

@@ -91,6 +91,12 @@ async def infer_encoded(model: ServedModel, request: InferRequest) -> dict[str, 
     if any(wanted.num_classes for wanted in request.outputs):
         raise BadInput("classification applies to outputs of tensor inputs; for encoded pictures set parameter top_k")
     params = model.task.parse_params(request.params)
+    if params.wants_overlay:
+        verb = model.task.verb
+        raise BadInput(
+            "a picture with the answer drawn on it has no place among tensors: leave out parameter 'overlay', or "
+            f"POST /v1/models/{model.name}/{verb}?overlay=true"
+        )
     predictions = await model.predict_many(pictures.tolist(), params, request.deadline)
     items = [model.task.wire_outputs(prediction) for prediction in predictions]
     return {name: np.stack([item[name] for item in items]) for name in names}
