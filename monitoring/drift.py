@@ -49,6 +49,10 @@ class BinCounts(NamedTuple):
     def num_images(self) -> float:
         return float(self.weights.sum())
 
+    def plus(self, other: BinCounts) -> BinCounts:
+        """The counts of both."""
+        return BinCounts(self.weights + other.weights, self.squares + other.squares)
+
 
 class SignalDrift(msgspec.Struct, frozen=True, kw_only=True):
     """The verdict on one signal. `distance` is Jensen–Shannon's, 0 (same) to 1 (disjoint); `psi` is for those used
@@ -219,5 +223,5 @@ def add_counts(windows: Iterable[Mapping[str, BinCounts]]) -> dict[str, BinCount
     for window in windows:
         for name, counts in window.items():
             seen = total.get(name)
-            total[name] = BinCounts(seen.weights + counts.weights, seen.squares + counts.squares) if seen else counts
+            total[name] = seen.plus(counts) if seen else counts
     return total

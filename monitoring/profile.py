@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -53,9 +54,11 @@ class ReferenceHistogram(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
         return (len(self.edges) + 1 if self.kind == "scalar" else len(self.categories)) + 1
 
     def bin_names(self) -> tuple[str, ...]:
-        """A name for every bin, for labels and reports."""
+        """A name for every bin, for labels and reports. Of classes that share a name each also gets its index."""
         if self.kind != "scalar":
-            return (*self.categories, OTHER)
+            names = (*self.categories, OTHER)
+            repeats = Counter(names)
+            return tuple(name if repeats[name] == 1 else f"{name} ({index})" for index, name in enumerate(names))
         if not self.edges:
             return ("any value", OTHER)
         inner = (f"{low:.9g} to {high:.9g}" for low, high in pairwise(self.edges))
@@ -106,7 +109,7 @@ def grid_weights(weights: NDArray[np.float64], num_categories: int) -> BinWeight
     if not math.isfinite(total) or total <= 0 or given.min() < 0:
         return one_hot_rows(num_categories + 1)[-1]
     gridded = np.zeros(num_categories + 1)
-    np.rint(given * (WEIGHT_GRID / total), out=gridded[:-1])
+    np.rint(given / total * WEIGHT_GRID, out=gridded[:-1])
     gridded[gridded.argmax()] += WEIGHT_GRID - gridded.sum()
     gridded /= WEIGHT_GRID
     return gridded

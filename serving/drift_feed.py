@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
+from monitoring.drift import BinCounts
 from monitoring.monitor import Monitor
-from monitoring.profile import BinWeights
 from tasks.task import Array, Params, Prediction, Sample, Task
 
 log = logging.getLogger(__name__)
@@ -22,12 +22,12 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class DriftCounts:
-    """Of one model version: pictures observed, dropped, and the sum of their bin weights for each signal."""
+    """Of one model version: pictures observed and dropped, and their counts by signal since the start."""
 
     observed: int = 0
     dropped: int = 0
     failed: int = 0
-    bins: dict[str, BinWeights] = field(default_factory=dict)
+    bins: dict[str, BinCounts] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,7 @@ def observe(item: Observed) -> None:
     prediction: Prediction = watched.task.decode_output(item.outputs, sample, watched.params)
     signals = watched.task.signals(sample, item.tensors, item.outputs, prediction)
     for name, weights in watched.monitor.observe(signals).items():
-        total = counts.bins.get(name)
-        counts.bins[name] = weights.copy() if total is None else total + weights
+        picture, total = BinCounts(weights, weights * weights), counts.bins.get(name)
+        # Replaced as a whole, so that a scrape on another thread never sees weights without their squares.
+        counts.bins[name] = total.plus(picture) if total else picture
     counts.observed += 1

@@ -165,7 +165,9 @@ def state_metrics(series: list[tuple[str, str, Series]]) -> Iterator[Metric]:
 
 def drift_metrics(series: list[tuple[str, str, Series]]) -> Iterator[Metric]:
     """Counters add up over replicas: a drift verdict over all of them needs nothing but their sums."""
-    bins = counter("signal_bin", "Pictures by bin of the reference profile.", (*MODEL_LABELS, "signal", "bin"))
+    bin_labels = (*MODEL_LABELS, "signal", "bin")
+    bins = counter("signal_bin", "Pictures by bin of the reference profile.", bin_labels)
+    squares = counter("signal_bin_squares", "Squared weights of pictures that fall into several bins.", bin_labels)
     pictures = counter("drift_pictures", "Pictures by what monitoring did with them.", (*MODEL_LABELS, "outcome"))
     distance = gauge_by_signal("drift_distance", "Jensen–Shannon distance of the window to the reference.")
     p_value = gauge_by_signal("drift_p_value", "Chance of such a window without drift, corrected across signals.")
@@ -176,16 +178,19 @@ def drift_metrics(series: list[tuple[str, str, Series]]) -> Iterator[Metric]:
             continue
         for outcome in ("observed", "dropped", "failed"):
             pictures.add_metric((name, version, outcome), getattr(model.drift, outcome))
-        for signal, weights in list(model.drift.bins.items()):
-            for label, weight in zip(model.monitor.profile.signals[signal].bin_names(), weights, strict=True):
+        for signal, counts in list(model.drift.bins.items()):
+            histogram = model.monitor.profile.signals[signal]
+            for label, weight, square in zip(histogram.bin_names(), *counts, strict=True):
                 bins.add_metric((name, version, signal, label), float(weight))
+                if histogram.kind == "weighted":
+                    squares.add_metric((name, version, signal, label), float(square))
         report = model.monitor.report()
         drifted.add_metric((name, version), float(report.status == "drift"))
         window.add_metric((name, version), report.num_images)
         for verdict in report.signals:
             distance.add_metric((name, version, verdict.signal), verdict.distance)
             p_value.add_metric((name, version, verdict.signal), verdict.adjusted_p_value)
-    yield from (bins, pictures, distance, p_value, drifted, window)
+    yield from (bins, squares, pictures, distance, p_value, drifted, window)
 
 
 def counter(name: str, help_text: str, labels: tuple[str, ...] = MODEL_LABELS) -> CounterMetricFamily:

@@ -63,6 +63,7 @@ def test_nonsense_goes_to_the_last_bin_and_infinities_to_the_ends() -> None:
         assert profile.signals["answer"].bin(odd)[-1] == 1
     for odd in ([0.0, 0, 0], [math.nan, 1, 0], [1.0], [-1, 2, 0]):
         assert profile.signals["found"].bin(WeightedBins(np.array(odd)))[-1] == 1
+    assert profile.signals["found"].bin(WeightedBins(np.array([5e-324, 0, 0]))).tolist() == [1, 0, 0, 0]
     assert profile.signals["light"].bin(Scalar(-math.inf))[0] == 1
     assert profile.signals["light"].bin(Scalar(math.inf))[-2] == 1
 
@@ -73,6 +74,12 @@ def test_values_on_either_side_of_an_edge_fall_into_the_bins_that_the_names_say(
     assert light.bin(Scalar(edge)).argmax() == 4
     assert light.bin(Scalar(math.nextafter(edge, -math.inf))).argmax() == 3
     assert light.bin_names()[4].startswith(f"{edge:.9g} to")
+
+
+def test_bins_of_classes_with_one_name_can_be_told_apart() -> None:
+    spec = SignalSpec(kind="category", categories=("crane", "gull", "crane", "other"))
+    names = build_profile({"answer": spec}, [{"answer": Category(0)}]).signals["answer"].bin_names()
+    assert names == ("crane (0)", "gull", "crane (2)", "other (3)", "other (4)")
 
 
 def test_weights_are_kept_to_a_few_millionths() -> None:
