@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any, Protocol
 
 from registry.manifest import ClassEvidence
 from tasks.task import Array, ParamValue, Prediction, Task
 
-JUDGE_CLASSES: Mapping[str, str] = {"classification": "export.judge_classification:ClassificationJudge"}
+JUDGE_CLASSES: Mapping[str, str] = {
+    "classification": "export.judge_classification:ClassificationJudge",
+    "detection": "export.judge_detection:DetectionJudge",
+    "segmentation": "export.judge_segmentation:SegmentationJudge",
+}
 """Task kind → its judge."""
 
 
@@ -38,7 +42,8 @@ class Judge(Protocol):
         ...
 
     def group(self, target: Any) -> int:
-        """The class whose golden examples this one may join."""
+        """The class whose golden examples this one may join; −1 for an example without any. To be asked after every
+        example was added: where several classes are shown, the rarest counts."""
         ...
 
     @property
@@ -57,3 +62,8 @@ def open_judge(task: Task) -> Judge:
     factory: Any = getattr(import_module(module), name)
     judge: Judge = factory(task)
     return judge
+
+
+def rarest(classes: Iterable[int], occurrences: Mapping[int, int]) -> int:
+    """The class that occurs least, the first of those that tie; −1 for none."""
+    return min(sorted(set(classes)), key=lambda class_id: occurrences[class_id], default=-1)
