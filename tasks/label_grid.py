@@ -58,7 +58,7 @@ def plain_grid(labels: NDArray[np.uint8]) -> LabelGrid:
 
 def original_grid(mask: NDArray[np.uint8], placement: Placement) -> LabelGrid:
     """The model's mask [height, width] over the original picture: every pixel of the original takes the label that the
-    mask has under its centre (nearest neighbour), or `NOT_SEEN` where that lies outside."""
+    mask has under its centre (nearest neighbour), or `NOT_SEEN` where that lies outside. One at least is seen."""
     rows, row_edges = cells_of_axis(placement.original_height, placement.scale_y, placement.offset_y, mask.shape[0])
     columns, column_edges = cells_of_axis(
         placement.original_width, placement.scale_x, placement.offset_x, mask.shape[1]
@@ -76,6 +76,10 @@ def cells_of_axis(
     """Along one axis: the mask's index under each run of the original's pixels (−1 before the mask, `size` behind it),
     and the edges of those runs."""
     under_centres = np.floor((np.arange(num_pixels) + 0.5) * scale + offset).clip(-1, size).astype(np.int64)
+    if not ((under_centres >= 0) & (under_centres < size)).any():
+        # A crop of less than one pixel may lie between two centres. The picture must not be without any label.
+        middle = int((size / 2 - offset) / scale)
+        under_centres[min(middle, num_pixels - 1)] = size // 2
     inner_edges = np.flatnonzero(np.diff(under_centres)) + 1
     edges = np.concatenate(([0], inner_edges, [num_pixels]))
     return under_centres[edges[:-1]], edges
