@@ -22,6 +22,7 @@ import msgspec
 import numpy as np
 
 from training.data.annotation import Annotation
+from training.data.lazy import LazySequence
 from training.data.source import Example, Target
 
 
@@ -105,27 +106,6 @@ class Blobs(Sequence[bytes]):
         return self._bytes[int(self._offsets[place]) : int(self._offsets[place + 1])]
 
 
-class Annotations(Sequence[Annotation]):
-    """Encoded annotations, each decoded when it is asked for."""
-
-    def __init__(self, encoded: Blobs) -> None:
-        self._encoded = encoded
-
-    def __len__(self) -> int:
-        return len(self._encoded)
-
-    @overload
-    def __getitem__(self, index: int) -> Annotation: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Annotation]: ...
-
-    def __getitem__(self, index: int | slice) -> Annotation | list[Annotation]:
-        if isinstance(index, slice):
-            return [Annotation.decode(encoded) for encoded in self._encoded[index]]
-        return Annotation.decode(self._encoded[index])
-
-
 class ArchiveSplit:
     """A written split: random access to pictures and targets."""
 
@@ -134,7 +114,9 @@ class ArchiveSplit:
         self._payloads = Blobs(folder / "payloads.bin", folder / "offsets.npy")
         self._targets: Sequence[Target]
         if self._facts.targets == "annotations":
-            self._targets = Annotations(Blobs(folder / "targets.bin", folder / "target_offsets.npy"))
+            self._targets = LazySequence(
+                Blobs(folder / "targets.bin", folder / "target_offsets.npy"), Annotation.decode
+            )
         else:
             self._targets = tuple(np.load(folder / "targets.npy", allow_pickle=False).tolist())
 

@@ -5,7 +5,7 @@ No field names a number of workers or a cache folder: those belong to the machin
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -45,12 +45,55 @@ class DigitsConfig(SourceConfig, frozen=True, kw_only=True, tag="digits"):
     test_fraction: Fraction = 0.2
 
 
-class FolderConfig(SourceConfig, frozen=True, kw_only=True, tag="folder"):
-    """One directory per class under `path`, or under `path`/train, /validation and /test where those exist."""
+class FilesConfig(SourceConfig, frozen=True, kw_only=True):
+    """Fields of every source that reads a folder of the user's pictures. The fractions say how much of the training
+    pictures is drawn at random for those of validation and test that the folder does not have."""
 
     path: str
     validation_fraction: Fraction = 0.15
     test_fraction: Fraction = 0.15
+
+
+class FolderConfig(FilesConfig, frozen=True, kw_only=True, tag="folder"):
+    """One directory per class under `path`, or under `path`/train, /validation and /test where those exist."""
+
+
+class CocoPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One instances file and the folder of its pictures, both relative to the `path` of the source."""
+
+    instances: str
+    pictures: str = ""
+
+
+class CocoConfig(FilesConfig, frozen=True, kw_only=True, tag="coco"):
+    """Instances as COCO writes them. `validation` and `test` are drawn from `train` where they are not given."""
+
+    train: CocoPart
+    validation: CocoPart | None = None
+    test: CocoPart | None = None
+
+
+class VocConfig(FilesConfig, frozen=True, kw_only=True, tag="voc"):
+    """A folder as of Pascal VOC: Annotations/, JPEGImages/ and, for masks, SegmentationClass/.
+
+    The splits are those of ImageSets/`image_set` where that exists. With "Segmentation" every picture has a mask;
+    with "Main" masks are not looked at. No `labels`: the twenty classes of VOC.
+    """
+
+    labels: tuple[str, ...] = ()
+    image_set: Literal["Main", "Segmentation"] = "Main"
+
+
+class YoloConfig(FilesConfig, frozen=True, kw_only=True, tag="yolo"):
+    """images/ and labels/ beside each other under `path` or under its train, val and test; the class names in
+    data.yaml or classes.txt."""
+
+
+class MaskFolderConfig(FilesConfig, frozen=True, kw_only=True, tag="mask_folder"):
+    """Pictures in images/ and a PNG of class indices for each, of the same name, in masks/: under `path`, or under
+    `path`/train, /validation and /test where those exist. `labels`: what the indices mean, from 0 on."""
+
+    labels: Annotated[tuple[str, ...], msgspec.Meta(min_length=2, max_length=255)]
 
 
 class Cifar10Config(SourceConfig, frozen=True, kw_only=True, tag="cifar10"):
@@ -67,4 +110,14 @@ class MnistConfig(SourceConfig, frozen=True, kw_only=True, tag="mnist"):
     validation_fraction: Fraction = 0.1
 
 
-DataConfig = ScenesConfig | DigitsConfig | FolderConfig | Cifar10Config | MnistConfig
+DataConfig = (
+    ScenesConfig
+    | DigitsConfig
+    | FolderConfig
+    | MaskFolderConfig
+    | CocoConfig
+    | VocConfig
+    | YoloConfig
+    | Cifar10Config
+    | MnistConfig
+)

@@ -22,6 +22,10 @@ SOURCE_FACTORIES: Mapping[str, str] = {
     "scenes": "training.data.scene_source:open_scenes",
     "digits": "training.data.digits:open_digits",
     "folder": "training.data.folder:open_folder",
+    "mask_folder": "training.data.mask_folder:open_mask_folder",
+    "coco": "training.data.coco:open_coco",
+    "voc": "training.data.voc:open_voc",
+    "yolo": "training.data.yolo:open_yolo",
     "cifar10": "training.data.cifar10:open_cifar10",
     "mnist": "training.data.mnist:open_mnist",
 }
