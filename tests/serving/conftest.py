@@ -9,6 +9,8 @@ import pytest
 
 from registry.package import ModelPackage
 from tests.handmade import Handmade, build_package
+from tests.handmade_detection import build_detector
+from tests.handmade_segmentation import build_segmenter
 from tests.serving.protocol_server import ProtocolServer, protocol_server
 
 
@@ -16,6 +18,18 @@ from tests.serving.protocol_server import ProtocolServer, protocol_server
 def package(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
     """The colour classifier, fp32, batches up to 8, inputs of 32×32."""
     return build_package(tmp_path_factory.mktemp("package") / "colours", Handmade())
+
+
+@pytest.fixture(scope="session")
+def segmenter(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
+    """The model `patches`: a segmenter by brightness, inputs of 32×32."""
+    return build_segmenter(tmp_path_factory.mktemp("package") / "patches")
+
+
+@pytest.fixture(scope="session")
+def detector(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
+    """The model `cells`: a detector by brightness, inputs of 32×32."""
+    return build_detector(tmp_path_factory.mktemp("package") / "cells")
 
 
 @pytest.fixture

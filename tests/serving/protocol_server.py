@@ -44,9 +44,10 @@ class ProtocolServer:
 
 @asynccontextmanager
 async def protocol_server(package: Path, folder: Path, **settings: Any) -> AsyncIterator[ProtocolServer]:
-    """`package` as colours/1, ready to answer; `folder` is for everything it writes."""
+    """`package` as version 1 of its model, ready to answer; `folder` is for everything it writes."""
     store = LocalStore(folder / "store")
-    store.set_alias("colours", "champion", store.publish(package).version)
+    published = store.publish(package)
+    store.set_alias(published.name, "champion", published.version)
     knobs: dict[str, Any] = {"cache_dir": str(folder / "cache"), "admin_token": TOKEN, "runtime_threads": 1}
     config = ServerConfig(**(knobs | settings))
     pool, feed = DecodePool(1), DriftFeed(16, 1.0)
