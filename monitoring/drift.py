@@ -27,7 +27,8 @@ from monitoring.tails import chi2_upper_tail, hypergeometric_upper_tail
 
 MIN_EXPECTED = 8.0
 """Bins with a smaller expected count (in the smaller sample) are joined before the G test."""
-MIN_DESIGN_EFFECT = 0.01
+MIN_INFORMATIVE = 20.0
+"""Effective pictures that a bin's variance must be made of in the smaller sample before it is believed, see below."""
 TESTS_PER_SIGNAL = 2
 PSI_PRIOR = 0.5
 """Added to every count for PSI alone, which an empty bin would make infinite."""
@@ -57,9 +58,11 @@ class BinCounts(NamedTuple):
 class SignalDrift(msgspec.Struct, frozen=True, kw_only=True):
     """The verdict on one signal. `distance` is Jensen–Shannon's, 0 (same) to 1 (disjoint); `psi` is for those used
     to it. `adjusted_p_value` is corrected across signals; at or below the report's `alpha` the signal has drifted.
-    `bin` is where the picture is most surprising, with its share of the reference and of the window."""
+    `bin` is where the picture is most surprising, with its share of the reference and of the window. `num_images`:
+    pictures of the window that have the signal, which is all that it is judged by."""
 
     signal: str
+    num_images: float
     distance: float
     psi: float
     p_value: float
@@ -87,7 +90,8 @@ def report_drift(
     profile: Profile, window: Mapping[str, BinCounts], *, alpha: float, min_images: float = 1
 ) -> DriftReport:
     """Compare summed counts, of one window or of many replicas, with the reference. Signals that either side has never
-    observed are left out; `num_images` is that of the fullest signal."""
+    observed are left out; `num_images` is that of the fullest signal. One that fewer pictures have is judged by those:
+    its p-value knows how few they are, while what nobody has (no boxes, no area of boxes) must show elsewhere."""
     known = [name for name, histogram in profile.signals.items() if sum(histogram.counts) > 0]
     present = {name: window[name] for name in known if name in window and window[name].num_images > 0}
     num_images = max((counts.num_images for counts in present.values()), default=0.0)
@@ -120,6 +124,7 @@ def judge_signal(name: str, reference: ReferenceHistogram, live: BinCounts) -> S
     worst = int(by_bin.argmin())
     return SignalDrift(
         signal=name,
+        num_images=live.num_images,
         distance=jensen_shannon_distance(expected, seen),
         psi=population_stability_index(expected, seen),
         p_value=p_value,
@@ -191,16 +196,20 @@ def bin_p_values(reference: Counts, reference_squares: Counts, live: BinCounts) 
     """Two-sided p-value of each bin [bins] by Fisher's exact test of "in this bin" against "elsewhere".
 
     Weights vary less than counts by the design effect δ = variance / (p (1 − p)) ≤ 1 (Rao & Scott, 1981), which the
-    summed squares give with the picture as the unit; the test runs on the effective counts, divided by δ.
+    summed squares give with the picture as the unit; the test runs on the effective counts, divided by δ. A small δ
+    may come of a few pictures that fall into one bin alone among many that are all alike: of n pictures as few as n·δ
+    then carry all the variance, and where they are a handful, sums have far heavier tails. So δ is never taken to be
+    less than MIN_INFORMATIVE / n.
     """
     num_reference, num_live = float(reference.sum()), live.num_images
+    least_effect = MIN_INFORMATIVE / min(num_reference, num_live)
     total = num_reference + num_live
     p_values = np.ones(reference.size)
     for index in np.flatnonzero((reference + live.weights > 0) & (reference + live.weights < total)):
         seen, marked = float(live.weights[index]), float(reference[index] + live.weights[index])
         share = marked / total
         variance = float(reference_squares[index] + live.squares[index]) / total - share * share
-        effect = min(1.0, max(MIN_DESIGN_EFFECT, variance / (share * (1 - share))))
+        effect = min(1.0, max(least_effect, variance / (share * (1 - share))))
         if seen < share * num_live:
             seen, marked = num_live - seen, total - marked
         tail = hypergeometric_upper_tail(seen / effect, num_live / effect, marked / effect, total / effect)

@@ -7,7 +7,9 @@ import pytest
 from monitoring.drift import report_drift
 from monitoring.monitor import Monitor, MonitorConfig
 from monitoring.profile import Profile, build_profile
+from tasks.detection import Detection, DetectionSpec
 from tasks.errors import InvalidRecipe
+from tasks.image import ImageSpec
 from tasks.task import Category, Observation, Scalar, SignalSpec
 
 SPECS = {
@@ -114,6 +116,53 @@ def test_pictures_without_a_signal_do_not_make_it_drift(profile: Profile) -> Non
     monitor = Monitor(profile)
     observe_all(monitor, [{"answer": picture["answer"]} for picture in pictures(250)] + pictures(50))
     assert monitor.report().status == "steady"
+
+
+DETECTOR = Detection(DetectionSpec(labels=("cat", "dog"), image=ImageSpec(height=8, width=8)))
+
+
+def watch_detector(number: int, seed: int, confidence: float) -> list[dict[str, Observation]]:
+    """What monitoring sees of a detector that looks at noise and is this sure, at most, of up to five boxes."""
+    rng = np.random.default_rng(seed)
+    observed = []
+    for _ in range(number):
+        sample = DETECTOR.sample_from_tensor(rng.integers(0, 256, (8, 8, 3), np.uint8))
+        outputs = {
+            "boxes": np.array([[0, 0, 3, 3], [4, 0, 7, 3], [0, 4, 3, 7], [4, 4, 7, 7], [2, 2, 5, 5]], np.float32),
+            "scores": rng.uniform(0, confidence, (5, 2)).astype(np.float32),
+            "embedding": rng.standard_normal(4).astype(np.float32),
+        }
+        prediction = DETECTOR.decode_output(outputs, sample, DETECTOR.parse_params({}))
+        observed.append(DETECTOR.signals(sample, DETECTOR.preprocess(sample), outputs, prediction))
+    return observed
+
+
+@pytest.fixture(scope="module")
+def detector_profile() -> Profile:
+    return build_profile(DETECTOR.signal_specs(), watch_detector(2000, seed=0, confidence=1.0))
+
+
+def test_a_detector_that_finds_nothing_any_more_has_drifted_though_its_boxes_can_not_be_judged(
+    detector_profile: Profile,
+) -> None:
+    monitor = Monitor(detector_profile)
+    observe_all(monitor, watch_detector(300, seed=1, confidence=1.0))
+    assert monitor.report().status == "steady"
+    monitor.reset()
+    observe_all(monitor, watch_detector(300, seed=2, confidence=0.2))
+    report = monitor.report()
+    assert {s.signal for s in report.signals if s.drifted} >= {"num_boxes", "top_score"}
+    assert not {"class_mix", "box_area", "score_histogram"} & {s.signal for s in report.signals}
+
+
+def test_signals_of_few_pictures_are_judged_by_those(detector_profile: Profile) -> None:
+    monitor = Monitor(detector_profile)
+    observe_all(monitor, watch_detector(290, seed=1, confidence=0.2) + watch_detector(10, seed=2, confidence=1.0))
+    verdicts = {s.signal: s for s in monitor.report().signals}
+    assert verdicts["num_boxes"].num_images == 300
+    assert verdicts["class_mix"].num_images == 10
+    assert not verdicts["class_mix"].drifted
+    assert not verdicts["box_area"].drifted
 
 
 def test_one_thread_may_feed_while_another_asks(profile: Profile) -> None:
