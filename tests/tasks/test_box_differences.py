@@ -90,7 +90,7 @@ def test_a_corner_that_moved_shows_by_how_many_pixels(row, side, pixels):
     moved[row, side] += np.float32(pixels)
     expected, actual = ({"boxes": b, "scores": scores} for b in (boxes, moved))
     difference = TASK.differences(expected, actual)
-    assert difference == {"boxes": pytest.approx(pixels, rel=1e-3), "scores": 0.0}
+    assert difference == {"boxes": pytest.approx(pixels, abs=0.01), "scores": 0.0}
     assert TASK.differences(actual, expected) == difference
 
 
@@ -134,8 +134,11 @@ def test_nothing_found_by_either_is_no_difference_and_by_one_alone_is_infinite()
 def test_candidates_that_just_missed_the_top_are_not_missed():
     """The weakest of a top-K change places with those outside; neither side has to know them."""
     seen = all_candidates(9)
-    weakest = np.argsort(-seen["scores"].max(axis=1), kind="stable")[39]
-    lowered = with_scores(seen, (weakest, slice(None)), seen["scores"][weakest] * 0.96)
+    best = seen["scores"].max(axis=1)
+    weakest, next_best = np.argsort(-best, kind="stable")[39:41]
+    lowered = with_scores(
+        seen, (weakest, slice(None)), seen["scores"][weakest] * best[next_best] / best[weakest] * 0.99
+    )
     expected, actual = top(seen, 40), top(lowered, 40)
     assert not np.isin(seen["boxes"][weakest], actual["boxes"]).all()
     assert TASK.differences(expected, actual) == dict.fromkeys(expected, 0.0)
