@@ -26,9 +26,9 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow.artifacts
 import mlflow.models
-import msgspec
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from msgspec import inspect
 
 from registry.event import PromotionEvent
 from registry.lock import LockRecord
@@ -44,7 +44,12 @@ LOADER_MODULE = "serving.pyfunc"
 """What MLflow imports by this name to run a package: the registry itself can not run one."""
 PACKAGE_FOLDER = "package"
 PYFUNC_REQUIREMENTS = ("tidegate[cpu]",)
-PARAM_TYPES: Mapping[type, str] = {bool: "boolean", int: "long", float: "double", str: "string"}
+PARAM_TYPES: Mapping[type[inspect.Type], str] = {
+    inspect.BoolType: "boolean",
+    inspect.IntType: "long",
+    inspect.FloatType: "double",
+    inspect.LiteralType: "string",
+}
 
 
 class MlflowStore:
@@ -241,11 +246,17 @@ def pyfunc_signature(package: ModelPackage) -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
-    options = msgspec.structs.fields(task_class(str(package.manifest.task["kind"])).params_type)
-    params = [
-        ParamSpec(o.name, PARAM_TYPES[type(o.default)], o.default) for o in options if type(o.default) in PARAM_TYPES
-    ]
+    options = inspect.type_info(task_class(str(package.manifest.task["kind"])).params_type)
+    assert isinstance(options, inspect.StructType)
+    # MLflow drops what the signature does not name, with nothing but a warning: all must be there, unset ones as null.
+    params = [ParamSpec(option.name, param_type(option.type), option.default) for option in options.fields]
     return ModelSignature(Schema([ColSpec("binary", "encoded_image")]), params=ParamSchema(params))
+
+
+def param_type(declared: inspect.Type) -> str:
+    """An option's type in the words of MLflow, whether or not it may be left unset."""
+    choices = declared.types if isinstance(declared, inspect.UnionType) else (declared,)
+    return next(PARAM_TYPES[type(choice)] for choice in choices if type(choice) in PARAM_TYPES)
 
 
 def describe(version: Any, aliases: Mapping[str, str]) -> VersionInfo:

@@ -31,12 +31,15 @@ class PyfuncModel:
         self.runtime = OnnxRuntime(package.graph_path(variant), provider)
         replay_golden(package, variant, self.task, self.runtime)
 
-    def predict(self, model_input: Any, params: Mapping[str, ParamValue] | None = None) -> list[Any]:
+    def predict(self, model_input: Any, params: Mapping[str, ParamValue | None] | None = None) -> list[Any]:
         """`model_input`: a data frame (or mapping) with a column `encoded_image` of bytes, or a list of bytes.
 
-        Returns the task's predictions as plain dictionaries. Raises BadInput.
+        Returns the task's predictions as plain dictionaries (bytes in them as base64). Raises BadInput.
         """
-        options = self.task.parse_params(params or {})
+        # MLflow fills in what the caller left out, with None.
+        options = self.task.parse_params({name: value for name, value in (params or {}).items() if value is not None})
+        if options.wants_overlay:
+            raise BadInput("parameter 'overlay' asks for a drawing, and this answers data: leave it out")
         answers = []
         for payload in payloads_of(model_input):
             sample = self.task.sample_from_bytes(payload)

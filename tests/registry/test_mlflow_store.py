@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from registry.local_store import LocalStore
 from registry.lock import LockRecord
-from registry.mlflow_store import MlflowStore
+from registry.mlflow_store import MlflowStore, pyfunc_signature
+from registry.package import ModelPackage
 from registry.promotion import effective, history, promote, rollback
 from registry.reference import ModelRef
 from registry.store import open_store
 from tasks.errors import BadInput, Conflict, GateFailed, InvalidPackage, NotFound, NotReady
 from tests.handmade import Handmade, build_package, encoded
+from tests.handmade_detection import build_detector
+from tests.handmade_segmentation import build_segmenter
 from tests.registry.conftest import reseal
 from tests.registry.racers import Racer
 
@@ -127,6 +131,30 @@ def test_the_embedded_store_and_a_folder_agree(mlflow_store: MlflowStore, tmp_pa
         copied = local.publish(mlflow_store.fetch(info, tmp_path / "cache").folder)
         assert (copied.version, copied.digest) == (info.version, info.digest)
     assert open_store(mlflow_store.uri).versions("colours") == mlflow_store.versions("colours")
+
+
+@pytest.mark.parametrize(
+    ("build", "options"),
+    [
+        (build_package, ["top_k: long"]),
+        (
+            build_detector,
+            [
+                "score_threshold: double",
+                "iou_threshold: double",
+                "max_detections: long",
+                "suppression: string",
+                "overlay: boolean",
+            ],
+        ),
+        (build_segmenter, ["format: string", "overlay: boolean"]),
+    ],
+)
+def test_mlflow_knows_every_option_of_a_task_and_drops_none(
+    build: Callable[[Path], ModelPackage], options: list[str], tmp_path: Path
+) -> None:
+    params = pyfunc_signature(build(tmp_path / "package")).params
+    assert [f"{param.name}: {param.dtype.name}" for param in params] == options
 
 
 def test_mlflow_predicts_with_a_registered_package(mlflow_store: MlflowStore, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from tasks.classification import ClassificationParams
 from tasks.errors import BadInput, InvalidPackage
 from tasks.task import open_task
 from tests.handmade import encoded
+from tests.handmade_detection import build_detector
+from tests.handmade_segmentation import build_segmenter, encoded_patches
 
 PICTURES = [encoded(seed) for seed in range(3)]
 
@@ -38,6 +41,26 @@ def test_options_are_the_tasks_own(model: PyfuncModel) -> None:
     assert [len(answer["classes"]) for answer in model.predict(PICTURES, {"top_k": 2})] == [2, 2, 2]
     with pytest.raises(BadInput, match="top_k"):
         model.predict(PICTURES, {"top_k": 0})
+
+
+def test_objects_by_the_options_of_one_call(tmp_path: Path) -> None:
+    model = _load_pyfunc(str(build_detector(tmp_path / "cells").folder))
+    unset = {"score_threshold": None, "iou_threshold": None, "max_detections": None, "suppression": None}
+    plain, as_mlflow_fills_in = (model.predict([encoded_patches(3)], params) for params in (None, unset))
+    assert plain == as_mlflow_fills_in
+    assert len(plain[0]["detections"]) > 2
+    assert model.predict([encoded_patches(3)], {"max_detections": 2})[0]["detections"] == plain[0]["detections"][:2]
+    with pytest.raises(BadInput, match="overlay"):
+        model.predict([encoded_patches(3)], {"overlay": True})
+
+
+def test_masks_by_the_options_of_one_call(tmp_path: Path) -> None:
+    model = _load_pyfunc(str(build_segmenter(tmp_path / "patches").folder))
+    (runs,), (rings,), (whole,) = (
+        model.predict([encoded_patches(3)], {"format": form}) for form in ("rle", "polygons", "png")
+    )
+    assert [part["area"] for part in runs["segments"]] == [part["area"] for part in rings["segments"]]
+    assert base64.b64decode(whole["png"]).startswith(b"\x89PNG")
 
 
 def test_nothing_in_nothing_out(model: PyfuncModel) -> None:
