@@ -75,10 +75,33 @@ class AugmentConfig(Section, frozen=True, kw_only=True):
     mixup_alpha: NonNegative = 0.0
 
 
-class LossConfig(Section, frozen=True, kw_only=True):
+class ClassificationLoss(Section, frozen=True, kw_only=True, tag_field="task", tag="classification"):
     """Cross-entropy."""
 
     label_smoothing: Share = 0.0
+
+
+class DetectionLoss(Section, frozen=True, kw_only=True, tag_field="task", tag="detection"):
+    """Every detector has losses of its own, and their weights among its options."""
+
+
+class SegmentationLoss(Section, frozen=True, kw_only=True, tag_field="task", tag="segmentation"):
+    """Cross-entropy of every pixel, plus `dice_weight` times one minus the Dice coefficient.
+
+    In the cross-entropy a class weighs as `class_weights` says, one number for each label; where that is empty, by its
+    share of the training pixels to the power of −`class_balance`: 0 leaves them as they are, 1 makes all classes equal.
+    """
+
+    dice_weight: NonNegative = 1.0
+    class_weights: tuple[Positive, ...] = ()
+    class_balance: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+
+    def __post_init__(self) -> None:
+        if self.class_weights and self.class_balance:
+            raise ValueError("class_weights and class_balance exclude each other: leave one of them out")
+
+
+LossConfig = ClassificationLoss | DetectionLoss | SegmentationLoss
 
 
 class Recipe(Section, frozen=True, kw_only=True):
@@ -98,7 +121,8 @@ class Recipe(Section, frozen=True, kw_only=True):
     optimiser: OptimiserConfig = OptimiserConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     augment: AugmentConfig = AugmentConfig()
-    loss: LossConfig = LossConfig()
+    loss: LossConfig = ClassificationLoss()
+    """What the table may hold depends on `task`."""
 
 
 def list_recipes() -> tuple[str, ...]:
@@ -129,7 +153,7 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
 def parse_recipe(facts: Mapping[str, Any], origin: str) -> Recipe:
     """Nested tables → a recipe. `origin` is named in the error. Raises InvalidRecipe."""
     try:
-        recipe = msgspec.convert(dict(facts), Recipe)
+        recipe = msgspec.convert(assign_loss(facts), Recipe)
     except msgspec.ValidationError as error:
         raise InvalidRecipe(f"{origin}: {error}") from error
     schedule = recipe.schedule
@@ -139,6 +163,15 @@ def parse_recipe(facts: Mapping[str, Any], origin: str) -> Recipe:
             f"({schedule.epochs})"
         )
     return recipe
+
+
+def assign_loss(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe's tables with the loss marked as that of its task: nobody has to name the task twice."""
+    loss = facts.get("loss", {})
+    others = {name: value for name, value in facts.items() if name != "loss"}
+    task = facts.get("task", "classification")
+    # Behind the others, so that a task that does not exist is complained about where it was written.
+    return others | {"loss": {**loss, "task": task} if isinstance(loss, Mapping) else loss}
 
 
 def find_recipe(name_or_path: str | Path) -> Path:

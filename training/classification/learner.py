@@ -14,7 +14,7 @@ from training.data.augment import BatchAugmenter, mix_up
 from training.data.pixels import Batch
 from training.learner import Learner
 from training.networks.classifier import Classifier
-from training.recipe import Recipe
+from training.recipe import ClassificationLoss, Recipe
 
 
 class ClassificationLearner(Learner):
@@ -25,6 +25,8 @@ class ClassificationLearner(Learner):
 
     def __init__(self, network: Classifier, recipe: Recipe) -> None:
         super().__init__(network, recipe)
+        assert isinstance(recipe.loss, ClassificationLoss)
+        self._label_smoothing = recipe.loss.label_smoothing
         self._augmenter = BatchAugmenter(recipe.augment)
         self._num_classes = network.head.out_features
         self._train_loss = MeanMetric()
@@ -41,8 +43,8 @@ class ClassificationLearner(Learner):
         # Frozen by leaving out its gradients, not by `requires_grad`: data-parallel wrappers fix that at the start.
         with torch.set_grad_enabled(not self.backbone_frozen):
             embedding = self.network.embed(pixels)
-        smoothing = self.recipe.loss.label_smoothing
-        loss = functional.cross_entropy(self.network.head(embedding).float(), shares, label_smoothing=smoothing)
+        logits = self.network.head(embedding).float()
+        loss = functional.cross_entropy(logits, shares, label_smoothing=self._label_smoothing)
         self._train_loss.update(loss.detach())
         self.log("train_loss", self._train_loss, on_step=False, on_epoch=True)
         return loss

@@ -21,7 +21,13 @@ class Segmenter(Network):
     output_names: ClassVar[tuple[str, ...]] = ("mask", "confidence", "embedding")
 
     def segment(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """(logits FP32 [B, C, H, W] at the size of the input, embedding FP32 [B, D])."""
+        """(logits [B, C, H, W] at the size of the input, embedding [B, D])."""
+        pixels = self.normalise(image)
+        maps = self.backbone.features(pixels)
+        return self.label_pixels(maps, pixels), self.backbone.pool(maps)
+
+    def label_pixels(self, maps: list[Tensor], pixels: Tensor) -> Tensor:
+        """The backbone's maps, and normalised pixels [B, 3, H, W] → logits [B, C, H, W]."""
         raise NotImplementedError
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -153,7 +153,8 @@ def boundary_f_score(counts: BoundaryCounts) -> NDArray[np.float64]:
 
 def divide(part: NDArray[np.float64], whole: Counts | NDArray[np.float64]) -> NDArray[np.float64]:
     """Not a number where the whole is nothing."""
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+    ratio: NDArray[np.float64] = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+    return ratio
 
 
 def mean_of_known(values: NDArray[np.float64]) -> float:

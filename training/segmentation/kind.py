@@ -1,0 +1,56 @@
+"""Segmentation as a kind of training."""
+
+from __future__ import annotations
+
+from tasks.errors import InvalidRecipe
+from tasks.segmentation import SegmentationSpec
+from tasks.task import TaskSpec
+from training.data.pixels import TargetCodec
+from training.data.source import AnnotatedSource, DataSource
+from training.learner import Learner
+from training.networks.build import build_head
+from training.networks.config import ModelConfig
+from training.networks.network import Network
+from training.networks.segmenter import Segmenter
+from training.recipe import Recipe, SegmentationLoss
+from training.segmentation.learner import SegmentationLearner
+from training.segmentation.report import SegmentationEvaluation, evaluate
+from training.segmentation.targets import MaskTargets
+
+
+class SegmentationKind:
+    """See TrainingKind."""
+
+    def labels(self, source: DataSource) -> tuple[str, ...]:
+        labels = source.mask_labels if isinstance(source, AnnotatedSource) else ()
+        if not labels:
+            raise InvalidRecipe("a segmenter learns from masks, and this data has none: see data.source")
+        return labels
+
+    def spec(self, labels: tuple[str, ...], recipe: Recipe) -> SegmentationSpec:
+        return SegmentationSpec(labels=labels, image=recipe.image)
+
+    def target_codec(self, spec: TaskSpec) -> TargetCodec:
+        assert isinstance(spec, SegmentationSpec)
+        return MaskTargets(spec.image)
+
+    def network(self, config: ModelConfig, spec: TaskSpec) -> Segmenter:
+        assert isinstance(spec, SegmentationSpec)
+        network = build_head(config, "segmenter", len(spec.labels), spec.image)
+        assert isinstance(network, Segmenter)
+        return network
+
+    def learner(self, network: Network, recipe: Recipe, labels: tuple[str, ...]) -> Learner:
+        assert isinstance(network, Segmenter)
+        assert isinstance(recipe.loss, SegmentationLoss)
+        num_weights = len(recipe.loss.class_weights)
+        if num_weights not in (0, len(labels)):
+            raise InvalidRecipe(
+                f"loss.class_weights has {num_weights} numbers and the data {len(labels)} labels: give one for each of "
+                f"{', '.join(labels)}"
+            )
+        return SegmentationLearner(network, recipe, len(labels))
+
+    def evaluate(self, network: Network, source: DataSource, recipe: Recipe) -> SegmentationEvaluation:
+        assert isinstance(network, Segmenter)
+        return evaluate(network, source, self.spec(self.labels(source), recipe))
