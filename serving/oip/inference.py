@@ -89,7 +89,7 @@ async def infer_encoded(model: ServedModel, request: InferRequest) -> dict[str, 
         raise BadInput(f"input {ENCODED_INPUT!r} must be BYTES [n], one encoded picture each; got {got}")
     names = wanted_names(request.outputs, [spec.name for spec in model.task.wire_specs()], "encoded pictures")
     if any(wanted.num_classes for wanted in request.outputs):
-        raise BadInput("classification applies to outputs of tensor inputs; for encoded pictures set parameter top_k")
+        raise BadInput("classification applies to outputs of tensor inputs; use the task's parameters for pictures")
     params = model.task.parse_params(request.params)
     if params.wants_overlay:
         verb = model.task.verb
