@@ -69,8 +69,7 @@ def compose_annotated_scene(ingredients: Ingredients, rng: np.random.Generator, 
     width = int(np.clip(height * rng.uniform(0.75, 1.33), MIN_SIDE, MAX_SIDE))
     canvas = Canvas(draw_ground(ingredients.photographs, height, width, rng))
     for _ in range(int(rng.integers(1, max_digits + 1))):
-        digit = int(rng.integers(10))
-        scan = ingredients.scans[rng.choice(np.flatnonzero(ingredients.digits == digit))]
+        digit, scan = ingredients.draw_scan(rng)
         for _ in range(ATTEMPTS):
             if canvas.place(digit, scan, rng):
                 break

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -43,11 +43,21 @@ class Ingredients:
     digits: NDArray[np.int64]
     photographs: Sequence[Pixels]
 
+    def draw_scan(self, rng: np.random.Generator) -> tuple[int, Pixels]:
+        """A digit and one scan of it. The digit comes first, so every class that there is, is equally likely."""
+        classes = np.unique(self.digits)
+        digit = int(classes[rng.integers(len(classes))])
+        return digit, self.scans[rng.choice(np.flatnonzero(self.digits == digit))]
+
+    def without(self, digits: Collection[int]) -> Ingredients:
+        """The same, less all scans of these digits."""
+        kept = ~np.isin(self.digits, list(digits))
+        return Ingredients(self.scans[kept], self.digits[kept], self.photographs)
+
 
 def compose_scene(ingredients: Ingredients, rng: np.random.Generator) -> Example:
-    """One random scene. The digit is drawn before the scan, so every class is equally likely."""
-    digit = int(rng.integers(10))
-    scan = ingredients.scans[rng.choice(np.flatnonzero(ingredients.digits == digit))]
+    """One random scene of one digit."""
+    digit, scan = ingredients.draw_scan(rng)
     height = int(rng.integers(MIN_SIDE, MAX_SIDE + 1))
     width = int(np.clip(height * rng.uniform(0.75, 1.33), MIN_SIDE, MAX_SIDE))
     ground = draw_ground(ingredients.photographs, height, width, rng)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache, partial
 from importlib.metadata import version
@@ -24,7 +24,7 @@ from training.data.digits import DIGIT_LABELS, load_scans
 from training.data.partition import partition_indices
 from training.data.photographs import load_photographs
 from training.data.scene import GENERATOR_VERSION, Ingredients, compose_scene
-from training.data.source import SPLITS, Example, SplitName, digest_splits
+from training.data.source import SPLITS, AnnotatedSource, Example, SplitName, digest_splits
 from training.progress import track
 
 CHUNK = 250
@@ -63,9 +63,10 @@ class SceneSource:
             self._splits[name] = ArchiveSplit(folder)
         return self._splits[name]
 
-    def stream(self, split: SplitName, seed: int) -> Iterator[Example]:
-        """Scenes of a split's ingredients without end, none of them in a cached split. Same seed, same pictures."""
-        ingredients = load_ingredients(split)
+    def stream(self, split: SplitName, seed: int, without: Collection[int] = ()) -> Iterator[Example]:
+        """Scenes of a split's ingredients without end, none of them in a cached split. Same seed, same pictures.
+        The digits `without` never appear; others take their place."""
+        ingredients = load_ingredients(split).without(without)
         index = 0
         while True:
             yield compose(ingredients, scene_rng(STREAM_PURPOSE, split, seed, index), self._config.max_digits)
@@ -86,7 +87,7 @@ class SceneSource:
             write_archive(folder, (example for chunk in chunks for example in chunk))
 
 
-class AnnotatedSceneSource(SceneSource):
+class AnnotatedSceneSource(SceneSource, AnnotatedSource):
     """Several digits to a picture, with boxes, masks and captions."""
 
     @property

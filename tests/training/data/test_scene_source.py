@@ -63,6 +63,16 @@ def test_a_stream_is_repeatable_and_never_repeats_the_cached_splits(source: Scen
     assert not set(first) & set(source.split("test"))
 
 
+@pytest.mark.parametrize("max_digits", [1, 3])
+def test_digits_that_are_left_out_never_appear_and_others_take_their_place(max_digits: int) -> None:
+    source = open_source(ScenesConfig(max_digits=max_digits))
+    assert isinstance(source, SceneSource)
+    targets = [example.target for example in islice(source.stream("test", 0, without={3, 7}), 100)]
+    counts = Counter(np.concatenate([np.ravel(getattr(target, "class_ids", target)) for target in targets]).tolist())
+    assert set(counts) == set(range(10)) - {3, 7}
+    assert counts.total() >= 100
+
+
 def test_no_scan_and_no_photograph_is_in_two_splits() -> None:
     train, validation, test = ({scan.tobytes() for scan in load_ingredients(name).scans} for name in SPLITS)
     assert len(train | validation | test) == len(train) + len(validation) + len(test)
