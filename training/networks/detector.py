@@ -24,7 +24,8 @@ class Detector(Network):
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         raise NotImplementedError
 
-    def losses(self, image: Tensor, boxes: Tensor, class_ids: Tensor) -> dict[str, Tensor]:
-        """What training minimises the sum of, by name. Targets are padded to the largest count M of the batch:
-        boxes FP32 [B, M, 4] in input pixels, class_ids int64 [B, M] with PADDING and CROWD."""
+    def losses(self, maps: list[Tensor], boxes: Tensor, class_ids: Tensor) -> dict[str, Tensor]:
+        """What training minimises the sum of, by name, for pictures whose `features` these are. Targets are padded to
+        the largest count M of the batch: boxes FP32 [B, M, 4] in input pixels, class_ids int64 [B, M] with PADDING and
+        CROWD."""
         raise NotImplementedError
