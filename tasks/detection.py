@@ -41,6 +41,8 @@ __all__ = [
 ]
 
 NUM_SCORE_BINS = 10
+BOX_DECIMALS = 3
+"""Of a pixel: what is beyond is the noise of the arithmetic, as in 224.99999999999997."""
 MIN_RELATIVE_AREA = 1e-12
 """Keeps the logarithm of an area finite; a pixel of the largest picture is larger."""
 
@@ -116,7 +118,7 @@ class Detection:
         found = surviving_boxes(outputs, self._spec, asked)
         width, height = sample.placement.original_width, sample.placement.original_height
         corners = sample.placement.to_original(found.boxes.reshape(-1, 2, 2))
-        boxes = np.clip(corners, 0.0, (width, height)).reshape(-1, 4)
+        boxes = np.clip(corners, 0.0, (width, height)).round(BOX_DECIMALS).reshape(-1, 4)
         visible = (boxes[:, :2] < boxes[:, 2:]).all(axis=1)
         rows = zip(
             found.class_ids[visible].tolist(), found.scores[visible].tolist(), boxes[visible].tolist(), strict=True

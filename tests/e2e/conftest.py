@@ -1,4 +1,4 @@
-"""A real server process with shared memory on, for the protocol's tests: started once, and it must survive them."""
+"""Real server processes, each started once: they must survive what the tests do to them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,11 @@ from typing import Any
 import pytest
 
 from registry.local_store import LocalStore
+from registry.package import ModelPackage
 from tests.handmade import Handmade, build_package
+from tests.handmade_detection import build_detector
+from tests.handmade_segmentation import build_segmenter
+from tests.handmade_suppression import build_crowd
 
 TOKEN = "an-e2e-token"
 MAX_BODY_BYTES = 2_000_000
@@ -45,22 +50,22 @@ class RunningServer:
         return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-@pytest.fixture(scope="session")
-def running_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    folder = tmp_path_factory.mktemp("protocol")
+@contextmanager
+def start_server(folder: Path, packages: Iterable[ModelPackage], **settings: str) -> Iterator[RunningServer]:
+    """A server of its own on free ports, whose champions are these packages. `settings`: without their TIDEGATE_."""
     store = LocalStore(folder / "store")
-    store.publish(build_package(folder / "package", Handmade()).folder)
-    store.set_alias("colours", "champion", "1")
-    settings = {
+    for package in packages:
+        version = store.publish(package.folder).version
+        store.set_alias(package.manifest.name, "champion", version)
+    environment = {
         **{f"TIDEGATE_{name}_PORT": "0" for name in ("HTTP", "GRPC", "METRICS", "ADMIN")},
+        **{f"TIDEGATE_{name}": value for name, value in settings.items()},
         "TIDEGATE_ADMIN_TOKEN": TOKEN,
-        "TIDEGATE_SHARED_MEMORY": "true",
-        "TIDEGATE_MAX_BODY_BYTES": str(MAX_BODY_BYTES),
         "TIDEGATE_CACHE_DIR": str(folder / "cache"),
         "MLFLOW_TRACKING_URI": str(store.root),
     }
     command = [sys.executable, "-m", "tidegate", "serve"]
-    child = subprocess.Popen(command, stderr=subprocess.PIPE, env=os.environ | settings, text=True)
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, env=os.environ | environment, text=True)
     lines: list[dict[str, Any]] = []
     started = threading.Event()
 
@@ -84,11 +89,43 @@ def running_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
         reader.join()
 
 
+@pytest.fixture(scope="session")
+def running_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    folder = tmp_path_factory.mktemp("protocol")
+    packages = [build_package(folder / "package", Handmade())]
+    limits = {"SHARED_MEMORY": "true", "MAX_BODY_BYTES": str(MAX_BODY_BYTES)}
+    with start_server(folder, packages, **limits) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def objects_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A detector and a segmenter side by side, and a detector in two variants of which it takes the first."""
+    folder = tmp_path_factory.mktemp("objects")
+    builders = (build_detector, build_segmenter, build_crowd)
+    packages = [build(folder / build.__name__) for build in builders]
+    with start_server(folder, packages) as started:
+        yield started
+
+
 @pytest.fixture
 def server(running_server: RunningServer) -> Iterator[RunningServer]:
     """That server, which must be ready afterwards and must not have met a fault of its own."""
-    known = len(running_server.errors)
-    yield running_server
-    assert running_server.is_ready()
-    faults = [line for line in running_server.errors[known:] if str(line.get("level", "")).lower() == "error"]
+    with unharmed(running_server):
+        yield running_server
+
+
+@pytest.fixture
+def objects(objects_server: RunningServer) -> Iterator[RunningServer]:
+    """The server of detectors and a segmenter, held to the same."""
+    with unharmed(objects_server):
+        yield objects_server
+
+
+@contextmanager
+def unharmed(running: RunningServer) -> Iterator[None]:
+    known = len(running.errors)
+    yield
+    assert running.is_ready()
+    faults = [line for line in running.errors[known:] if str(line.get("level", "")).lower() == "error"]
     assert not faults
