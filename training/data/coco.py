@@ -117,7 +117,7 @@ def read_file(folder: Path, part: CocoPart, problems: Problems) -> CocoFile:
     for index, picture in read_records(path, "images", document.images, CocoPicture, problems):
         if picture.id in pictures:
             problems.add(path, f"id {picture.id!r} is that of an earlier image", f"images[{index}]")
-        pictures[picture.id] = picture
+        pictures.setdefault(picture.id, picture)
     paths = {key: folder / part.pictures / picture.file_name for key, picture in pictures.items()}
     for (key, picture), facts in zip(pictures.items(), measure_pictures(list(paths.values()), problems), strict=True):
         complaint = "" if facts.complaint else complain_of_size(picture, facts)

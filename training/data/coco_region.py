@@ -56,8 +56,8 @@ def compressed(runs: Runs) -> Rle:
     if isinstance(runs.counts, str):
         return Rle(runs.size, runs.counts)
     num_pixels = runs.size[0] * runs.size[1]
-    if not all(0 <= count <= num_pixels for count in runs.counts):
-        raise BadInput("a run length is negative or longer than its picture")
+    if not runs.counts or not all(0 <= count <= num_pixels for count in runs.counts):
+        raise BadInput("its run lengths are none at all, or one is negative or longer than the picture")
     return Rle(runs.size, pack_counts([np.array(runs.counts, np.int64)])[0])
 
 

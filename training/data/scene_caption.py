@@ -20,7 +20,7 @@ def describe_objects(labels: Sequence[str], boxes: NDArray[np.float32], height: 
     """`labels`: digits, at most six; `boxes` float32 [N, 4] as (left, top, right, bottom). Top rows first, each from
     left to right: "two digits: a 3 at the top left and an 8 in the middle; the 8 is larger"."""
     cells = [cell_of(box, height, width) for box in boxes]
-    order = sorted(range(len(labels)), key=lambda i: (cells[i][0], float(boxes[i][0] + boxes[i][2])))
+    order = sorted(range(len(labels)), key=lambda i: (cells[i][0], boxes[i][0] + boxes[i][2], *boxes[i], labels[i]))
     phrases = [f"{article(labels[i])} {labels[i]} {place_name(*cells[i])}" for i in order]
     noun = "digit" if len(labels) == 1 else "digits"
     counted = f"{NUMBERS[len(labels)]} {noun}: {join_phrases(phrases)}"

@@ -8,9 +8,10 @@ objects and the mask that it shows; all targets of a source are of one kind.
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol
 
 from training.data.annotation import Annotation
 from training.data.config import DataConfig
@@ -77,7 +78,7 @@ class DataSource(Protocol):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Class names; class indices point into them."""
+        """Class names; class indices point into them. Empty where masks are all that is known."""
         ...
 
     @property
@@ -88,14 +89,14 @@ class DataSource(Protocol):
     def split(self, name: SplitName, /) -> Split: ...
 
 
-@runtime_checkable
-class AnnotatedSource(DataSource, Protocol):
-    """A source whose targets are annotations."""
+class AnnotatedSource(ABC):
+    """What a DataSource also is where its targets are annotations. Not a protocol: looking whether a source conforms
+    to one asks for all of its properties, and the digest alone reads all data."""
 
     @property
+    @abstractmethod
     def mask_labels(self) -> tuple[str, ...]:
         """What the values of a mask mean; empty where the data has no masks."""
-        ...
 
 
 class MemorySplit(tuple[Example, ...]):
@@ -132,7 +133,7 @@ class SplitSource:
         return self._splits[name]
 
 
-class AnnotatedSplitSource(SplitSource):
+class AnnotatedSplitSource(SplitSource, AnnotatedSource):
     """An annotated source whose three splits exist already."""
 
     def __init__(

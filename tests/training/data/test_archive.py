@@ -3,10 +3,13 @@ from __future__ import annotations
 import pickle
 from pathlib import Path
 
+import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from training.data.annotation import Annotation
 from training.data.archive import ArchiveSplit, write_archive
 from training.data.source import Example, MemorySplit
 
@@ -25,6 +28,35 @@ def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, rows:
     assert split.targets == tuple(target for _, target in rows)
     # A split is the same data however it is stored.
     assert split.digest == MemorySplit(examples).digest
+
+
+def annotation(*class_ids: int) -> Annotation:
+    count = len(class_ids)
+    boxes = np.arange(4 * count, dtype=np.float32).reshape(count, 4)
+    return Annotation(boxes, np.array(class_ids, np.int64), np.zeros(count, np.bool_), b"mask", "a caption")
+
+
+def test_annotations_are_kept_as_classes_are(tmp_path: Path) -> None:
+    examples = [Example(b"one", annotation(1, 2)), Example(b"two", annotation())]
+    write_archive(tmp_path / "split", examples)
+    split = pickle.loads(pickle.dumps(ArchiveSplit(tmp_path / "split")))
+    assert list(split) == examples
+    assert list(split.targets) == split.targets[:] == [example.target for example in examples]
+    assert split.digest == MemorySplit(examples).digest
+
+
+def test_the_digest_covers_annotations() -> None:
+    assert MemorySplit([Example(b"x", annotation(1))]).digest != MemorySplit([Example(b"x", annotation(2))]).digest
+
+
+def test_a_split_written_before_there_were_annotations_still_opens(tmp_path: Path) -> None:
+    folder = tmp_path / "split"
+    examples = [Example(b"one", 1), Example(b"two", 2)]
+    write_archive(folder, examples)
+    facts = msgspec.json.decode((folder / "split.json").read_bytes())
+    old = {"count": facts["count"], "digest": facts["digest"]}
+    (folder / "split.json").write_bytes(msgspec.json.encode(old))
+    assert list(ArchiveSplit(folder)) == examples
 
 
 def test_a_worker_process_gets_a_split_of_its_own(tmp_path: Path) -> None:
