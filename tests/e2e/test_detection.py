@@ -31,6 +31,7 @@ FIRST: Board = {(0, 1): "light", (3, 0): "middling"}
 SECOND: Board = {(0, 0): "middling", (2, 3): "light", (3, 3): "middling"}
 SIZES = ((60, 80), (400, 300))
 PAYLOADS = [encode(picture_of(board, *size), "PNG") for board, size in zip((FIRST, SECOND), SIZES, strict=True)]
+BROKEN = (b"", b"no picture", PAYLOADS[0][:-40], encoded(1)[:400], bytes(100_000))
 WIRE = ("num_detections", "detection_boxes", "detection_scores", "detection_class_ids", "detection_labels")
 Found = set[tuple[str, tuple[float, ...]]]
 
@@ -113,7 +114,7 @@ def test_what_can_not_be_asked_is_refused_with_the_limits(objects: RunningServer
     assert "score_threshold (0.01 to 1)" in answer.json()["error"]
 
 
-@pytest.mark.parametrize("broken", [b"", b"no picture", PAYLOADS[0][:-40], encoded(1)[:400], bytes(100_000)])
+@pytest.mark.parametrize("broken", BROKEN, ids=("empty", "text", "cut", "head", "zeros"))
 @pytest.mark.parametrize("query", ["", "?overlay=true"])
 def test_what_is_no_whole_picture_is_refused(objects: RunningServer, broken: bytes, query: str) -> None:
     answer = httpx.post(f"http://{objects.http}/v1/models/cells/detect{query}", content=broken)
