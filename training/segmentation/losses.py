@@ -24,14 +24,19 @@ class MaskLoss(nn.Module):
 
     def forward(self, logits: Tensor, masks: Tensor) -> Tensor:
         """logits [B, C, H, W], masks uint8 [B, H, W] → a scalar, 0 where every pixel is IGNORED."""
-        classes = masks.long()
-        counts = torch.bincount(classes.flatten(), minlength=IGNORED + 1)[: logits.shape[1]]
+        counts = torch.bincount(masks.flatten(), minlength=IGNORED + 1)[: logits.shape[1]]
         if self.training:
             self.pixel_counts += counts
+        known = masks != IGNORED
+        classes = masks.long().where(known, 0)
         log_probabilities = functional.log_softmax(logits.float(), dim=1)
-        loss = cross_entropy(log_probabilities, classes, self._weights())
+        log_right = log_probabilities.gather(1, classes.unsqueeze(1)).squeeze(1)
+        weights = self._weights()[classes] * known
+        loss = -(log_right * weights).sum() / weights.sum().clamp_min(torch.finfo(weights.dtype).tiny)
         if self._config.dice_weight:
-            loss = loss + self._config.dice_weight * dice_loss(log_probabilities.exp(), classes, counts)
+            given = (log_probabilities.exp() * known.unsqueeze(1)).sum(dim=(0, 2, 3))
+            right = torch.zeros_like(given).index_add(0, classes.flatten(), (log_right.exp() * known).flatten())
+            loss = loss + self._config.dice_weight * dice_loss(right, given, counts)
         return loss
 
     def _weights(self) -> Tensor:
@@ -42,21 +47,10 @@ class MaskLoss(nn.Module):
         return shares.pow(-self._config.class_balance)
 
 
-def cross_entropy(log_probabilities: Tensor, classes: Tensor, weights: Tensor) -> Tensor:
-    """[B, C, H, W], int64 [B, H, W], [C] → the weighted mean over the pixels that are known."""
-    total = functional.nll_loss(log_probabilities, classes, weights, ignore_index=IGNORED, reduction="sum")
-    known = classes != IGNORED
-    return total / weights[classes[known]].sum().clamp_min(torch.finfo(weights.dtype).tiny)
-
-
-def dice_loss(probabilities: Tensor, classes: Tensor, counts: Tensor) -> Tensor:
-    """One minus the soft Dice coefficient (Milletari et al., 2016, without its squares), over all pixels of the batch
-    together, averaged over the classes that it shows. probabilities [B, C, H, W], classes int64 [B, H, W], counts of
-    their pixels [C]."""
-    known = (classes != IGNORED).unsqueeze(1)
-    named = classes.unsqueeze(1).where(known, 0)
-    seen = probabilities * known
-    right = torch.zeros_like(seen).scatter(1, named, seen.gather(1, named)).sum(dim=(0, 2, 3))
-    dice = 2 * right / (seen.sum(dim=(0, 2, 3)) + counts).clamp_min(1)
-    shown = counts > 0
-    return ((1 - dice) * shown).sum() / shown.sum().clamp_min(1)
+def dice_loss(right: Tensor, given: Tensor, counts: Tensor) -> Tensor:
+    """One minus the soft Dice coefficient (Milletari et al., 2016, without its squares), averaged over the classes that
+    occur. Of every class [C]: the probability that its own pixels give it, that all pixels give it, and how many pixels
+    it has, over all pictures of the batch together."""
+    dice = 2 * right / (given + counts).clamp_min(1)
+    occurs = counts > 0
+    return ((1 - dice) * occurs).sum() / occurs.sum().clamp_min(1)
