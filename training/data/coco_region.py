@@ -68,8 +68,9 @@ def rasterise_region(region: Region, height: int, width: int) -> NDArray[np.bool
     from faster_coco_eval.core import mask as coco_mask
 
     inside = [np.clip(np.reshape(polygon, (-1, 2)), 0, (width, height)).ravel().tolist() for polygon in region]
-    painted: NDArray[np.bool_] = coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(inside, height, width))) > 0
-    return painted
+    merged = coco_mask.merge(coco_mask.frPyObjects(inside, height, width))
+    # Several times as fast as the library's own decoder.
+    return decode_rle(Rle((height, width), merged["counts"].decode()))
 
 
 def paint_regions(regions: Sequence[PaintedRegion], height: int, width: int) -> bytes:
@@ -78,10 +79,11 @@ def paint_regions(regions: Sequence[PaintedRegion], height: int, width: int) -> 
     for index, (value, region, box) in enumerate(regions):
         pixels = box_pixels(box, height, width) if region is None else rasterise_region(region, height, width)
         layers.append((value != IGNORED, -int(pixels.sum()), index, pixels))
-    mask = np.zeros((height, width), np.uint8)
+    # Column by column in memory, as regions are.
+    mask = np.zeros((height, width), np.uint8, order="F")
     for _, _, index, pixels in sorted(layers, key=lambda layer: layer[:3]):
         mask[pixels] = regions[index].value
-    return encode_png(mask)
+    return encode_png(np.ascontiguousarray(mask))
 
 
 def box_pixels(box: Box, height: int, width: int) -> NDArray[np.bool_]:
