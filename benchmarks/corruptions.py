@@ -8,6 +8,13 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from PIL import Image, ImageFilter
 
+GAMMA = 2.2
+"""Of the curve from light to pixel values."""
+FULL_WELL = 4000.0
+"""Photons that make a pixel white in daylight: those of a small camera's sensor."""
+READ_NOISE = 6.0
+"""Standard deviation of what the sensor adds by itself, in photons."""
+
 Corruption = Callable[[Image.Image, np.random.Generator], Image.Image]
 
 
@@ -32,6 +39,19 @@ def darken(factor: float) -> Corruption:
     return lambda picture, rng: picture.point(lambda value: round(value * factor))
 
 
+def night(share: float) -> Corruption:
+    """What a camera sees at night, with exposure and gain as by day: `share` of the light, so that its photons can be
+    counted: shot noise of Poisson, the sensor's own noise, and then the usual curve to pixel values."""
+
+    def corrupt(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+        photons = (np.asarray(picture, np.float64) / 255) ** GAMMA * (share * FULL_WELL)
+        caught = rng.poisson(photons) + rng.standard_normal(photons.shape) * READ_NOISE
+        pixels = np.clip(caught / FULL_WELL, 0, 1) ** (1 / GAMMA) * 255
+        return Image.fromarray(pixels.round().astype(np.uint8))
+
+    return corrupt
+
+
 def invert() -> Corruption:
     """The negative."""
     return lambda picture, rng: picture.point(lambda value: 255 - value)
@@ -48,6 +68,9 @@ CORRUPTIONS: Mapping[str, Corruption] = {
     "darkness, x 0.7": darken(0.7),
     "darkness, x 0.5": darken(0.5),
     "darkness, x 0.25": darken(0.25),
+    "dusk, 1/4 of the light": night(1 / 4),
+    "night, 1/16 of the light": night(1 / 16),
+    "night, 1/64 of the light": night(1 / 64),
 }
 
 
