@@ -22,10 +22,10 @@ class DetectionKind:
     """See TrainingKind."""
 
     def labels(self, source: DataSource) -> tuple[str, ...]:
-        if not isinstance(source, AnnotatedSource):
+        if not isinstance(source, AnnotatedSource) or not source.labels:
             raise InvalidRecipe(
-                "a detector learns from boxes, and this data has one class for each picture; scenes have boxes with "
-                "data.max_digits above 1, and coco, voc and yolo always"
+                "a detector learns from boxes, and this data has none; scenes have boxes with data.max_digits above 1, "
+                "and coco, voc and yolo always"
             )
         return source.labels
 
