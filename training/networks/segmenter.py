@@ -32,8 +32,14 @@ class Segmenter(Network):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         logits, embedding = self.segment(image)
-        best, mask = functional.softmax(logits.float(), dim=1).max(dim=1)
-        chosen = mask.unsqueeze(1) == torch.arange(logits.shape[1], device=mask.device).view(1, -1, 1, 1)
-        num_pixels = chosen.sum(dim=(2, 3))
-        confidence = (chosen * best.unsqueeze(1)).sum(dim=(2, 3)) / num_pixels.clamp_min(1)
-        return mask.to(torch.uint8), confidence, embedding.float()
+        mask, confidence = name_pixels(logits)
+        return mask, confidence, embedding.float()
+
+
+def name_pixels(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits [B, C, H, W] → the mask uint8 [B, H, W] and the confidence FP32 [B, C] of a Segmenter."""
+    best, mask = functional.softmax(logits.float(), dim=1).max(dim=1)
+    chosen = mask.unsqueeze(1) == torch.arange(logits.shape[1], device=mask.device).view(1, -1, 1, 1)
+    num_pixels = chosen.sum(dim=(2, 3))
+    confidence = (chosen * best.unsqueeze(1)).sum(dim=(2, 3)) / num_pixels.clamp_min(1)
+    return mask.to(torch.uint8), confidence
