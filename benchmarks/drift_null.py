@@ -7,6 +7,9 @@ No simulation of plain windows reaches one in ten million. Windows are therefore
 weights. Printed is the true probability of p ≤ rate divided by the rate: 1 is perfect, below 1 is on the safe side,
 "?" is too uncertain to print. Beside our test (G with Williams' correction, thin bins joined, Fisher's test per bin):
 Pearson's X² and PSI against the χ² that they follow in large samples.
+
+Then the same for signals that spread a picture over several bins, as the classes of its boxes do (tilted_windows.py),
+where the values of one picture depend on each other, and where few pictures of a window have the signal.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
+from benchmarks.tilted_windows import draw_windows as draw_weighted_windows
 from monitoring.drift import BinCounts, g_test, judge_signal, population_stability_index
 from monitoring.profile import ReferenceHistogram
 from monitoring.tails import chi2_upper_tail
@@ -68,6 +72,11 @@ TESTS: Mapping[str, Callable[[Counts, Counts], float]] = {
 }
 
 
+POPULATION = 20_000
+NUM_WEIGHTED_DRAWS = 10_000
+WEIGHTED_REFERENCE, WEIGHTED_SIZES = 2_000, (300, 100, 30, 5)
+
+
 def draw_windows(shares: Counts, size: int, rng: np.random.Generator) -> tuple[Counts, Counts]:
     """Windows [draws, bins] from the mixture of proposals, and the weight of each [draws]."""
     spreads = rng.choice(SPREADS, NUM_DRAWS)
@@ -89,6 +98,54 @@ def log_polya(windows: Counts, alpha: Counts) -> Counts:
     return log_probability
 
 
+def mixed_boxes(rng: np.random.Generator) -> Counts:
+    """Shares of ten classes [pictures, bins] among one to six boxes of a picture."""
+    num_boxes = rng.integers(1, 7, POPULATION)
+    return rng.multinomial(num_boxes, [0.1] * 10) / num_boxes[:, None]
+
+
+def equal_boxes(rng: np.random.Generator) -> Counts:
+    """All boxes of a picture are of one class."""
+    return np.eye(10)[rng.integers(10, size=POPULATION)]
+
+
+def boxes_with_a_rare_class(rng: np.random.Generator) -> Counts:
+    """Nine in ten boxes are of one class; several to a picture."""
+    num_boxes = 1 + rng.poisson(3, POPULATION)
+    return rng.multinomial(num_boxes, [0.9, 0.06, 0.03, 0.01]) / num_boxes[:, None]
+
+
+def equal_halves(rng: np.random.Generator) -> Counts:
+    """Two classes share every picture but one in a hundred, which is all of the first: the hardest that there is."""
+    shares = np.full((POPULATION, 2), 0.5)
+    shares[rng.random(POPULATION) < 0.01] = 1.0, 0.0
+    return shares
+
+
+def mask_shares(rng: np.random.Generator) -> Counts:
+    """A background and one to six objects of very different sizes."""
+    sizes = np.exp(rng.uniform(-5, -2.5, (POPULATION, 6))) * (np.arange(6) < rng.integers(1, 7, (POPULATION, 1)))
+    shares = np.einsum("po,poc->pc", sizes, np.eye(10)[rng.integers(10, size=sizes.shape)])
+    return np.hstack([1 - shares.sum(axis=1, keepdims=True), shares])
+
+
+POPULATIONS = (mixed_boxes, equal_boxes, boxes_with_a_rare_class, equal_halves, mask_shares)
+
+
+def weighted_p_values(population: Counts, num_reference: int, num_live: int) -> tuple[Counts, Counts]:
+    """p-values of windows drawn from a population [pictures, bins], and the weight of each window."""
+    rng = np.random.default_rng(1)
+    names, p_values, weights = tuple(map(str, range(population.shape[1]))), [], []
+    padded = np.pad(population, [(0, 0), (0, 1)])
+    for live, weight in draw_weighted_windows(padded, num_live, NUM_WEIGHTED_DRAWS, rng):
+        reference = padded[rng.integers(len(padded), size=num_reference)]
+        counts, squares = tuple(reference.sum(axis=0).tolist()), tuple((reference**2).sum(axis=0).tolist())
+        histogram = ReferenceHistogram(kind="weighted", categories=names, counts=counts, squares=squares)
+        p_values.append(judge_signal("signal", histogram, BinCounts(live.sum(axis=0), (live**2).sum(axis=0))).p_value)
+        weights.append(weight)
+    return np.array(p_values), np.array(weights)
+
+
 def main() -> None:
     for name, (shares, num_reference, num_live) in SETTINGS.items():
         rng = np.random.default_rng(0)
@@ -99,6 +156,13 @@ def main() -> None:
             p_values = np.array([p_value(r, w) for r, w in zip(references, windows, strict=True)])
             ratios = [ratio_text(weights * (p_values <= rate) / rate) for rate in RATES]
             print(f"  {test:>8}" + "".join(f"{ratio:>9}" for ratio in ratios), flush=True)
+    for population in POPULATIONS:
+        drawn = population(np.random.default_rng(0))
+        print(f"\n{population.__name__.replace('_', ' ')}, {WEIGHTED_REFERENCE} against …")
+        for num_live in WEIGHTED_SIZES:
+            p_values, weights = weighted_p_values(drawn, WEIGHTED_REFERENCE, num_live)
+            ratios = [ratio_text(weights * (p_values <= rate) / rate) for rate in RATES]
+            print(f"  {num_live:>8}" + "".join(f"{ratio:>9}" for ratio in ratios), flush=True)
 
 
 def ratio_text(contributions: Counts) -> str:
