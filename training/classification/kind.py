@@ -9,7 +9,7 @@ from training.classification.learner import ClassificationLearner
 from training.classification.report import ClassificationEvaluation, build_spec, evaluate
 from training.classification.targets import ClassTargets
 from training.data.pixels import TargetCodec
-from training.data.source import DataSource
+from training.data.source import AnnotatedSource, DataSource
 from training.learner import Learner
 from training.networks.build import build_classifier
 from training.networks.classifier import Classifier
@@ -22,7 +22,7 @@ class ClassificationKind:
     """See TrainingKind."""
 
     def labels(self, source: DataSource) -> tuple[str, ...]:
-        if not isinstance(source.split("train")[0].target, int):
+        if isinstance(source, AnnotatedSource):
             raise InvalidRecipe("a classifier learns one class for each picture, and this data has objects: see task")
         return source.labels
 
