@@ -12,6 +12,7 @@ from export.recipe import Positive, Section
 from tasks.errors import InvalidRecipe
 from tasks.image import ImageSpec
 
+TaskName = Literal["classification", "detection", "segmentation"]
 Triple = tuple[float, float, float]
 PositiveTriple = tuple[Positive, Positive, Positive]
 
@@ -43,20 +44,29 @@ class OutputFacts(Section, frozen=True, kw_only=True):
     embedding: str = ""
 
 
+class DetectionFacts(Section, frozen=True, kw_only=True):
+    """`score_threshold`: what a detection must score where a request does not say. 0.5 is the default of transformers,
+    and above it a query that tells classes apart by a softmax can not be two things at once."""
+
+    score_threshold: Annotated[float, msgspec.Meta(ge=0.01, le=1)] = 0.5
+
+
 class ImportFacts(Section, frozen=True, kw_only=True):
     """The whole TOML. `labels` in the order of the model's outputs; `image` as the model's input takes it.
 
-    A transformers folder knows its labels, size and preprocessing; what is given here overrides that.
+    A transformers folder knows its labels, size and preprocessing; what is given here overrides that. Detectors and
+    segmenters can be imported from such a folder alone.
     """
 
     name: Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9-]*$")]
-    task: Literal["classification"] = "classification"
+    task: TaskName = "classification"
     labels: tuple[str, ...] = ()
     image: ImageSpec | None = None
     input: InputFacts | None = None
     output: OutputFacts = OutputFacts()
     temperature: Positive = 1.0
-    """Divides the logits; 1 leaves the model's own confidence."""
+    """Divides the logits of a classifier; 1 leaves the model's own confidence."""
+    detection: DetectionFacts = DetectionFacts()
 
 
 def load_import_facts(path: Path) -> ImportFacts:

@@ -13,7 +13,7 @@ import onnx
 
 from export.held_out import run_capped
 from export.import_facts import ImportFacts, InputFacts
-from export.import_samples import digest_samples, load_samples
+from export.import_samples import digest_samples, load_classes
 from export.lineage import now
 from export.subject import Subject
 from export.wrap_onnx import AnswerShape, expose, find_input, free_batch, modernise, shape_of, wrap_graph
@@ -67,7 +67,7 @@ def subject_of_onnx(path: Path, facts: ImportFacts, samples: Path) -> Subject:
     """Raises BadInput where the file, the facts and the samples do not belong together."""
     if facts.image is None or not facts.labels:
         raise BadInput(f"importing {path.name} needs labels and image (height, width) in the TOML")
-    data, input_facts = load_samples(samples, facts.labels), facts.input or InputFacts()
+    data, input_facts = load_classes(samples, facts.labels), facts.input or InputFacts()
     model = modernise(read_model(path))
     picture = find_input(model, facts.image, input_facts)
     scores = facts.output.scores or model.graph.output[0].name
