@@ -1,8 +1,10 @@
-"""The models of the benchmarks: one too small to matter, one of the size of ResNet-18, one that was really trained."""
+"""The models of the benchmarks: one too small to matter, one of the size of ResNet-18, and some that were trained."""
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import onnx
@@ -13,6 +15,7 @@ from tasks.image import ImageSpec
 from tests.handmade import Handmade, build_package, package_around
 
 TINY, RESNET, DIGITS = "tiny", "resnet18", "digits"
+DETECTOR, SEGMENTER = "scenes-detection", "scenes-segmentation"
 FULL_ACCURACY = 0.95
 """What tells the full recipe of `digits` from the quick one."""
 
@@ -40,6 +43,28 @@ def resnet_package(folder: Path) -> ModelPackage:
 def digits_package() -> Path:
     """The newest `digits` of the store that is as good as its full recipe makes it; trained and exported now if there
     is none (about five minutes)."""
+    return trained_package(DIGITS, DIGITS, "classification", is_good=is_accurate)
+
+
+def is_accurate(package: ModelPackage) -> bool:
+    evidence = next(iter(package.manifest.variants.values())).evidence
+    return evidence.metrics["accuracy"] >= FULL_ACCURACY
+
+
+def detector_package(folder: Path) -> None:
+    """The newest detector of scenes, however short its training was; a quick one is made if there is none."""
+    shutil.copytree(trained_package(DETECTOR, f"{DETECTOR}-quick", "detection-quick"), folder)
+
+
+def segmenter_package(folder: Path) -> None:
+    """The newest segmenter of scenes, likewise."""
+    shutil.copytree(trained_package(SEGMENTER, f"{SEGMENTER}-quick", "segmentation-quick"), folder)
+
+
+def trained_package(
+    name: str, recipe: str, export_recipe: str, is_good: Callable[[ModelPackage], bool] = lambda package: True
+) -> Path:
+    """The newest good package of that name in the store; trained and exported by these recipes if there is none."""
     from export.recipe import load_export_recipe
     from registry.store import open_store
     from registry.tracking import HOME
@@ -47,11 +72,18 @@ def digits_package() -> Path:
     from training.recipe import load_recipe
 
     store = open_store()
-    known = store.versions(DIGITS) if DIGITS in store.names() else []
-    for info in reversed(known):
+    for info in reversed(store.versions(name) if name in store.names() else []):
         package = store.fetch(info, HOME / "cache")
-        evidence = next(iter(package.manifest.variants.values())).evidence
-        if evidence.metrics["accuracy"] >= FULL_ACCURACY:
+        if is_good(package):
             return package.folder
-    train_model(load_recipe(DIGITS), None)
-    return export_model(DIGITS, load_export_recipe("classification"), None)[0].folder
+    train_model(load_recipe(recipe), None)
+    return export_model(name, load_export_recipe(export_recipe), None)[0].folder
+
+
+BUILDERS: Mapping[str, Callable[[Path], object]] = {
+    TINY: tiny_package,
+    RESNET: resnet_package,
+    DETECTOR: detector_package,
+    SEGMENTER: segmenter_package,
+}
+"""The models of the serving benchmark, each built into a folder."""

@@ -14,6 +14,9 @@ from benchmarks.load import Request
 from benchmarks.processes import Server
 
 GRPC_METHOD = "/inference.GRPCInferenceService/ModelInfer"
+SCENE_SEED, NUM_DIGITS = 5, 6
+GRAIN = 4.0
+"""Standard deviation of a pixel of a scene, of 255."""
 
 
 def tensor_over_http(server: Server, model: str, size: int) -> Request:
@@ -34,9 +37,9 @@ def tensor_over_grpc(server: Server, model: str, size: int) -> Request:
     return Request(f"http://127.0.0.1:{server.grpc_port}{GRPC_METHOD}", message.SerializeToString())
 
 
-def picture_over_http(server: Server, model: str, payload: bytes) -> Request:
+def picture_over_http(server: Server, model: str, verb: str, payload: bytes) -> Request:
     """A JPEG as the raw body of the task's endpoint."""
-    return Request(server.url(f"/v1/models/{model}/classify"), payload, {"Content-Type": "image/jpeg"})
+    return Request(server.url(f"/v1/models/{model}/{verb}"), payload, {"Content-Type": "image/jpeg"})
 
 
 def random_image(size: int) -> np.ndarray:
@@ -51,4 +54,25 @@ def photograph(width: int = 1280, height: int = 960) -> bytes:
     picture = Image.blend(coarse.resize((width, height), Image.Resampling.BICUBIC), fine, 0.3)
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
+
+
+def scene(width: int = 1280, height: int = 960) -> bytes:
+    """A JPEG (about 200 kB) of six digits on a photograph, none of either seen in training; with the grain of a camera,
+    since the photographs are smaller than this and would be too smooth."""
+    from training.data.annotated_scene import Canvas
+    from training.data.scene import draw_ground
+    from training.data.scene_source import load_ingredients
+
+    rng = np.random.default_rng(SCENE_SEED)
+    ingredients = load_ingredients("test")
+    canvas = Canvas(draw_ground(ingredients.photographs, height, width, rng))
+    num_placed = 0
+    while num_placed < NUM_DIGITS:
+        scan = ingredients.scans[rng.integers(len(ingredients.scans))]
+        num_placed += canvas.place(0, scan, rng)
+    grain = rng.normal(0, GRAIN, (height, width, 1))
+    noisy = np.clip(canvas.pixels() + grain, 0, 255).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noisy).save(buffer, "JPEG", quality=85)
     return buffer.getvalue()

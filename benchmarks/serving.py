@@ -1,6 +1,6 @@
 """Requests per second, latency and CPU cost of the server, beside what the same core does without it.
 
-    python -m benchmarks.serving [--rounds 10] [--seconds 2] [--only tensor|jpeg|http|grpc]
+    python -m benchmarks.serving [--rounds 10] [--seconds 2] [--only tensor|jpeg|http|grpc|detect|segment]
 
 The server has one core, the load generator (C) the other. Every contender takes its turn in every round; ratios are
 taken within a round. Bars, and what they are held against:
@@ -9,130 +9,40 @@ taken within a round. Bars, and what they are held against:
     jpeg     ResNet-18, JPEG 1280×960  ≥ 0.93 of a bare loop of our own decode and ONNX Runtime
     http     0.02 ms model, 12 kB      ≥ 0.35 of a bare uvicorn echo of the same body
     grpc     the same over gRPC        ≥ 0.60 of a bare grpc.aio echo of the same message
+    detect   JPEG in, boxes out        ≥ 0.85 of a bare loop of decode, ONNX Runtime, suppression and JSON
+    segment  JPEG in, run lengths out  ≥ 0.85 of the same with run lengths
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from benchmarks.load import LoadResult, Request, run_h2load, run_wrk
-from benchmarks.machine import SERVER_CORE, describe_machine, pinned, process_cpu_seconds
-from benchmarks.packages import RESNET, TINY, resnet_package, tiny_package
-from benchmarks.processes import Server, echo_server, tidegate_server
-from benchmarks.requests import GRPC_METHOD, photograph, picture_over_http, tensor_over_grpc, tensor_over_http
+from benchmarks.contenders import BareLoop, Bench, Engine, Load, Turn, load_turn, run_bare
+from benchmarks.load import Request, run_h2load, run_wrk
+from benchmarks.machine import describe_machine
+from benchmarks.packages import BUILDERS, DETECTOR, RESNET, SEGMENTER, TINY
+from benchmarks.processes import echo_server, tidegate_server
+from benchmarks.requests import GRPC_METHOD, photograph, picture_over_http, scene, tensor_over_grpc, tensor_over_http
 from benchmarks.rounds import Interval, Rounds, interleave
-from registry.package import open_package
+from registry.store import LocalStore
 
 CONNECTIONS = (1, 8, 32)
 BARE_BATCHES = (1, 8)
-SETTLE_S = 0.5
-"""Between two turns, so that none pays for batches that the one before left behind."""
 
 
-@dataclass(frozen=True)
-class Turn:
-    """One contender in one round. `cpu_us`: CPU time a request, of our server only what is outside
-    ONNX Runtime."""
-
-    requests_per_s: float
-    p50_ms: float = 0.0
-    p99_ms: float = 0.0
-    cpu_us: float = 0.0
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What every scenario needs: where things are and how long a turn takes."""
-
-    server: Server
-    packages: Path
-    picture: Path
-    rounds: int
-    seconds: int
-
-
-Contenders = Mapping[str, Callable[[], Turn]]
-LoadGenerator = Callable[[Request, int, float], LoadResult]
-
-
-def run_bare(folder: Path, mode: str, batch: int, seconds: float, picture: Path) -> tuple[float, float]:
-    """The plain loop on the server's core, in a process of its own: items per second, CPU seconds per item."""
-    arguments = [str(folder), mode, str(batch), str(seconds), str(picture)]
-    command = pinned(SERVER_CORE, [sys.executable, "-m", "benchmarks.bare", *arguments])
-    rate, cpu_s = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    return float(rate), float(cpu_s)
-
-
-def bare_turn(bench: Bench, mode: str, batch: int) -> Turn:
-    rate, cpu_s = run_bare(bench.packages / RESNET / "1", mode, batch, bench.seconds, bench.picture)
-    return Turn(rate, cpu_us=cpu_s * 1e6)
-
-
-class Engine:
-    """What ONNX Runtime itself costs: the bare loop's CPU time per run, for every batch size the server may use.
-
-    The server's own clock would count time in which a run was ready and the core was busy with something else.
-    """
-
-    def __init__(self, bench: Bench, model: str) -> None:
-        folder = bench.packages / model / "1"
-        self._url = bench.server.url(f"/v2/models/{model}/stats")
-        self._buckets = open_package(folder).manifest.batch_buckets
-        self._seconds = {b: b * run_bare(folder, "tensor", b, 0.5, bench.picture)[1] for b in self._buckets}
-
-    def seconds(self) -> float:
-        """Engine time (CPU) of all runs so far, from the server's count of runs by batch size."""
-        with urllib.request.urlopen(self._url) as answer:
-            runs = json.load(answer)["model_stats"][0]["batch_stats"]
-        return sum(run["compute_infer"]["count"] * self._seconds[self._bucket(run["batch_size"])] for run in runs)
-
-    def _bucket(self, num_rows: int) -> int:
-        return next(bucket for bucket in self._buckets if bucket >= num_rows)
-
-
-@dataclass(frozen=True)
-class Load:
-    """A load generator with its request; `engine` where the server is ours and its cost is to be told apart."""
-
-    generate: LoadGenerator
-    request: Request
-    pid: int
-    engine: Engine | None = None
-
-
-def load_turn(load: Load, connections: int, seconds: float) -> Turn:
-    """Any error voids the benchmark: a fast error is no answer."""
-    time.sleep(SETTLE_S)
-    before = spent_seconds(load)
-    result = load.generate(load.request, connections, seconds)
-    if result.num_errors or not result.num_requests:
-        raise RuntimeError(f"{result.num_errors} errors in {result.num_requests} requests to {load.request.url}")
-    cpu_us = (spent_seconds(load) - before) / result.num_requests * 1e6
-    return Turn(result.requests_per_s, result.p50_ms, result.p99_ms, cpu_us)
-
-
-def spent_seconds(load: Load) -> float:
-    """CPU time of the server so far, outside ONNX Runtime."""
-    return process_cpu_seconds(load.pid) - (load.engine.seconds() if load.engine else 0.0)
-
-
-def engine_bound(bench: Bench, mode: str, request: Request) -> Rounds[Turn]:
+def engine_bound(bench: Bench, model: str, bare: BareLoop, request: Request) -> Rounds[Turn]:
     """A model that costs far more than the server: what does the server take away from it?"""
     contenders: dict[str, Callable[[], Turn]] = {
-        f"bare, batch {batch}": partial(bare_turn, bench, mode, batch) for batch in BARE_BATCHES
+        f"bare, batch {batch}": partial(run_bare, bare, batch, bench.seconds) for batch in BARE_BATCHES
     }
-    load = Load(run_wrk, request, bench.server.pid, Engine(bench, RESNET))
+    load = Load(run_wrk, request, bench.server.pid, Engine(bench, model))
     for connections in CONNECTIONS:
         # Whoever is cut off at the end is not counted: a batch of eight is a quarter of a second.
         seconds = bench.seconds * (5 if connections > 1 else 1)
@@ -194,13 +104,33 @@ def cpu_us(turn: Turn) -> float:
 
 
 def tensor(bench: Bench) -> None:
-    rounds = engine_bound(bench, "tensor", tensor_over_http(bench.server, RESNET, 224))
+    bare = BareLoop(bench.package(RESNET), "tensor", bench.photograph)
+    rounds = engine_bound(bench, RESNET, bare, tensor_over_http(bench.server, RESNET, 224))
     print_table("ResNet-18, tensor in, HTTP binary", rounds, partial(bare_of, rounds), 0.93)
 
 
 def jpeg(bench: Bench) -> None:
-    rounds = engine_bound(bench, "encoded", picture_over_http(bench.server, RESNET, bench.picture.read_bytes()))
+    bare = BareLoop(bench.package(RESNET), "encoded", bench.photograph)
+    request = picture_over_http(bench.server, RESNET, "classify", bench.photograph.read_bytes())
+    rounds = engine_bound(bench, RESNET, bare, request)
     print_table("ResNet-18, JPEG 1280×960 in, /v1 classify", rounds, partial(bare_of, rounds), 0.93)
+
+
+def detect(bench: Bench) -> None:
+    rounds = scene_bound(bench, DETECTOR, "detect")
+    print_table("Detector of scenes, JPEG 1280×960 in, boxes out", rounds, partial(bare_of, rounds), 0.85)
+
+
+def segment(bench: Bench) -> None:
+    rounds = scene_bound(bench, SEGMENTER, "segment")
+    print_table("Segmenter of scenes, JPEG 1280×960 in, run lengths out", rounds, partial(bare_of, rounds), 0.85)
+
+
+def scene_bound(bench: Bench, model: str, verb: str) -> Rounds[Turn]:
+    """What follows the graph is a part of the bare sum."""
+    bare = BareLoop(bench.package(model), "answered", bench.scene)
+    request = picture_over_http(bench.server, model, verb, bench.scene.read_bytes())
+    return engine_bound(bench, model, bare, request)
 
 
 def http(bench: Bench) -> None:
@@ -223,7 +153,22 @@ def echo_of(name: str) -> str:
     return name.replace("tidegate", "echo")
 
 
-SCENARIOS: Mapping[str, Callable[[Bench], None]] = {"tensor": tensor, "jpeg": jpeg, "http": http, "grpc": grpc}
+@dataclass(frozen=True)
+class Scenario:
+    """One table of the report, and the model that it asks."""
+
+    model: str
+    run: Callable[[Bench], None]
+
+
+SCENARIOS: Mapping[str, Scenario] = {
+    "tensor": Scenario(RESNET, tensor),
+    "jpeg": Scenario(RESNET, jpeg),
+    "http": Scenario(TINY, http),
+    "grpc": Scenario(TINY, grpc),
+    "detect": Scenario(DETECTOR, detect),
+    "segment": Scenario(SEGMENTER, segment),
+}
 
 
 def main() -> None:
@@ -232,27 +177,27 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=2, help="length of one turn, whole seconds")
     parser.add_argument("--only", choices=SCENARIOS, action="append", help="leave out the others; may be repeated")
     arguments = parser.parse_args()
+    chosen = [SCENARIOS[name] for name in arguments.only or SCENARIOS]
     print(describe_machine())
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        packages, picture = scratch / "packages", scratch / "picture.jpg"
-        picture.write_bytes(photograph())
-        tiny_package(packages / TINY / "1")
-        resnet_package(packages / RESNET / "1")
-        crown(packages)
-        server = stack.enter_context(tidegate_server(packages, {"TIDEGATE_CACHE_DIR": str(scratch / "cache")}))
-        bench = Bench(server, packages, picture, arguments.rounds, arguments.seconds)
-        for name in arguments.only or SCENARIOS:
-            SCENARIOS[name](bench)
+        packages, pictures = scratch / "packages", (scratch / "photograph.jpg", scratch / "scene.jpg")
+        build_packages(packages, {scenario.model for scenario in chosen})
+        for picture, draw in zip(pictures, (photograph, scene), strict=True):
+            picture.write_bytes(draw())
+        # The bare loop runs this variant too.
+        settings = {"TIDEGATE_CACHE_DIR": str(scratch / "cache"), "TIDEGATE_VARIANT": "fp32"}
+        server = stack.enter_context(tidegate_server(packages, settings))
+        bench = Bench(server, packages, *pictures, arguments.rounds, arguments.seconds)
+        for scenario in chosen:
+            scenario.run(bench)
 
 
-def crown(packages: Path) -> None:
-    """Point every model's champion at its version 1."""
-    from registry.store import LocalStore
-
-    store = LocalStore(packages)
-    for name in (TINY, RESNET):
-        store.set_alias(name, "champion", "1")
+def build_packages(packages: Path, names: set[str]) -> None:
+    """A store in which every model's champion is its version 1."""
+    for name in sorted(names):
+        BUILDERS[name](packages / name / "1")
+        LocalStore(packages).set_alias(name, "champion", "1")
 
 
 if __name__ == "__main__":
