@@ -52,6 +52,12 @@ def test_a_tag_names_the_object_and_keeps_within_the_picture():
         assert 0 <= top < bottom <= 300
 
 
+def test_accents_that_the_font_lacks_are_left_out():
+    accented, plain, other = (drawn(blank(99, 99), an(label, (20, 40, 60, 60))) for label in ("dög", "dog", "dug"))
+    np.testing.assert_array_equal(accented, plain)
+    assert (plain != other).any()
+
+
 def test_a_class_has_its_own_colour_in_every_picture():
     colours = [class_colour(class_id) for class_id in range(20)]
     apart = [max(abs(a - b) for a, b in zip(x, y, strict=True)) for i, x in enumerate(colours) for y in colours[:i]]
