@@ -16,6 +16,7 @@ from export.transformers_folder import TransformersModel
 from export.transformers_module import AdaptedModel, Original, TransformersGraph, pool
 from tasks.classification import softmax
 from tasks.detection import DetectionSpec
+from tasks.detection_spec import MAX_DETECTIONS
 from tasks.errors import BadInput
 from tasks.image import ImageSpec
 from tasks.task import Array
@@ -43,13 +44,15 @@ class DetectorGraph(TransformersGraph):
 
 
 def adapt_detector(opened: TransformersModel, facts: ImportFacts) -> AdaptedModel:
-    """The embedding is the mean of the encoder's last state. Raises BadInput for answers of another kind."""
-    check_answer(opened)
+    """The embedding is the mean of the encoder's last state. As many detections as there are queries, which is what
+    transformers answers at most. Raises BadInput for answers of another kind."""
+    num_queries = count_queries(opened)
     spec = DetectionSpec(
         labels=opened.labels,
         image=opened.image,
         suppression="none",
         score_threshold=facts.detection.score_threshold,
+        max_detections=min(num_queries, MAX_DETECTIONS),
     )
 
     def conclude(answer: Any) -> dict[str, Array]:
@@ -62,8 +65,8 @@ def adapt_detector(opened: TransformersModel, facts: ImportFacts) -> AdaptedMode
     return AdaptedModel(spec, DetectorGraph(opened), Original(opened, conclude).run)
 
 
-def check_answer(opened: TransformersModel) -> None:
-    """Tries one grey picture."""
+def count_queries(opened: TransformersModel) -> int:
+    """By trying one grey picture."""
     with torch.inference_mode():
         answer = opened.module(pixel_values=torch.zeros(1, 3, opened.image.height, opened.image.width))
     if not hasattr(answer, "pred_boxes") or answer.logits.shape[-1] - len(opened.labels) not in (0, 1):
@@ -71,6 +74,7 @@ def check_answer(opened: TransformersModel) -> None:
             f"{type(opened.module).__name__} does not answer as DETR and its kin do: boxes and, for each, a logit per "
             f"label ({len(opened.labels)}), with or without one for no object"
         )
+    return int(answer.logits.shape[1])
 
 
 def encoder_state(answer: Any) -> Tensor:
