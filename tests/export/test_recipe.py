@@ -14,7 +14,15 @@ from tasks.errors import InvalidRecipe
 def test_bundled_recipes_build_float_and_int8(name: str) -> None:
     recipe = load_export_recipe(name)
     assert {type(variant) for variant in recipe.variants.values()} == {Plain, Int8Static}
-    assert recipe.num_profile >= 5000
+    assert recipe.num_profile >= (1500 if name.endswith("-quick") else 5000)
+
+
+def test_detectors_get_a_variant_that_suppresses_by_itself() -> None:
+    for name in ("detection", "detection-quick"):
+        suppressed = load_export_recipe(name).variants["fp32_nms"].suppression
+        assert suppressed is not None
+        # Well below the default of a request, which callers may want to lower.
+        assert suppressed.score_threshold < 0.1
 
 
 def test_overrides_reach_every_table() -> None:
@@ -51,5 +59,5 @@ def test_variant_name_becomes_a_folder(tmp_path: Path) -> None:
 
 
 def test_unknown_recipe_lists_the_known() -> None:
-    with pytest.raises(InvalidRecipe, match="classification, quick"):
+    with pytest.raises(InvalidRecipe, match="classification, detection, detection-quick, quick, segmentation"):
         load_export_recipe("nonsense")
