@@ -20,6 +20,8 @@ from tasks.task import Array, largest_difference
 
 CLEAR_MARGIN = 0.05
 """How far a score must lie above the lowest one of the other side before its box has to be there."""
+BLOCK_SIZE = 64
+"""Boxes that look for their partners at once: so few that the distances stay in the processor's cache."""
 FAR = float("inf")
 
 
@@ -108,12 +110,31 @@ def partner_distance(source: Side, target: Side, spec: DetectionSpec) -> Distanc
         return Distance(0.0, 0.0)
     if not len(target.boxes):
         return Distance(FAR, FAR)
-    boxes, scores = source.boxes[confident], source.scores[confident]
-    corner = np.zeros((len(boxes), len(target.boxes)), np.float32)
-    for axis in range(4):
-        np.maximum(corner, np.abs(boxes[:, axis, np.newaxis] - target.boxes[:, axis]), out=corner)
-    own_class = scores.argmax(axis=1)
-    score = np.abs(scores.max(axis=1)[:, np.newaxis] - target.scores.T[own_class])
-    partner = (corner / max(spec.image.height, spec.image.width) + score).argmin(axis=1)
-    apart = np.abs(scores - target.scores[partner])[scores > spec.min_score_threshold]
-    return Distance(float(corner[np.arange(len(boxes)), partner].max()), float(apart.max()))
+    longest_side = max(spec.image.height, spec.image.width)
+    corner, score = 0.0, 0.0
+    for start in range(0, confident.size, BLOCK_SIZE):
+        block = confident[start : start + BLOCK_SIZE]
+        boxes, scores = source.boxes[block], source.scores[block]
+        corners, partner = partners(boxes, scores, target, longest_side)
+        apart = np.abs(scores - target.scores[partner])[scores > spec.min_score_threshold]
+        corner, score = max(corner, float(corners.max())), max(score, float(apart.max()))
+    return Distance(corner, score)
+
+
+def partners(
+    boxes: NDArray[np.float32], scores: NDArray[np.float32], target: Side, longest_side: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """For boxes [m, 4] with scores [m, classes]: how far the partner's corners are [m], in pixels, and its index [m].
+
+    The nearest is judged by the largest distance of a corner, as a share of the input's longest side, plus the
+    difference in the score of the box's best class."""
+    corner = np.abs(boxes[:, :1] - target.boxes[:, 0])
+    along_axis = np.empty_like(corner)
+    for axis in range(1, 4):
+        np.subtract(boxes[:, axis, np.newaxis], target.boxes[:, axis], out=along_axis)
+        np.maximum(corner, np.abs(along_axis, out=along_axis), out=corner)
+    cost = target.scores.T[scores.argmax(axis=1)]
+    np.abs(np.subtract(cost, scores.max(axis=1)[:, np.newaxis], out=cost), out=cost)
+    cost += corner / np.float32(longest_side)
+    partner = cost.argmin(axis=1)
+    return corner[np.arange(len(boxes)), partner], partner
