@@ -36,7 +36,7 @@ OURS, TORCHVISION = "tasks.nms", "torchvision.ops.batched_nms"
 CROWDS = {"10 objects": 10, "60 objects": 60}
 TORCHVISION_FIGURE = (
     f"{TORCHVISION} cannot be measured here: torchvision is not installed, or not built for this torch. Its authors "
-    "report 0.55 ms for 1,000 and 1.41 ms for 10,000 boxes of 80 classes, selection not included, on a GPU "
+    "report 0.55 ms for 1,000 and 1.41 ms for 10,000 boxes of 80 classes, selection not included, probably on a GPU "
     "(pytorch/vision, pull request 8925)."
 )
 NON_MAX_SUPPRESSION = """
