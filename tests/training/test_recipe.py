@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import msgspec
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.errors import InvalidRecipe
-from training.recipe import RECIPE_FOLDER, apply_override, list_recipes, load_recipe, parse_recipe
+from training.recipe import RECIPE_FOLDER, ClassificationLoss, apply_override, list_recipes, load_recipe, parse_recipe
 
 GOOD = """
 name = "mine"
@@ -51,6 +52,15 @@ def test_the_demo_and_its_full_and_smoke_runs_make_versions_of_one_model() -> No
         ('"resnet"', '"auto_backbone"', "pretrained"),
         ('name = "mine"', 'name = "My Model"', "name"),
         ('name = "mine"', 'name = "mine"\nschedule = {epochs = 2, frozen_epochs = 2}', "frozen_epochs"),
+        ('name = "mine"', 'name = "mine"\nloss = {dice_weight = 1.0}', "dice_weight"),
+        ('name = "mine"', 'name = "mine"\nloss = {label_smoothing = "much"}', "loss.label_smoothing"),
+        ('name = "mine"', 'name = "mine"\nloss = 3', "loss"),
+        ('name = "mine"', 'name = "mine"\ntask = "painting"', "painting"),
+        (
+            'name = "mine"',
+            'name = "mine"\ntask = "segmentation"\nloss = {class_balance = 0.5, class_weights = [1.0]}',
+            "exclude each other",
+        ),
         ('name = "mine"', "name = ", "TOML"),
     ],
 )
@@ -89,6 +99,17 @@ def test_override_values_are_toml(value: float) -> None:
     text = str(value).lower() if isinstance(value, bool) else repr(value)
     apply_override(facts, f"a.b={text}")
     assert facts == {"a": {"b": value}}
+
+
+@pytest.mark.parametrize("task", ["classification", "detection", "segmentation"])
+def test_a_recipe_without_a_loss_has_that_of_its_task(task: str) -> None:
+    facts = {**tomllib.loads(GOOD), "task": task}
+    assert msgspec.to_builtins(parse_recipe(facts, "mine").loss)["task"] == task
+
+
+def test_a_loss_need_not_say_whose_it_is() -> None:
+    facts = {**tomllib.loads(GOOD), "loss": {"label_smoothing": 0.1}}
+    assert parse_recipe(facts, "mine").loss == ClassificationLoss(label_smoothing=0.1)
 
 
 def test_recipes_lie_where_an_installed_package_has_them() -> None:

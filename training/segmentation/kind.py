@@ -24,7 +24,10 @@ class SegmentationKind:
     def labels(self, source: DataSource) -> tuple[str, ...]:
         labels = source.mask_labels if isinstance(source, AnnotatedSource) else ()
         if not labels:
-            raise InvalidRecipe("a segmenter learns from masks, and this data has none: see data.source")
+            raise InvalidRecipe(
+                "a segmenter learns from masks, and this data has none; scenes have masks with data.max_digits above "
+                "1, voc with data.image_set Segmentation"
+            )
         return labels
 
     def spec(self, labels: tuple[str, ...], recipe: Recipe) -> SegmentationSpec:
