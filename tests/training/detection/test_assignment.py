@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.detection.assignment import TOP_POSITIONS, Assignment, AssignmentName, Guess, Positions, Truth, assign
-from training.models.fcos import lay_grid
+from training.networks.dense import lay_grid
 from training.networks.detector import CROWD, PADDING
 
 NAMES: tuple[AssignmentName, ...] = ("aligned", "centre")
