@@ -1,8 +1,8 @@
 """Does the drift alarm keep its promise? How rarely it cries wolf on clean pictures, how fast it sees corrupted ones.
 
-    python -m benchmarks.drift [PACKAGE] [--variant fp32] [--references 20] [--windows N] [--full]
+    python -m benchmarks.drift [PACKAGE …] [--variant fp32] [--references 20] [--windows N] [--full]
 
-Every picture goes through the real decoder and the model of PACKAGE (any kind, trained on `scenes`), every window
+Every picture goes through the real decoder and the model of PACKAGE (of any kind, trained on `scenes`), every window
 through `monitoring.Monitor`. How many pictures that takes depends on the kind, see `PLANS`: a classifier's references
 are of 5,000 pictures with 500 windows of 300 each, those of detectors and segmenters of 2,000 with 100 windows, so that
 either is done in ten minutes on two cores. References × windows × 300 pictures are hours of work even so, and by
@@ -27,6 +27,7 @@ import statistics
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +35,8 @@ from numpy.typing import NDArray
 
 from benchmarks.corruptions import CORRUPTIONS
 from benchmarks.machine import describe_machine
-from benchmarks.packages import digits_package
-from benchmarks.signal_pool import SignalPool, Traffic, open_pool
+from benchmarks.packages import fully_trained_package
+from benchmarks.signal_pool import Model, SignalPool, Traffic, open_pool
 from monitoring.monitor import Monitor, MonitorConfig
 from monitoring.profile import Profile, build_profile
 from registry.package import open_package
@@ -104,32 +105,39 @@ class Replicate:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("package", type=Path, nargs="?", help="default: digits by its full recipe")
+    parser.add_argument("packages", type=Path, nargs="*", help="default: the fully trained package of every kind")
     parser.add_argument("--variant", default="fp32")
     parser.add_argument("--references", type=int, default=20)
     parser.add_argument("--windows", type=int, help="clean windows for each reference (default: by kind)")
     parser.add_argument("--full", action="store_true", help="fresh pictures for every reference (hours)")
     options = parser.parse_args()
-    options.package = options.package or digits_package()
-    plan = PLANS[open_package(options.package).manifest.task["kind"]]
-    print(f"{describe_machine()}\n{options.package}, {options.variant}")
-    replicates = list(draw_replicates(options, plan))
+    print(describe_machine())
+    packages = options.packages or map(fully_trained_package, PLANS)
+    kept = [keeps_promise(package, options) for package in packages]
+    return 0 if all(kept) else 1
+
+
+def keeps_promise(package: Path, options: argparse.Namespace) -> bool:
+    """Print all figures of one package; True if no bar is missed."""
+    kind = open_package(package).manifest.task["kind"]
+    plan, model = PLANS[kind], Model(package, options.variant)
+    print(f"\n{kind}: {package}, {options.variant}")
+    replicates = list(draw_replicates(model, plan, options))
     passed = report_false_alarms(replicates)
-    print(f"\ndetected within {WINDOW_SIZE} pictures; answers to clean ones are worth {replicates[0].pool.quality:.3f}")
+    print(f"  detected within {WINDOW_SIZE} pictures; answers to clean ones are worth {replicates[0].pool.quality:.3f}")
     for name in (corruption for corruption in CORRUPTIONS if corruption in plan.bars + plan.shown):
-        pool = open_pool(options.package, options.variant, Traffic(name), plan.corrupted_size, CORRUPTED_SEED)
+        pool = open_pool(model, Traffic(name), plan.corrupted_size, CORRUPTED_SEED)
         found = [d for replicate in replicates for d in detections(replicate, pool)]
         passed &= report_detection(plan, name, found, pool.quality)
-    passed &= report_missing_classes(options, plan, replicates)
-    return 0 if passed else 1
+    return report_missing_classes(model, plan, replicates) and passed
 
 
-def draw_replicates(options: argparse.Namespace, plan: Plan) -> Iterator[Replicate]:
+def draw_replicates(model: Model, plan: Plan, options: argparse.Namespace) -> Iterator[Replicate]:
     """References with disjoint clean pictures for their windows."""
     size = plan.reference_size + (options.windows or plan.num_windows) * WINDOW_SIZE
     for number in range(options.references):
         first_seed = FULL_SEED + number * size if options.full else 0
-        pool = open_pool(options.package, options.variant, Traffic(), size, first_seed)
+        pool = open_pool(model, Traffic(), size, first_seed)
         order = np.random.default_rng(number).permutation(len(pool))[:size]
         chosen, rest = order[: plan.reference_size], order[plan.reference_size :]
         yield Replicate(build_profile(pool.specs, pool.observations(chosen)), pool, rest)
@@ -138,7 +146,7 @@ def draw_replicates(options: argparse.Namespace, plan: Plan) -> Iterator[Replica
 def report_false_alarms(replicates: list[Replicate]) -> bool:
     """Print false alarms at several rates and at the default configuration; True if none is above its bound."""
     p_values = np.array([p for replicate in replicates for p in window_p_values(replicate)])
-    print(f"\nfalse alarms: {len(replicates)} references × {len(p_values) // len(replicates)} clean windows")
+    print(f"  false alarms: {len(replicates)} references × {len(p_values) // len(replicates)} clean windows")
     passed = True
     for rate in (*RATES, MonitorConfig().alpha):
         alarms, bound = int((p_values <= rate).sum()), binomial_bound(len(p_values), rate)
@@ -168,7 +176,7 @@ def detections(replicate: Replicate, corrupted: SignalPool) -> Iterator[float]:
     clock = iter(range(10**9))
     interval_s = MonitorConfig().check_interval_s
     monitor = Monitor(replicate.profile, MonitorConfig(window_size=WINDOW_SIZE), lambda: next(clock) * interval_s)
-    clean_windows = replicate.windows()
+    clean_windows = cycle(replicate.windows())
     for start in range(0, len(corrupted) - WINDOW_SIZE + 1, WINDOW_SIZE):
         monitor.reset()
         for picture in replicate.pool.observations(next(clean_windows)):
@@ -182,12 +190,12 @@ def detections(replicate: Replicate, corrupted: SignalPool) -> Iterator[float]:
         yield found
 
 
-def report_missing_classes(options: argparse.Namespace, plan: Plan, replicates: list[Replicate]) -> bool:
+def report_missing_classes(model: Model, plan: Plan, replicates: list[Replicate]) -> bool:
     """Every digit left out in turn, printed by digit and then together; True if that is seen as the plan demands."""
     trials, qualities = [], []
     for digit, label in enumerate(DIGIT_LABELS):
         traffic, seed = Traffic(without=(digit,)), MISSING_SEED + digit * SEEDS_PER_DIGIT
-        pool = open_pool(options.package, options.variant, traffic, plan.missing_size, seed)
+        pool = open_pool(model, traffic, plan.missing_size, seed)
         found = [d for replicate in replicates for d in detections(replicate, pool)]
         report_detection(plan, f"{MISSING}: {label}", found, pool.quality)
         trials += found

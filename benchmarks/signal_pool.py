@@ -104,25 +104,31 @@ def picture_row(specs: Mapping[str, SignalSpec], observations: Mapping[str, Obse
     return row
 
 
+class Model(NamedTuple):
+    """A package and which of its variants answers."""
+
+    package: Path
+    variant: str
+
+
 @dataclass(frozen=True)
 class Order:
     """What one worker does: the signals of the first CHUNK pictures of stream `seed`, and their quality if `judged`."""
 
-    package: Path
-    variant: str
+    model: Model
     traffic: Traffic
     seed: int
     judged: bool
 
 
-def open_pool(package: Path, variant: str, traffic: Traffic, size: int, first_seed: int) -> SignalPool:
+def open_pool(model: Model, traffic: Traffic, size: int, first_seed: int) -> SignalPool:
     """At least `size` pictures, from the cache where this very pool was computed before."""
-    opened = open_package(package)
+    opened = open_package(model.package)
     facts = generator_facts(scenes_of(opened).max_digits)
-    key = cache_key(opened.digest, variant, traffic, CHUNK, size, first_seed, *facts, code_digest())
+    key = cache_key(opened.digest, model.variant, traffic, CHUNK, size, first_seed, *facts, code_digest())
 
     def build(folder: Path) -> None:
-        orders = [Order(package, variant, traffic, first_seed + i, i < JUDGED_CHUNKS) for i in range(-(-size // CHUNK))]
+        orders = [Order(model, traffic, first_seed + i, i < JUDGED_CHUNKS) for i in range(-(-size // CHUNK))]
         # Workers start afresh: a fork of a process that runs threads may hang.
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(len(os.sched_getaffinity(0)), context) as workers:
@@ -132,7 +138,7 @@ def open_pool(package: Path, variant: str, traffic: Traffic, size: int, first_se
         np.save(folder / "values.npy", np.concatenate([values for values, _ in parts]))
 
     folder = cached_folder("signals", key, "values.npy", build)
-    specs = dict(open_task(opened.task_spec_of(variant)).signal_specs())
+    specs = dict(open_task(opened.task_spec_of(model.variant)).signal_specs())
     return SignalPool(specs, np.load(folder / "values.npy", mmap_mode="r"), float(np.load(folder / "quality.npy")))
 
 
@@ -152,19 +158,16 @@ def code_digest() -> str:
 
 
 @cache
-def open_model(package: Path, variant: str) -> tuple[Task, OnnxRuntime, SceneSource]:
+def open_model(model: Model) -> tuple[Task, OnnxRuntime, SceneSource]:
     """Task, runtime and pictures of this worker process."""
-    opened = open_package(package)
-    return (
-        open_task(opened.task_spec_of(variant)),
-        OnnxRuntime(opened.graph_path(variant)),
-        SceneSource(scenes_of(opened)),
-    )
+    opened = open_package(model.package)
+    task, runtime = open_task(opened.task_spec_of(model.variant)), OnnxRuntime(opened.graph_path(model.variant))
+    return task, runtime, SceneSource(scenes_of(opened))
 
 
 def compute_chunk(order: Order) -> tuple[Values, float | None]:
     """Signals [CHUNK, columns] of one order, and the quality of the answers if that was asked for."""
-    task, runtime, source = open_model(order.package, order.variant)
+    task, runtime, source = open_model(order.model)
     rng, specs, rows = np.random.default_rng(order.seed), task.signal_specs(), []
     stream = source.stream(SPLIT, order.seed, order.traffic.without)
     judge, default = open_judge(task), task.parse_params({})
