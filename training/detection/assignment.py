@@ -21,6 +21,9 @@ CENTRE_RADIUS = 1.5
 SIDES_PER_STRIDE = 4.0
 """In centre sampling: the longest side of an object that is looked for in a map, in strides of that map."""
 
+MIN_PROPOSAL_OVERLAP = 0.5
+"""Intersection over union from which on a proposal is one of an object; the value of Faster R-CNN."""
+
 
 class Positions(NamedTuple):
     """Every position of every map, finest map first: centres [A, 2] as (x, y) and strides [A], in input pixels."""
@@ -77,7 +80,7 @@ def assign_aligned(positions: Positions, guess: Guess, truth: Truth) -> Assignme
     alignment, overlap = alignment * mine, overlap * mine
     strongest, widest = alignment.amax(dim=2, keepdim=True), overlap.amax(dim=2, keepdim=True)
     quality = (alignment / strongest.clamp_min(1e-12) * widest).sum(dim=1)
-    return Assignment(owner, quality, quality, in_crowd(positions, truth) & (owner < 0))
+    return Assignment(owner, quality, quality, in_crowd(positions.centres, truth) & (owner < 0))
 
 
 def assign_centre(positions: Positions, guess: Guess, truth: Truth) -> Assignment:
@@ -97,7 +100,19 @@ def assign_centre(positions: Positions, guess: Guess, truth: Truth) -> Assignmen
     owner = settle_rivals(chosen, -area(truth.boxes).unsqueeze(2).expand_as(distance))
     mine = one_object(owner, truth.boxes.shape[1])
     quality = (pairwise_iou(truth.boxes, guess.boxes) * mine).sum(dim=1)
-    return Assignment(owner, quality, (owner >= 0).float(), in_crowd(positions, truth) & (owner < 0))
+    return Assignment(owner, quality, (owner >= 0).float(), in_crowd(positions.centres, truth) & (owner < 0))
+
+
+def assign_overlapping(proposals: Tensor, corrected: Tensor, truth: Truth) -> Assignment:
+    """The second stage of Faster R-CNN (Ren et al., 2015): a proposal [B, K, 4] goes to the object that it overlaps
+    most, if by MIN_PROPOSAL_OVERLAP. Its score should be the overlap that its corrected box [B, K, 4] reaches."""
+    overlap = pairwise_iou(truth.boxes, proposals)
+    chosen = (overlap >= MIN_PROPOSAL_OVERLAP) & (truth.class_ids >= 0).unsqueeze(2)
+    owner = settle_rivals(chosen, overlap)
+    mine = one_object(owner, truth.boxes.shape[1])
+    quality = (pairwise_iou(truth.boxes, corrected) * mine).sum(dim=1)
+    middles = (proposals[..., :2] + proposals[..., 2:]) / 2
+    return Assignment(owner, quality, (owner >= 0).float(), in_crowd(middles, truth) & (owner < 0))
 
 
 def reach_of(positions: Positions, boxes: Tensor) -> Tensor:
@@ -123,8 +138,9 @@ def one_object(owner: Tensor, num_objects: int) -> Tensor:
     return owner.unsqueeze(1) == torch.arange(num_objects, device=owner.device).view(1, -1, 1)
 
 
-def in_crowd(positions: Positions, truth: Truth) -> Tensor:
-    """Whether each position lies in a region that is not judged: bool [B, A]."""
+def in_crowd(points: Tensor, truth: Truth) -> Tensor:
+    """Whether points [A, 2] of all pictures, or [B, A, 2] of each, lie in a region that is not judged: bool [B, A]."""
     low, high = truth.boxes[..., :2].unsqueeze(2), truth.boxes[..., 2:].unsqueeze(2)
-    inside = ((positions.centres >= low) & (positions.centres <= high)).all(dim=-1)
+    spread = points.unsqueeze(-3)
+    inside = ((spread >= low) & (spread <= high)).all(dim=-1)
     return (inside & (truth.class_ids == CROWD).unsqueeze(2)).any(dim=1)
