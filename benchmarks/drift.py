@@ -70,7 +70,7 @@ CLASSIFICATION = Plan(
     reference_size=5_000,
     num_windows=500,
     corrupted_size=6_000,
-    missing_size=3_000,
+    missing_size=1_500,
     bars=("gaussian noise, sigma 40", "blur, sigma 2 px", "inverted contrast", "darkness, x 0.5", MISSING),
     shown=tuple(CORRUPTIONS),
 )
