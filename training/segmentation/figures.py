@@ -46,7 +46,7 @@ def named(mask: NDArray[np.uint8], labels: Sequence[str]) -> str:
     """The first few classes of a mask, without the one that covers most of it."""
     counts = np.bincount(mask.ravel(), minlength=256)[: len(labels)]
     present = [labels[index] for index in np.flatnonzero(counts).tolist() if index != counts.argmax()]
-    return ", ".join(present[:6])
+    return ", ".join(present[:6]) or "nothing"
 
 
 def draw_class_scores(metrics: MaskMetrics, labels: Sequence[str], path: Path) -> None:
