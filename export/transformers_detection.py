@@ -21,9 +21,6 @@ from tasks.errors import BadInput
 from tasks.image import ImageSpec
 from tasks.task import Array
 
-CENTRE_TO_CORNERS = ((1.0, 0.0, 1.0, 0.0), (0.0, 1.0, 0.0, 1.0), (-0.5, 0.0, 0.5, 0.0), (0.0, -0.5, 0.0, 0.5))
-"""(centre x, centre y, width, height) · this = (left, top, right, bottom)."""
-
 
 class DetectorGraph(TransformersGraph):
     """image → (boxes [B, queries, 4] in input pixels, scores [B, queries, C], embedding [B, D])."""
@@ -33,14 +30,15 @@ class DetectorGraph(TransformersGraph):
     def __init__(self, opened: TransformersModel) -> None:
         super().__init__(opened)
         self._num_labels = len(opened.labels)
-        sides = torch.tensor([opened.image.width, opened.image.height] * 2, dtype=torch.float32)
-        self.register_buffer("to_corners", torch.tensor(CENTRE_TO_CORNERS) * sides)
-        self.to_corners: Tensor
+        self.register_buffer("sides", torch.tensor([opened.image.width, opened.image.height], dtype=torch.float32))
+        self.sides: Tensor
 
     def finish(self, answer: Any) -> tuple[Tensor, ...]:
         has_no_object = answer.logits.shape[-1] > self._num_labels
         scores = answer.logits.softmax(-1)[..., :-1] if has_no_object else answer.logits.sigmoid()
-        return answer.pred_boxes @ self.to_corners, scores, pool(encoder_state(answer))
+        # Not by a matrix: compression would take it for the last layer with weights, and compute boxes in bytes.
+        middles, halves = answer.pred_boxes[..., :2] * self.sides, answer.pred_boxes[..., 2:] * (self.sides / 2)
+        return torch.cat((middles - halves, middles + halves), dim=-1), scores, pool(encoder_state(answer))
 
 
 def adapt_detector(opened: TransformersModel, facts: ImportFacts) -> AdaptedModel:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from export.compress.int8_static import quantize_int8
 from export.recipe import Int8Static, load_export_recipe
@@ -51,3 +51,19 @@ def test_weights_are_signed_per_channel_and_within_range(graph: Path, reduce_ran
         assert np.abs(numpy_helper.to_array(kernel).astype(int)).max() <= largest
     zero_points = [constants[node.input[2]] for node in model.graph.node if node.op_type == "QuantizeLinear"]
     assert {each.data_type for each in zero_points} == {TensorProto.UINT8}
+
+
+def test_what_follows_the_last_weights_is_computed_in_float(graph: Path) -> None:
+    """As the places that a detector adds to its boxes: in bytes, steps of the sum would be eight units wide."""
+    model = onnx.load(graph)
+    for node in model.graph.node:
+        node.output[:] = ["raw" if name == "logits" else name for name in node.output]
+    far_apart = np.array([-1000, -500, 0, 500, 1000], np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(far_apart, "far_apart"))
+    model.graph.node.append(helper.make_node("Add", ["raw", "far_apart"], ["logits"], "add_far_apart"))
+    onnx.save(model, graph)
+    target = graph.with_name("int8.onnx")
+    quantize_int8(graph, target, BATCHES, Int8Static(tolerances=TOLERANCES))
+    plain, small = (OnnxRuntime(path).run(BATCHES[0])["logits"] for path in (graph, target))
+    assert np.abs(plain - small).max() < 1
+    assert plain.max() > 900
