@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import math
 import threading
+import weakref
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from serving.workers import DecodePool, available_cpus, cgroup_quota
+from tasks.errors import BadInput
 
 
 def write(path: Path, text: str) -> None:
@@ -62,3 +67,40 @@ async def test_work_whose_caller_left_before_its_turn_is_not_done() -> None:
     await asyncio.gather(busy, stayed)
     assert done == ["stayed"]
     pool.close()
+
+
+async def test_results_and_errors_come_back_to_whoever_asked() -> None:
+    pool = DecodePool(2)
+    wanted = [pool.run(partial(pow, 2, number)) for number in range(50)]
+    assert await asyncio.gather(*wanted) == [2**number for number in range(50)]
+    with pytest.raises(ZeroDivisionError):
+        await pool.run(lambda: 1 / 0)
+    assert await pool.run(lambda: "still there") == "still there"
+    pool.close()
+
+
+async def test_what_was_worked_on_goes_with_the_answer() -> None:
+    class Picture:
+        def decode(self) -> None:
+            raise BadInput("no picture")
+
+    pool, picture = DecodePool(1), Picture()
+    seen = weakref.ref(picture)
+    gc.disable()
+    try:
+        with contextlib.suppress(BadInput):
+            await pool.run(picture.decode)
+        del picture
+        await pool.run(int)  # by then the thread has let go of it
+        assert seen() is None
+    finally:
+        gc.enable()
+        pool.close()
+
+
+async def test_a_pool_is_closed_after_what_was_asked_for() -> None:
+    pool = DecodePool(1)
+    last = asyncio.create_task(pool.run(lambda: "done"))
+    await asyncio.sleep(0)
+    pool.close()
+    assert await last == "done"
