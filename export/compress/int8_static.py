@@ -6,8 +6,7 @@ data. `reduce_range` keeps weights within seven bits: hosts without VNNI add two
 overflows with eight; it costs no speed and, on the networks measured, no accuracy.
 
 From the last layers with weights on everything stays in float: what follows them is little work, and eight bits are too
-few for it. Boxes decoded in bytes were off by 2.4 pixels of 128, and average precision fell by two fifths; decoded in
-float they are off by 0.1, at the same speed.
+few for it. Of an average precision of 0.722, boxes decoded in bytes cost 0.020, and in float 0.003, at the same speed.
 """
 
 from __future__ import annotations

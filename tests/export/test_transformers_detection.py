@@ -81,16 +81,15 @@ def test_written_graph_answers_as_the_unmodified_model(tmp_path: Path) -> None:
     """The kind that is hardest to trace; another is written in test_import_annotated.py."""
     adapted = adapt_detector(opened_folder(tmp_path / "hub", rt_detr), FACTS)
     adapted.write(tmp_path / "model.onnx", 20)
-    runtime, task = OnnxRuntime(tmp_path / "model.onnx"), Detection(adapted.spec)
+    runtime = OnnxRuntime(tmp_path / "model.onnx")
     assert [(each.name, each.shape[1:]) for each in runtime.outputs] == [
         ("boxes", (12, 4)),
         ("scores", (12, len(LABELS))),
         ("embedding", (16,)),
     ]
     wanted, found = adapted.reference({"image": PICTURES}), runtime.run({"image": PICTURES})
-    for index in range(len(PICTURES)):
-        expected, actual = ({name: each[index] for name, each in side.items()} for side in (wanted, found))
-        assert max(task.differences(expected, actual).values()) < 1e-3
+    for name, tolerance in {"boxes": 1e-2, "scores": 1e-3, "embedding": 1e-3}.items():
+        np.testing.assert_allclose(found[name], wanted[name], atol=tolerance)
 
 
 def test_number_of_labels_must_fit(kind: tuple[TransformersModel, Callable[[], Any]], tmp_path: Path) -> None:
