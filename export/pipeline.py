@@ -19,7 +19,7 @@ from export.trial import Trial
 from export.verify import Footprint, Variant, run_trials, weigh_evidence
 from registry.manifest import Evidence
 from registry.package import ModelPackage
-from tasks.detection_spec import DetectionSpec
+from tasks.detection_spec import DetectionSpec, SuppressionInside
 from tasks.errors import BadInput, Conflict, GateFailed, InvalidRecipe
 from tasks.task import Array, Task, TaskSpec, open_task
 from training.progress import pulse, track
@@ -127,15 +127,14 @@ def finish_variant(path: Path, spec: TaskSpec, config: VariantConfig) -> TaskSpe
         raise InvalidRecipe("only a detector with class_aware suppression can carry it inside its graph: see variants")
     from export.suppress_onnx import append_suppression
 
-    append_suppression(path, path, config.suppression)
-    inside = config.suppression
-    return msgspec.structs.replace(
-        spec,
-        inside=inside,
-        score_threshold=max(spec.score_threshold, inside.score_threshold),
-        iou_threshold=min(spec.iou_threshold, inside.iou_threshold),
-        max_detections=min(spec.max_detections, inside.max_detections),
+    # Never stricter than the task's own defaults: a variant must answer a request without thresholds as its siblings.
+    inside = SuppressionInside(
+        score_threshold=min(spec.score_threshold, config.suppression.score_threshold),
+        iou_threshold=max(spec.iou_threshold, config.suppression.iou_threshold),
+        max_detections=max(spec.max_detections, config.suppression.max_detections),
     )
+    append_suppression(path, path, inside)
+    return msgspec.structs.replace(spec, inside=inside)
 
 
 def collect_evidence(

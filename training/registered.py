@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +25,11 @@ class RegisteredCheckpoint(NamedTuple):
 
 def newest_checkpoint(tracking_uri: str, name: str, download_to: Path) -> RegisteredCheckpoint:
     """The newest version of "<name>-trained", copied into `download_to`. Raises NotFound."""
+    return next(newest_checkpoints(tracking_uri, name, download_to))
+
+
+def newest_checkpoints(tracking_uri: str, name: str, download_to: Path) -> Iterator[RegisteredCheckpoint]:
+    """Every version of "<name>-trained", newest first, each copied when it is asked for. Raises NotFound."""
     registered = f"{name}{SUFFIX}"
     database = database_file(tracking_uri)
     # A question must not create a database: that takes seconds and leaves files behind.
@@ -32,6 +38,8 @@ def newest_checkpoint(tracking_uri: str, name: str, download_to: Path) -> Regist
     found = [] if missing else client.search_model_versions(f"name = '{registered}'")
     if not found:
         raise NotFound(f"no trained model {registered!r} in {tracking_uri}: tidegate train one first")
-    newest = max(found, key=lambda version: int(version.version))
-    folder = mlflow.artifacts.download_artifacts(newest.source, dst_path=str(download_to), tracking_uri=tracking_uri)
-    return RegisteredCheckpoint(Path(folder), int(newest.version), newest.run_id)
+    for each in sorted(found, key=lambda version: int(version.version), reverse=True):
+        target = download_to / str(each.version)
+        target.mkdir()
+        folder = mlflow.artifacts.download_artifacts(each.source, dst_path=str(target), tracking_uri=tracking_uri)
+        yield RegisteredCheckpoint(Path(folder), int(each.version), each.run_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,7 @@ from training.networks.build import settle_model
 from training.recipe import NETWORK_KINDS, Recipe
 from training.tracking import CHECKPOINT_ARTIFACT, RunTracker
 from training.trainer import LAST, World, fit
-from training.warm_start import find_weights, warm_start
+from training.warm_start import warm_start
 
 STATE_FILE, RESULT_FILE = "run.json", "result.json"
 
@@ -139,8 +140,8 @@ def build_learner(recipe: Recipe, kind: TrainingKind, source: DataSource, tracki
     labels = kind.labels(source)
     network = kind.network(recipe.model, kind.spec(labels, recipe))
     if recipe.model.warm_start and tracking_uri is not None:
-        origin = recipe.model.warm_start
-        warm_start(network, find_weights(origin, tracking_uri), origin)
+        origin = warm_start(network, recipe.model.warm_start, tracking_uri)
+        logging.getLogger(__name__).info("the backbone starts from %s", origin)
     return kind.learner(network, recipe, labels)
 
 

@@ -17,14 +17,27 @@ TRUNK = ("normalise.", "backbone.")
 """What is taken over: the backbone, and the normalisation that its weights were learnt behind."""
 
 
-def find_weights(name_or_folder: str, tracking_uri: str) -> dict[str, Tensor]:
-    """The weights of a checkpoint folder, or of the newest "<name>-trained". Raises NotFound or InvalidRecipe."""
+def warm_start(network: Network, name_or_folder: str, tracking_uri: str) -> str:
+    """Replaces the trunk of a network by that of a checkpoint folder, or of the newest "<name>-trained" that has the
+    same backbone; says which it was. Raises NotFound, or InvalidRecipe where no backbone is the same."""
     if Path(name_or_folder).is_dir():
-        return read_weights(Path(name_or_folder))
-    from training.registered import newest_checkpoint
+        misfit = replace_trunk(network, read_weights(Path(name_or_folder)))
+        if misfit:
+            raise InvalidRecipe(f"model.warm_start: the backbone of {name_or_folder} is another one ({misfit})")
+        return name_or_folder
+    from training.registered import newest_checkpoints
 
+    misfits = []
     with TemporaryDirectory(prefix="tidegate-warm-start-") as folder:
-        return read_weights(newest_checkpoint(tracking_uri, name_or_folder, Path(folder)).folder)
+        for checkpoint in newest_checkpoints(tracking_uri, name_or_folder, Path(folder)):
+            misfit = replace_trunk(network, read_weights(checkpoint.folder))
+            if not misfit:
+                return f"{name_or_folder}-trained version {checkpoint.version}"
+            misfits.append(misfit)
+    raise InvalidRecipe(
+        f"model.warm_start: none of the {len(misfits)} versions of '{name_or_folder}-trained' has the backbone that "
+        f"model.backbone describes ({misfits[0]}): train one that has, or describe theirs"
+    )
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
@@ -35,16 +48,14 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
         raise InvalidRecipe(f"model.warm_start: {folder} holds no readable {WEIGHTS_FILE} ({error})") from error
 
 
-def warm_start(network: Network, weights: dict[str, Tensor], origin: str) -> None:
-    """Replaces the trunk of a network. Raises InvalidRecipe where the two backbones are not the same."""
+def replace_trunk(network: Network, weights: dict[str, Tensor]) -> str:
+    """Takes the trunk's weights over if all of them fit. Else says what does not, and nothing is changed."""
     wanted = {name: tensor.shape for name, tensor in network.state_dict().items() if name.startswith(TRUNK)}
     found = {name: tensor for name, tensor in weights.items() if name.startswith(TRUNK)}
     differing = sorted(
         name for name in wanted.keys() | found.keys() if name not in found or wanted.get(name) != found[name].shape
     )
     if differing:
-        raise InvalidRecipe(
-            f"model.warm_start: the backbone of {origin!r} is another one ({len(differing)} tensors differ, "
-            f"{differing[0]} first); model.backbone must be what that model was trained with"
-        )
+        return f"{len(differing)} tensors differ, {differing[0]} first"
     network.load_state_dict(found, strict=False)
+    return ""
