@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
@@ -66,12 +67,20 @@ def draw_panels(panels: Sequence[Panel], path: Path) -> None:
         axes = figure.add_subplot(rows, COLUMNS, index)
         axes.imshow(panel.picture)
         axes.axis("off")
-        for boxes, names, colour, style in (
-            (panel.true_boxes, panel.true_names, "white", "--"),
-            (panel.found_boxes, panel.found_names, "lime", "-"),
-        ):
-            for (left, top, right, bottom), name in zip(boxes, names, strict=True):
-                size = right - left, bottom - top
-                axes.add_patch(Rectangle((left, top), *size, fill=False, edgecolor=colour, linestyle=style))
-                axes.text(left, top, name, color=colour, fontsize=7, va="bottom")
+        mark_boxes(axes, panel.true_boxes, "white", "--")
+        mark_boxes(axes, panel.found_boxes, "lime", "-")
+        # Names of what is there stand below, of what was found above: most boxes lie on each other.
+        for (left, _, _, bottom), name in zip(panel.true_boxes, panel.true_names, strict=True):
+            axes.text(left, bottom, name, color="white", fontsize=7, va="top")
+        for (left, top, _, _), name in zip(panel.found_boxes, panel.found_names, strict=True):
+            axes.text(left, top, name, color="lime", fontsize=7, va="bottom")
     save(figure, path)
+
+
+def mark_boxes(axes: Axes, boxes: NDArray[np.floating], colour: str, style: str) -> None:
+    """The outlines of boxes [n, 4]."""
+    for left, top, right, bottom in boxes:
+        outline = Rectangle(
+            (left, top), right - left, bottom - top, fill=False, edgecolor=colour, linestyle=style, linewidth=1
+        )
+        axes.add_patch(outline)
