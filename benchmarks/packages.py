@@ -20,17 +20,19 @@ DETECTOR, SEGMENTER = "scenes-detection", "scenes-segmentation"
 
 
 class FullTraining(NamedTuple):
-    """A package, which has the name of its full recipe, and what tells that recipe from the quick one."""
+    """A package, which has the name of its full recipe, and what tells that recipe from the quick one. `after`: the
+    recipe whose backbone it starts from."""
 
     name: str
     metric: str
     minimum: float
+    after: str = ""
 
 
 FULLY_TRAINED: Mapping[str, FullTraining] = {
     "classification": FullTraining(DIGITS, "accuracy", 0.95),
-    "detection": FullTraining(DETECTOR, "ap", 0.5),
-    "segmentation": FullTraining(SEGMENTER, "miou", 0.55),
+    "detection": FullTraining(DETECTOR, "ap", 0.5, after="digits-quick"),
+    "segmentation": FullTraining(SEGMENTER, "miou", 0.55, after="digits-quick"),
 }
 """By kind of task."""
 
@@ -58,42 +60,37 @@ def resnet_package(folder: Path) -> ModelPackage:
 def fully_trained_package(kind: str) -> Path:
     """The newest package of a kind that is as good as its full recipe makes it; trained and exported now if there is
     none (five to twenty minutes)."""
-    full = FULLY_TRAINED[kind]
-
-    def is_good(package: ModelPackage) -> bool:
-        evidence = next(iter(package.manifest.variants.values())).evidence
-        return evidence.metrics[full.metric] >= full.minimum
-
-    return trained_package(full.name, full.name, kind, is_good)
-
-
-def detector_package(folder: Path) -> None:
-    """The newest detector of scenes, however short its training was; a quick one is made if there is none."""
-    shutil.copytree(trained_package(DETECTOR, f"{DETECTOR}-quick", "detection-quick"), folder)
-
-
-def segmenter_package(folder: Path) -> None:
-    """The newest segmenter of scenes, likewise."""
-    shutil.copytree(trained_package(SEGMENTER, f"{SEGMENTER}-quick", "segmentation-quick"), folder)
-
-
-def trained_package(
-    name: str, recipe: str, export_recipe: str, is_good: Callable[[ModelPackage], bool] = lambda package: True
-) -> Path:
-    """The newest good package of that name in the store; trained and exported by these recipes if there is none."""
-    from export.recipe import load_export_recipe
     from registry.store import open_store
     from registry.tracking import HOME
+
+    full, store = FULLY_TRAINED[kind], open_store()
+    for info in reversed(store.versions(full.name) if full.name in store.names() else []):
+        package = store.fetch(info, HOME / "cache")
+        evidence = next(iter(package.manifest.variants.values())).evidence
+        if evidence.metrics[full.metric] >= full.minimum:
+            return package.folder
+    return make_package(kind)
+
+
+def make_package(kind: str) -> Path:
+    """Trained by the full recipe, over the backbone that it starts from, exported and registered as a user would."""
+    from export.recipe import load_export_recipe
     from tidegate.lifecycle import export_model, train_model
     from training.recipe import load_recipe
 
-    store = open_store()
-    for info in reversed(store.versions(name) if name in store.names() else []):
-        package = store.fetch(info, HOME / "cache")
-        if is_good(package):
-            return package.folder
-    train_model(load_recipe(recipe), None)
-    return export_model(name, load_export_recipe(export_recipe), None)[0].folder
+    full = FULLY_TRAINED[kind]
+    if full.after:
+        train_model(load_recipe(full.after), None)
+    train_model(load_recipe(full.name), None)
+    return export_model(full.name, load_export_recipe(kind), None)[0].folder
+
+
+def detector_package(folder: Path) -> None:
+    shutil.copytree(fully_trained_package("detection"), folder)
+
+
+def segmenter_package(folder: Path) -> None:
+    shutil.copytree(fully_trained_package("segmentation"), folder)
 
 
 BUILDERS: Mapping[str, Callable[[Path], object]] = {

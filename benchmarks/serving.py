@@ -11,6 +11,8 @@ taken within a round. Bars, and what they are held against:
     grpc     the same over gRPC        ≥ 0.60 of a bare grpc.aio echo of the same message
     detect   JPEG in, boxes out        ≥ 0.85 of a bare loop of decode, ONNX Runtime, suppression and JSON
     segment  JPEG in, run lengths out  ≥ 0.85 of the same with run lengths
+
+Detector and segmenter are those of the full recipes for scenes: from the store, or trained first if it has none.
 """
 
 from __future__ import annotations
