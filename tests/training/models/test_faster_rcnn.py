@@ -68,7 +68,7 @@ def test_it_learns_to_frame_and_name_what_it_is_shown() -> None:
         optimiser.step()
     with torch.inference_mode():
         candidates, scores, _ = network(images)
-    assert pairwise_iou(boxes, candidates[:, :1]).mean() > 0.7
+    assert pairwise_iou(boxes, candidates[:, :1]).mean() > 0.6
     assert torch.equal(scores[:, 0].argmax(dim=1), class_ids[:, 0])
 
 
