@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,13 +30,19 @@ def test_demo_goes_the_whole_way_and_cleans_up(tmp_path: Path, require_tool: Cal
     )
     assert done.returncode == 0, done.stdout + done.stderr
     shown = done.stdout
-    assert "digits@champion is version 1" in shown
+    for model in ("digits", "scenes-detection", "scenes-segmentation"):
+        assert f"{model}@champion is version 1" in shown
+        assert re.search(rf"{model}: 300 pictures as in training: steady", shown)
+        assert re.search(rf"{model}: 300 pictures with noise: drift", shown)
     assert re.search(r'"label":"\d"', shown), "curl's answer"
-    assert re.search(r"tritonclient\.http: \d with", shown)
-    assert re.search(r"tritonclient\.grpc: \d with", shown)
-    assert re.search(r"pictures as in training: steady", shown)
-    assert re.search(r"pictures with noise: drift", shown)
-    for variant in ("trained", "fp32", "int8"):
+    for protocol in ("http", "grpc"):
+        assert re.search(rf"tritonclient\.{protocol}: \d with", shown)
+        assert re.search(rf"tritonclient\.{protocol}: \d+ objects", shown)
+        assert re.search(rf"tritonclient\.{protocol}: \d+ classes on", shown)
+    for verb in ("detect", "segment"):
+        with Image.open(tmp_path / ".tidegate" / f"demo-{verb}.jpg") as drawn:
+            assert drawn.format == "JPEG"
+    for variant in ("trained", "fp32", "int8", "fp32_nms"):
         assert re.search(rf"^ *{variant} +\d+\.\d+%", shown, re.MULTILINE)
     assert re.search(r"requests per second +\d+", shown)
     assert "stopped" in (tmp_path / ".tidegate" / "demo-server.log").read_text(encoding="utf-8")
