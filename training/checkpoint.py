@@ -6,6 +6,7 @@ checkpoint.json     the task, the recipe, the network to build for the weights, 
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from training.recipe import Recipe, parse_recipe
 
 SCHEMA_VERSION = 1
 WEIGHTS_FILE, FACTS_FILE = "model.safetensors", "checkpoint.json"
+MAX_REASON_LENGTH = 240
 
 
 class CheckpointFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,7 +70,12 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     except InvalidRecipe as error:
         raise InvalidPackage(str(error)) from error
     except (OSError, SafetensorError, RuntimeError) as error:
-        raise InvalidPackage(f"{folder / WEIGHTS_FILE}: the weights do not fit the recipe ({error})") from error
+        # torch names every tensor of the network.
+        reason = textwrap.shorten(str(error), MAX_REASON_LENGTH)
+        raise InvalidPackage(
+            f"{folder / WEIGHTS_FILE}: the weights do not fit the recipe; train the model again, or use the release that "
+            f"wrote it ({reason})"
+        ) from error
     return Checkpoint(module.eval(), task_spec, recipe, facts)
 
 

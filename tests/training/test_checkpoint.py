@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from tasks.errors import InvalidPackage
 from training.checkpoint import CheckpointFacts, load_checkpoint, save_checkpoint
@@ -68,3 +69,11 @@ def test_an_unknown_schema_version_is_refused(saved: tuple[Path, Classifier]) ->
     path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 99'))
     with pytest.raises(InvalidPackage, match="99"):
         load_checkpoint(saved[0])
+
+
+def test_weights_of_another_network_are_one_line_of_error(saved: tuple[Path, Classifier]) -> None:
+    save_file({"other": torch.zeros(1)}, saved[0] / "model.safetensors")
+    with pytest.raises(InvalidPackage, match="train the model again") as caught:
+        load_checkpoint(saved[0])
+    assert len(str(caught.value)) < 600
+    assert "\n" not in str(caught.value)
