@@ -73,8 +73,8 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         # torch names every tensor of the network.
         reason = textwrap.shorten(str(error), MAX_REASON_LENGTH)
         raise InvalidPackage(
-            f"{folder / WEIGHTS_FILE}: the weights do not fit the recipe; train the model again, or use the release that "
-            f"wrote it ({reason})"
+            f"{folder / WEIGHTS_FILE}: the weights do not fit the recipe; train the model again, or use the release "
+            f"that wrote it ({reason})"
         ) from error
     return Checkpoint(module.eval(), task_spec, recipe, facts)
 
