@@ -46,7 +46,7 @@ def examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.mark.parametrize("name", ["plain", "fcn", "one_map"])
 def test_a_file_and_a_recipe_are_enough(name: str, examples: Path, tmp_path: Path) -> None:
-    small = ("image.height=64", "image.width=64", "schedule.epochs=4", "schedule.batch_size=8", 'model.warm_start=""')
+    small = ("image.height=64", "image.width=64", "schedule.epochs=3", "schedule.batch_size=8", 'model.warm_start=""')
     recipe = load_recipe(examples / f"{name}.toml", small)
     kind, source = open_kind(recipe.task), open_source(recipe.data)
     spec = kind.spec(kind.labels(source), recipe)
