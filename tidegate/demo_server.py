@@ -26,6 +26,7 @@ class DemoServer:
 
     def __init__(self, models: Sequence[str], log_file: Path) -> None:
         self.log_file = log_file
+        self._models = tuple(models)
         self.ports = {name: free_port(wanted) for name, wanted in DEFAULT_PORTS.items()}
         self.admin_token = secrets.token_urlsafe(16)
         environment = {
@@ -90,14 +91,20 @@ class DemoServer:
             self._process.wait()
 
     def _says_ready(self) -> bool:
+        """Whether every model answers: the server itself is ready while some are still being loaded."""
         connection = HTTPConnection("127.0.0.1", self.ports["http"], timeout=5)
         try:
-            connection.request("GET", "/v2/health/ready")
-            return connection.getresponse().status == 200
+            return all(self._is_loaded(connection, model) for model in self._models)
         except (OSError, HTTPException):
             return False
         finally:
             connection.close()
+
+    def _is_loaded(self, connection: HTTPConnection, model: str) -> bool:
+        connection.request("GET", f"/v2/models/{model}/ready")
+        response = connection.getresponse()
+        response.read()
+        return response.status == 200
 
     def _last_words(self) -> str:
         lines = self.log_file.read_text("utf-8", "replace").splitlines()
