@@ -20,8 +20,8 @@ DETECTOR, SEGMENTER = "scenes-detection", "scenes-segmentation"
 
 
 class FullTraining(NamedTuple):
-    """A package, which has the name of its full recipe, and what tells that recipe from the quick one. `after`: the
-    recipe whose backbone it starts from."""
+    """A package, which has the name of its full recipe, and what tells that recipe from the quick one beside the
+    size of its pictures. `after`: the recipe whose backbone it starts from."""
 
     name: str
     metric: str
@@ -62,12 +62,15 @@ def fully_trained_package(kind: str) -> Path:
     none (five to twenty minutes)."""
     from registry.store import open_store
     from registry.tracking import HOME
+    from training.recipe import load_recipe
 
     full, store = FULLY_TRAINED[kind], open_store()
+    image = load_recipe(full.name).image
     for info in reversed(store.versions(full.name) if full.name in store.names() else []):
         package = store.fetch(info, HOME / "cache")
         evidence = next(iter(package.manifest.variants.values())).evidence
-        if evidence.metrics[full.metric] >= full.minimum:
+        is_full = (image.height, image.width) in package.manifest.image_sizes
+        if is_full and evidence.metrics[full.metric] >= full.minimum:
             return package.folder
     return make_package(kind)
 
