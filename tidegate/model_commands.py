@@ -81,7 +81,7 @@ def import_(
         Path | None, typer.Option(metavar="FILE", help="Name, task, labels, preprocessing. Default: PATH with .toml.")
     ] = None,
     samples: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Pictures, a folder for each label. Default: PATH's stem.")
+        Path | None, typer.Option(metavar="FOLDER", help="Labelled pictures, see docs/export.md. Default: PATH's stem.")
     ] = None,
     recipe: RecipeOption = None,
     store: StoreOption = None,
