@@ -183,6 +183,12 @@ TASK_CLASSES: Mapping[str, str] = {
 }
 """Task kind → where its class lives. Looked up by name so that a server imports only the tasks it serves."""
 
+GENERATIVE_CLASSES: Mapping[str, str] = {
+    "text_generation": "tasks.text_generation:TextGeneration",
+    "captioning": "tasks.captioning:Captioning",
+}
+"""The same for those of the second protocol, see tasks/generation.py."""
+
 
 def largest_difference(expected: Array, actual: Array) -> float:
     """Of two arrays, element by element; infinite for another shape, and for what is no finite number."""
@@ -193,13 +199,18 @@ def largest_difference(expected: Array, actual: Array) -> float:
     return largest if np.isfinite(largest) else float("inf")
 
 
-def task_class(kind: str) -> type[Task]:
-    """The class of a task kind. Raises InvalidPackage for a kind this version does not know."""
-    if kind not in TASK_CLASSES:
-        raise InvalidPackage(f"task kind {kind!r} is unknown; this version knows {', '.join(sorted(TASK_CLASSES))}")
-    module, name = TASK_CLASSES[kind].split(":")
-    found: type[Task] = getattr(import_module(module), name)
-    return found
+def is_generative(kind: str) -> bool:
+    """Whether a task kind answers token by token."""
+    return kind in GENERATIVE_CLASSES
+
+
+def task_class(kind: str) -> Any:
+    """The class of a task kind, a Task's or a GenerativeTask's. Raises InvalidPackage for an unknown kind."""
+    known = {**TASK_CLASSES, **GENERATIVE_CLASSES}
+    if kind not in known:
+        raise InvalidPackage(f"task kind {kind!r} is unknown; this version knows {', '.join(sorted(known))}")
+    module, name = known[kind].split(":")
+    return getattr(import_module(module), name)
 
 
 def parse_spec(facts: Mapping[str, Any]) -> TaskSpec:
@@ -215,8 +226,9 @@ def parse_spec(facts: Mapping[str, Any]) -> TaskSpec:
 
 
 def open_task(spec: TaskSpec) -> Task:
-    """The task that a spec describes."""
-    kind = spec.__struct_config__.tag
-    factory: Any = task_class(str(kind))
-    task: Task = factory(spec)
+    """The single-shot task that a spec describes. Raises InvalidPackage for one that generates: that needs files."""
+    kind = str(spec.__struct_config__.tag)
+    if is_generative(kind):
+        raise InvalidPackage(f"task kind {kind!r} generates; it is opened by open_generative_task")
+    task: Task = task_class(kind)(spec)
     return task

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-Building = Literal["backbone", "detector", "segmenter"]
+Building = Literal["backbone", "detector", "segmenter", "language_model"]
 """What an architecture builds."""
 
 

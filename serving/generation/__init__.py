@@ -1,0 +1,1 @@
+"""The parts of the generator: sequences, sampling, decoders, beams, prefixes, constraints."""

@@ -1,0 +1,78 @@
+"""What a caller may ask of a generator: length, sampling, penalties, ends, constraints, beams."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from tasks.task import Params
+
+MAX_STOPS, MAX_STOP_CHARACTERS = 16, 256
+MAX_CHOICES, MAX_BEAMS, MAX_TOP_LOGPROBS = 16, 16, 20
+MAX_BIASED_TOKENS = 1024
+
+Penalty = Annotated[float, msgspec.Meta(ge=-2, le=2)]
+
+
+class GenerationParams(Params, frozen=True, kw_only=True):
+    """Validated against each other too: `__post_init__` raises ValueError, which msgspec reports as a bad field.
+
+    The order in which logits are changed: bias, penalties, temperature, top_k, top_p, min_p. Log-probabilities are
+    those of the model before any of it.
+    """
+
+    max_tokens: Annotated[int, msgspec.Meta(ge=1)] = 64
+    """How many tokens at most; the context may end it sooner."""
+    temperature: Annotated[float, msgspec.Meta(ge=0, le=5)] = 1.0
+    """0 always takes the best token."""
+    top_k: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Only the k best tokens; 0 = all."""
+    top_p: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
+    """Only the best tokens that together have this probability (Holtzman et al., 2020)."""
+    min_p: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    """Only tokens that have this share of the best token's probability (Nguyen et al., 2024)."""
+    repetition_penalty: Annotated[float, msgspec.Meta(gt=0, le=10)] = 1.0
+    """Divides positive and multiplies negative logits of tokens in prompt and answer (Keskar et al., 2019)."""
+    presence_penalty: Penalty = 0.0
+    """Taken from the logit of each token that the answer has already."""
+    frequency_penalty: Penalty = 0.0
+    """The same, once for each time that the answer has it."""
+    seed: Annotated[int, msgspec.Meta(ge=0, lt=2**63)] | None = None
+    """The same seed gives the same text, whatever else is in the batch."""
+    logit_bias: Annotated[dict[int, float], msgspec.Meta(max_length=MAX_BIASED_TOKENS)] = msgspec.field(
+        default_factory=dict
+    )
+    """Token → what is added to its logit."""
+    logprobs: Annotated[int, msgspec.Meta(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
+    """Log-probabilities of the chosen tokens and of this many best ones at each place; None = none at all."""
+    stop: Annotated[tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_STOP_CHARACTERS)], ...],
+                    msgspec.Meta(max_length=MAX_STOPS)] = ()  # fmt: skip
+    """The answer ends before the first of these texts."""
+    ignore_end: bool = False
+    """Go on when the model says that it has finished."""
+    n: Annotated[int, msgspec.Meta(ge=1, le=MAX_CHOICES)] = 1
+    """How many answers: independent samples, or the best of the beams."""
+    num_beams: Annotated[int, msgspec.Meta(ge=1, le=MAX_BEAMS)] = 1
+    """Above 1: beam search, which samples nothing."""
+    length_penalty: Annotated[float, msgspec.Meta(ge=-5, le=5)] = 1.0
+    """Beams are ranked by log-probability ÷ length ** length_penalty."""
+    json_schema: str = ""
+    """The answer is JSON that this schema allows."""
+    regex: str = ""
+    """The answer as a whole matches this."""
+
+    def __post_init__(self) -> None:
+        if self.num_beams > 1 and self.n > self.num_beams:
+            raise ValueError(
+                f"n ({self.n}) must not be above num_beams ({self.num_beams}): it asks for the best of them"
+            )
+        if self.num_beams > 1 and (self.top_k or self.top_p < 1 or self.min_p or self.seed is not None):
+            raise ValueError("num_beams searches and samples nothing: leave out top_k, top_p, min_p and seed")
+        if self.json_schema and self.regex:
+            raise ValueError("json_schema and regex exclude each other: leave one of them out")
+
+    @property
+    def is_greedy(self) -> bool:
+        """Whether the best token is always taken."""
+        return self.temperature == 0 or self.top_k == 1
