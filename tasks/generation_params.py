@@ -13,6 +13,8 @@ MAX_CHOICES, MAX_BEAMS, MAX_TOP_LOGPROBS = 16, 16, 20
 MAX_BIASED_TOKENS = 1024
 
 Penalty = Annotated[float, msgspec.Meta(ge=-2, le=2)]
+Bias = Annotated[float, msgspec.Meta(ge=-100, le=100)]
+TokenId = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 
 
 class GenerationParams(Params, frozen=True, kw_only=True):
@@ -38,9 +40,9 @@ class GenerationParams(Params, frozen=True, kw_only=True):
     """Taken from the logit of each token that the answer has already."""
     frequency_penalty: Penalty = 0.0
     """The same, once for each time that the answer has it."""
-    seed: Annotated[int, msgspec.Meta(ge=0, lt=2**63)] | None = None
+    seed: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
     """The same seed gives the same text, whatever else is in the batch."""
-    logit_bias: Annotated[dict[int, float], msgspec.Meta(max_length=MAX_BIASED_TOKENS)] = msgspec.field(
+    logit_bias: Annotated[dict[TokenId, Bias], msgspec.Meta(max_length=MAX_BIASED_TOKENS)] = msgspec.field(
         default_factory=dict
     )
     """Token → what is added to its logit."""
