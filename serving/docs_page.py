@@ -16,6 +16,7 @@ from serving.api import json_response
 from serving.model_host import ModelHost
 from serving.oip.metadata import ready_models
 from serving.predict_routes import describe_predictions
+from serving.served_model import ServedModel
 
 PAGE = Path(__file__).with_name("docs.html")
 
@@ -36,7 +37,7 @@ def add_docs(api: FastAPI, host: ModelHost) -> None:
 def describe(api: FastAPI, host: ModelHost) -> dict[str, Any]:
     """FastAPI's description of its own routes, and ours of those that it does not see."""
     described = get_openapi(title=api.title, version="2", routes=api.routes)
-    paths, schemas = describe_predictions(ready_models(host))
+    paths, schemas = describe_predictions([model for model in ready_models(host) if isinstance(model, ServedModel)])
     described["paths"] = paths | described["paths"]
     described.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
     return described

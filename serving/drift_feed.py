@@ -1,7 +1,7 @@
 """Brings answered requests to the monitor, after the answer has left and never at its expense.
 
 One thread serves all models. Its queue is bounded, and it works only a configured share of the time: what does not fit
-is dropped and counted, so that under load monitoring sees fewer pictures instead of callers seeing a slower server.
+is dropped and counted, so that under load monitoring sees fewer requests instead of callers seeing a slower server.
 """
 
 from __future__ import annotations
@@ -9,20 +9,20 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
 from monitoring.drift import BinCounts
 from monitoring.monitor import Monitor
-from tasks.task import Array, Params, Prediction, Sample, Task
+from tasks.task import Observation
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
 class DriftCounts:
-    """Of one model version: pictures observed and dropped, and their counts by signal since the start."""
+    """Of one model version: pictures or prompts observed and dropped, and their counts by signal since the start."""
 
     observed: int = 0
     dropped: int = 0
@@ -34,21 +34,16 @@ class DriftCounts:
 class Watched:
     """One model version under watch."""
 
-    task: Task
     monitor: Monitor
     counts: DriftCounts
-    params: Params
-    """Defaults: what a caller asks to see must not change what is watched."""
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """One answered picture. A tensor has no sample yet: that is made when there is time for it."""
+    """One answered picture or prompt. `signals` is called when there is time for it, or never."""
 
     watched: Watched
-    sample: Sample | None
-    tensors: Mapping[str, Array]
-    outputs: Mapping[str, Array]
+    signals: Callable[[], Mapping[str, Observation]]
 
 
 class DriftFeed:
@@ -70,7 +65,7 @@ class DriftFeed:
                 self._queue.put(item)
 
     def room(self) -> int:
-        """How many pictures would be taken now."""
+        """How many would be taken now."""
         return max(0, self._max_queue - self._queue.qsize())
 
     def close(self) -> None:
@@ -86,20 +81,17 @@ class DriftFeed:
                 observe(item)
             except Exception:
                 item.watched.counts.failed += 1
-                log.exception("the signals of a picture could not be computed")
+                log.exception("the signals of an answer could not be computed")
             busy_s = perf_counter() - started_at
             del item
             self._closed.wait(busy_s / self._cpu_share - busy_s)
 
 
 def observe(item: Observed) -> None:
-    """Signals of one picture → monitor and counters."""
-    watched, counts = item.watched, item.watched.counts
-    sample = item.sample or watched.task.sample_from_tensor(next(iter(item.tensors.values())))
-    prediction: Prediction = watched.task.decode_output(item.outputs, sample, watched.params)
-    signals = watched.task.signals(sample, item.tensors, item.outputs, prediction)
-    for name, weights in watched.monitor.observe(signals).items():
-        picture, total = BinCounts(weights, weights * weights), counts.bins.get(name)
+    """Signals of one answer → monitor and counters."""
+    counts = item.watched.counts
+    for name, weights in item.watched.monitor.observe(item.signals()).items():
+        one, total = BinCounts(weights, weights * weights), counts.bins.get(name)
         # Replaced as a whole, so that a scrape on another thread never sees weights without their squares.
-        counts.bins[name] = total.plus(picture) if total else picture
+        counts.bins[name] = total.plus(one) if total else one
     counts.observed += 1

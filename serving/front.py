@@ -34,11 +34,12 @@ from serving.http_body import ClientDisconnected, Headers, Message, Receive, Sco
 from serving.logs import CURRENT_REQUEST
 from serving.metrics import Metrics
 from serving.model_host import ModelHost
+from serving.model_kinds import single_shot
 from serving.oip import rest
 from serving.oip.shared_memory import SharedMemoryRegions
 from serving.predict_routes import answer_predict
 from serving.predict_routes import build_router as build_predict_router
-from serving.served_model import ServedModel
+from serving.served import Served
 from tasks.errors import BadInput, NotFound, NotReady, TidegateError
 
 log = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ class Front:
         headers: Headers = dict(scope["headers"])
         request_id = self._request_id(headers)
         CURRENT_REQUEST.set(request_id.decode())
-        model: ServedModel | None = None
+        model: Served | None = None
         try:
             if scope["method"] == "POST":
                 check_repeated(scope["headers"], headers)
@@ -123,16 +124,17 @@ class Front:
             await send_answer(receive, send, answer, request_id)
 
     async def _answer(
-        self, route: Route, model: ServedModel, scope: Scope, headers: Headers, body: bytes, arrival: Arrival
+        self, route: Route, model: Served, scope: Scope, headers: Headers, body: bytes, arrival: Arrival
     ) -> Answer:
         """What the model answers. Raises TidegateError."""
         if route.api == "v2":
             max_json_bytes = self._config.max_json_bytes
-            return await rest.answer_infer(model, headers, body, self._regions, arrival, max_json_bytes)
-        if route.call != model.task.verb:
-            verb = model.task.verb
+            return await rest.answer_infer(single_shot(model), headers, body, self._regions, arrival, max_json_bytes)
+        picture_model = single_shot(model)
+        if route.call != picture_model.task.verb:
+            verb = picture_model.task.verb
             raise NotFound(f"model {model.name!r} has no {route.call!r}; POST /v1/models/{model.name}/{verb}")
-        return await answer_predict(model, headers, scope["query_string"], body, arrival)
+        return await answer_predict(picture_model, headers, scope["query_string"], body, arrival)
 
     async def _while_connected(self, receive: Receive, work: Awaitable[Answer]) -> Answer:
         """The result of `work`, or an end to it and ClientDisconnected when the client leaves."""

@@ -15,7 +15,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from serving.served_model import ServedModel
+from serving.served import Served
 from serving.statistics import Histogram, ModelStatistics
 
 STAGES = ("decode", "queue", "compute", "encode", "total")
@@ -30,7 +30,7 @@ class Series:
     """One version's numbers, and the model itself as long as it is served."""
 
     statistics: ModelStatistics
-    served: ServedModel | None = None
+    served: Served | None = None
 
 
 @dataclass(eq=False)
@@ -58,7 +58,7 @@ class Metrics:
             self._series[name, version] = Series(ModelStatistics(bounds))
         return self._series[name, version].statistics
 
-    def serve(self, model: ServedModel) -> None:
+    def serve(self, model: Served) -> None:
         """This version answers from now on."""
         self._series[model.name, model.version].served = model
 
@@ -156,7 +156,7 @@ def state_metrics(series: list[tuple[str, str, Series]]) -> Iterator[Metric]:
     for name, version, one in series:
         if (model := one.served) is None:
             continue
-        depth.add_metric((name, version), model.batcher.num_waiting_rows)
+        depth.add_metric((name, version), model.num_waiting)
         in_flight.add_metric((name, version), model.num_in_flight)
         precision = model.package.variant(model.variant).precision
         info.add_metric((name, version, model.variant, precision, model.package.digest[:12]), 1)

@@ -19,6 +19,7 @@ from serving.last_good import LastGood
 from serving.metrics import Metrics
 from serving.model_loader import load_model
 from serving.model_slot import ModelSlot, ModelState, State
+from serving.served import Served
 from serving.served_model import ServedModel, Surroundings
 from serving.variants import HostFacts, detect_host
 from tasks.errors import ErrorKind, NotFound, NotReady, TidegateError
@@ -38,16 +39,16 @@ class ModelHost:
         self._last_good = LastGood(self._cache)
         self._host: HostFacts = detect_host()
         self._slots: dict[str, ModelSlot] = {}
-        self._by_name: dict[str, ServedModel] = {}
-        self._by_version: dict[tuple[str, str], ServedModel] = {}
+        self._by_name: dict[str, Served] = {}
+        self._by_version: dict[tuple[str, str], Served] = {}
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self._changing = asyncio.Lock()
-        self._retiring: dict[asyncio.Task[None], ServedModel] = {}
+        self._retiring: dict[asyncio.Task[None], Served] = {}
         self._poller: asyncio.Task[None] | None = None
         self.draining = False
         metrics.states = lambda: [(one.name, one.state, one.reason) for one in self.index()]
 
-    def get(self, name: str, version: str | None = None) -> ServedModel:
+    def get(self, name: str, version: str | None = None) -> Served:
         """Raises NotFound for what is not configured, NotReady for what is loading or failed to load."""
         model = self._by_name.get(name) if version is None else self._by_version.get((name, version))
         if model is not None:

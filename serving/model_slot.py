@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from registry.reference import ModelRef, VersionInfo
-from serving.served_model import ServedModel
+from serving.served import Served
 
 FOLDERS = re.compile(r"(?<!\w)/[^\s'\",;]*/")
 """The folders of an absolute path, or host and folders of an address."""
@@ -45,7 +45,7 @@ class ModelSlot:
     reason: str = ""
     info: VersionInfo | None = None
     """The version that `model` is."""
-    model: ServedModel | None = None
+    model: Served | None = None
     failed: VersionInfo | None = None
     """A version that did not prove itself: not tried again until the reference moves or somebody asks."""
     follows: bool = True
@@ -53,7 +53,7 @@ class ModelSlot:
 
     def describe(self, hang_timeout_s: float) -> ModelState:
         version = self.info.version if self.info else self.ref.version or ""
-        if self.model is not None and self.model.batcher.stalled_s() > hang_timeout_s:
+        if self.model is not None and self.model.stalled_s() > hang_timeout_s:
             # Not for how long: a metric's label must not change with every scrape.
             reason = f"the runtime has not returned for more than {hang_timeout_s:g} s"
             return ModelState(self.ref.name, version, State.UNAVAILABLE, reason)

@@ -21,7 +21,7 @@ from serving.runtimes.runtime import Runtime
 from serving.statistics import ModelStatistics
 from serving.workers import DecodePool
 from tasks.errors import DeadlineExceeded
-from tasks.task import Array, Params, Picture, Prediction, Sample, Task
+from tasks.task import Array, Observation, Params, Picture, Prediction, Sample, Task
 
 RETIREMENT_GRACE_S = 1.0
 """A retired version stays this much longer for whoever looked it up just before."""
@@ -60,7 +60,18 @@ class ServedModel:
         self.drift = DriftCounts()
         self.num_in_flight = 0
         self._surroundings = surroundings
-        self._watched = Watched(self.task, self.monitor, self.drift, self.task.parse_params({}))
+        self._watched = Watched(self.monitor, self.drift)
+        # Defaults: what a caller asks to see must not change what is watched.
+        self._signals = partial(signals_of, self.task, self.task.parse_params({}))
+
+    @property
+    def num_waiting(self) -> int:
+        """Pictures that wait for the runtime, those being decoded included."""
+        return self.batcher.num_waiting_rows
+
+    def stalled_s(self) -> float:
+        """For how long the runtime has been at its current batch."""
+        return self.batcher.stalled_s()
 
     def predict(self, payload: bytes, params: Params, deadline: Deadline) -> Coroutine[Any, Any, Prediction]:
         """An encoded picture → the task's prediction in original pixels.
@@ -106,7 +117,7 @@ class ServedModel:
         outputs = {name: array[0] for name, array in batched.items()}
         conclusion = await pool.run(partial(conclude, outputs, sample, params))
         statistics.encode.observe(monotonic() - computed_at)
-        self._watch([Observed(self._watched, sample, tensors, outputs)])
+        self._watch([Observed(self._watched, partial(self._signals, sample, tensors, outputs))])
         return conclusion
 
     def _decode(self, payload: bytes) -> tuple[Sample, dict[str, Array]]:
@@ -137,12 +148,7 @@ class ServedModel:
             self.num_in_flight -= 1
         if room := min(num_rows, self._surroundings.drift_feed.room()):
             rows = [
-                Observed(
-                    self._watched,
-                    None,
-                    {name: array[row] for name, array in tensors.items()},
-                    {name: array[row] for name, array in computed.items()},
-                )
+                Observed(self._watched, partial(self._signals, None, row_of(tensors, row), row_of(computed, row)))
                 for row in range(room)
             ]
             self._watch(rows)
@@ -174,3 +180,16 @@ class ServedModel:
             await asyncio.to_thread(self.runtime.close)
         else:
             log.error("the runtime of %s/%s hangs; its memory stays taken", self.name, self.version)
+
+
+def row_of(batch: Mapping[str, Array], row: int) -> dict[str, Array]:
+    """One item of a batch, without batch axis."""
+    return {name: array[row] for name, array in batch.items()}
+
+
+def signals_of(
+    task: Task, params: Params, sample: Sample | None, tensors: Mapping[str, Array], outputs: Mapping[str, Array]
+) -> dict[str, Observation]:
+    """What monitoring watches of one picture. A client's own tensor has no sample yet."""
+    seen = sample or task.sample_from_tensor(next(iter(tensors.values())))
+    return task.signals(seen, tensors, outputs, task.decode_output(outputs, seen, params))

@@ -19,13 +19,14 @@ from serving.deadline import Arrival, Deadline
 from serving.logs import CURRENT_REQUEST
 from serving.metrics import Metrics
 from serving.model_host import ModelHost
+from serving.model_kinds import single_shot
 from serving.oip import metadata
 from serving.oip.grpc_health import health_handler
 from serving.oip.inference import check_num_tensors, infer, note_encoding
 from serving.oip.parameters import deadline_of
 from serving.oip.protobuf import build_response, parse_request, plain_parameters
 from serving.oip.shared_memory import SharedMemoryRegions
-from serving.served_model import ServedModel
+from serving.served import Served
 from serving.status import grpc_status, wire_message
 from tasks.errors import BadInput, Forbidden, TidegateError, Unsupported
 
@@ -225,7 +226,7 @@ class InferenceCalls:
         """One request, counted whatever becomes of it."""
         started_at = monotonic()
         CURRENT_REQUEST.set(message.id[:MAX_ID])
-        model: ServedModel | None = None
+        model: Served | None = None
         code = grpc.StatusCode.CANCELLED
         try:
             model = self._host.get(message.model_name, message.model_version or None)
@@ -233,7 +234,7 @@ class InferenceCalls:
             parameters = plain_parameters(message.parameters) if message.parameters else {}
             deadline = self._deadline(parameters, time_remaining_s)
             request, sinks = parse_request(message, parameters, deadline, self._regions)
-            computed = await infer(model, request)
+            computed = await infer(single_shot(model), request)
             encoding_since = monotonic()
             response = build_response(computed, sinks, self._regions)
             note_encoding(model, request, encoding_since)

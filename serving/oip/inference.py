@@ -10,6 +10,7 @@ import numpy as np
 
 from serving.deadline import Deadline
 from serving.oip.codec import NUMPY_DTYPES, classify, datatype_of
+from serving.served import Served
 from serving.served_model import ServedModel
 from tasks.errors import BadInput
 from tasks.task import Array, ParamValue, TensorSpec
@@ -72,7 +73,7 @@ def check_num_tensors(num_inputs: int, num_outputs: int) -> None:
         )
 
 
-def note_encoding(model: ServedModel, request: InferRequest, since: float) -> None:
+def note_encoding(model: Served, request: InferRequest, since: float) -> None:
     """The stage "encode" of tensors is their serialisation; that of pictures was observed by the model's own path."""
     if ENCODED_INPUT not in request.inputs:
         model.statistics.encode.observe(monotonic() - since)

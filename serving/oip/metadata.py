@@ -10,8 +10,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from serving.model_host import ModelHost
+from serving.model_kinds import single_shot
 from serving.model_slot import ModelState
 from serving.oip.inference import ENCODED_INPUT
+from serving.served import Served
 from serving.served_model import ServedModel
 from serving.statistics import Histogram, Tally
 from tasks.errors import NotReady
@@ -47,14 +49,14 @@ def wire_outputs(model: ServedModel) -> tuple[TensorSpec, ...]:
     return (*model.runtime.outputs, *model.task.wire_specs())
 
 
-def model_metadata(model: ServedModel) -> dict[str, Any]:
+def model_metadata(model: Served) -> dict[str, Any]:
     """`parameters` says which variant of the package answers, and the digest of the package."""
     return {
         "name": model.name,
         "versions": [model.version],
         "platform": PLATFORM,
-        "inputs": [tensor_metadata(spec) for spec in wire_inputs(model)],
-        "outputs": [tensor_metadata(spec) for spec in wire_outputs(model)],
+        "inputs": [tensor_metadata(spec) for spec in wire_inputs(single_shot(model))],
+        "outputs": [tensor_metadata(spec) for spec in wire_outputs(single_shot(model))],
         "parameters": {"variant": model.variant, "digest": model.package.digest},
     }
 
@@ -63,16 +65,16 @@ def tensor_metadata(spec: TensorSpec) -> dict[str, Any]:
     return {"name": spec.name, "datatype": spec.dtype, "shape": list(spec.shape)}
 
 
-def model_config(model: ServedModel) -> dict[str, Any]:
+def model_config(model: Served) -> dict[str, Any]:
     """The configuration as Triton's clients read it: `dims` without the batch axis, which `max_batch_size` implies."""
     return {
         "name": model.name,
         "platform": PLATFORM,
         "backend": BACKEND,
-        "max_batch_size": model.plan.max_rows,
-        "input": [tensor_config(spec) | {"optional": True} for spec in wire_inputs(model)],
-        "output": [tensor_config(spec) for spec in wire_outputs(model)],
-        "dynamic_batching": {"preferred_batch_size": list(model.plan.buckets)},
+        "max_batch_size": single_shot(model).plan.max_rows,
+        "input": [tensor_config(spec) | {"optional": True} for spec in wire_inputs(single_shot(model))],
+        "output": [tensor_config(spec) for spec in wire_outputs(single_shot(model))],
+        "dynamic_batching": {"preferred_batch_size": list(single_shot(model).plan.buckets)},
         "model_transaction_policy": {"decoupled": False},
         "parameters": {
             "variant": {"string_value": model.variant},
@@ -86,7 +88,7 @@ def tensor_config(spec: TensorSpec) -> dict[str, Any]:
     return {"name": spec.name, "data_type": f"TYPE_{datatype}", "dims": list(spec.shape[1:])}
 
 
-def model_statistics(model: ServedModel) -> dict[str, Any]:
+def model_statistics(model: Served) -> dict[str, Any]:
     """Durations are sums in nanoseconds. Decoding counts as compute_input, post-processing as compute_output."""
     seen = model.statistics
     return {
@@ -127,7 +129,7 @@ def stage_duration(stage: Histogram) -> dict[str, int]:
     return {"count": stage.count, "ns": round(stage.total * 1e9)}
 
 
-def check_ready(host: ModelHost, name: str, model_version: str | None) -> ServedModel:
+def check_ready(host: ModelHost, name: str, model_version: str | None) -> Served:
     """The model, if it answers. Raises NotFound, or NotReady with the reason, also where its runtime hangs."""
     model = host.get(name, model_version)
     states = [state for state in host.index() if (state.name, state.version) == (model.name, model.version)]
@@ -138,7 +140,7 @@ def check_ready(host: ModelHost, name: str, model_version: str | None) -> Served
     return model
 
 
-def ready_models(host: ModelHost) -> list[ServedModel]:
+def ready_models(host: ModelHost) -> list[Served]:
     """Every model that answers, once, however many references lead to it."""
     return list(dict.fromkeys(host.get(one.name, one.version) for one in host.index() if one.state == "READY"))
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +19,8 @@ from registry.package import ModelPackage
 from serving.drift_feed import DriftCounts, Observed, Watched, observe
 from serving.metrics import MAX_RETIRED, Metrics, Series, drift_metrics
 from serving.runtimes.onnx_runtime import OnnxRuntime
-from serving.served_model import ServedModel
+from serving.served import Served
+from serving.served_model import signals_of
 from serving.statistics import ModelStatistics
 from tasks.task import open_task
 from tests.handmade_segmentation import build_segmenter, encoded_patches
@@ -107,7 +109,7 @@ class Replica:
     registry: CollectorRegistry
 
     def collect(self) -> Iterator[Metric]:
-        yield from drift_metrics([("shapes", "1", Series(ModelStatistics((1.0,)), cast(ServedModel, self)))])
+        yield from drift_metrics([("shapes", "1", Series(ModelStatistics((1.0,)), cast(Served, self)))])
 
 
 def replica(profile: Profile, pictures: list[Mapping[str, Any]], package: ModelPackage) -> Replica:
@@ -115,9 +117,9 @@ def replica(profile: Profile, pictures: list[Mapping[str, Any]], package: ModelP
     task = open_task(package.task_spec)
     made = Replica(Monitor(profile, MonitorConfig(min_window=10)), DriftCounts(), CollectorRegistry())
     made.registry.register(cast(Any, made))
-    watched = Watched(task, made.monitor, made.drift, task.parse_params({}))
+    watched, params = Watched(made.monitor, made.drift), task.parse_params({})
     for picture in pictures:
-        observe(Observed(watched, None, {"image": picture["image"]}, picture))
+        observe(Observed(watched, partial(signals_of, task, params, None, {"image": picture["image"]}, picture)))
     return made
 
 
