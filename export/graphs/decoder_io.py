@@ -1,0 +1,73 @@
+"""What the decoder graphs of all architectures have in common: their inputs, the first layer and the last."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from export.graphs.graph_builder import ELEMENT_TYPES, GraphBuilder
+from registry.decoder_interface import FEATURE_TOKEN, FEATURES, LOGITS, NUM_CACHED, NUM_NEW, TOKENS, WANTED
+from tasks.task import Array
+
+ROWS, LENGTH, COUNT = "rows", "length", "n"
+"""Names of the free axes."""
+
+
+class DecoderInputs(NamedTuple):
+    """Names of the graph's inputs; the states follow."""
+
+    tokens: str
+    num_cached: str
+    num_new: str
+    wanted: str
+
+
+def add_inputs(builder: GraphBuilder) -> DecoderInputs:
+    return DecoderInputs(
+        tokens=builder.input(TOKENS, "INT64", [ROWS, LENGTH]),
+        num_cached=builder.input(NUM_CACHED, "INT32", [ROWS]),
+        num_new=builder.input(NUM_NEW, "INT32", [ROWS]),
+        wanted=builder.input(WANTED, "INT64", [COUNT, 2]),
+    )
+
+
+def embed(builder: GraphBuilder, tokens: str, table: Tensor) -> str:
+    """tokens [rows, length] → their embeddings [rows, length, width]."""
+    return builder.add("Gather", builder.weight("embedding", array_of(table)), tokens, axis=0)
+
+
+def embed_with_features(builder: GraphBuilder, tokens: str, table: Tensor) -> str:
+    """The same, with a row of the input `features` wherever a token is −1."""
+    features = builder.input(FEATURES, "FP32", [ROWS, LENGTH, table.shape[1]])
+    if builder.float_type != "fp32":
+        features = builder.add("Cast", features, to=ELEMENT_TYPES[builder.state_dtype])
+    is_feature = builder.add("Equal", tokens, builder.integers(FEATURE_TOKEN))
+    known = builder.add("Max", tokens, builder.integers(0))
+    mask = builder.add("Unsqueeze", is_feature, builder.integers([2]))
+    return builder.add("Where", mask, features, embed(builder, known, table))
+
+
+def add_logits(builder: GraphBuilder, hidden: str, head: Tensor, *, tied: bool) -> None:
+    """hidden [n, width], head [vocabulary, width] → the output `logits`.
+
+    A tied head is read in the order of the embeddings, so that the file holds it once."""
+    output = builder.output(LOGITS, "FP32", [COUNT, head.shape[0]])
+    own = output if builder.float_type == "fp32" else ""
+    if tied:
+        logits = builder.add("Gemm", hidden, "embedding", output=own, transB=1)
+    else:
+        logits = project(builder, hidden, "head", head, output=own)
+    if not own:
+        builder.add("Cast", logits, output=output, to=ELEMENT_TYPES["FP32"])
+
+
+def project(builder: GraphBuilder, x: str, name: str, weight: Tensor, output: str = "") -> str:
+    """x [..., in] times a linear layer's weight [out, in] → [..., out]."""
+    return builder.add("MatMul", x, builder.weight(name, array_of(weight.T)), output=output)
+
+
+def array_of(tensor: Tensor) -> Array:
+    array: Array = tensor.detach().cpu().numpy()
+    return np.ascontiguousarray(array)
