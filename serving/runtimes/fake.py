@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from serving.runtimes.runtime import DeviceTensor
+from serving.runtimes.runtime import Binding, DeviceTensor
 from tasks.errors import Unsupported
 from tasks.task import Array, TensorSpec
 
@@ -52,6 +52,9 @@ class FakeRuntime:
         if not self.gate.wait(timeout=30):
             raise TimeoutError("the test never opened the gate of its fake runtime")
         return self._compute(arrays)
+
+    def bind(self, inputs: Mapping[str, DeviceTensor], outputs: Mapping[str, DeviceTensor]) -> Binding:
+        raise Unsupported("the fake runtime has no device")
 
     def close(self) -> None:
         self.closed = True

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 
 from serving.runtimes.runtime import DeviceTensor
@@ -69,18 +71,61 @@ def is_installed(name: str) -> bool:
 
 
 class OrtDeviceTensor:
-    """A tensor held by ONNX Runtime on the graph's device."""
+    """Rows of a tensor held by ONNX Runtime on the graph's device."""
 
-    def __init__(self, spec: TensorSpec, value: Any) -> None:
-        self._spec, self.value = spec, value
+    def __init__(self, spec: TensorSpec, value: Any, start: int = 0) -> None:
+        """`value` holds the whole tensor; `spec` describes the rows from `start` on that this one is."""
+        self._spec, self._value, self._start = spec, value, start
+        self.element_type = np.dtype(NUMPY_TYPES[spec.dtype])
+        row_bytes = math.prod(spec.shape[1:]) * self.element_type.itemsize
+        self.address = value.data_ptr() + start * row_bytes
 
     @property
     def spec(self) -> TensorSpec:
         return self._spec
 
     def to_numpy(self) -> Array:
-        array: Array = self.value.numpy()
-        return array
+        whole: Array = self._value.numpy()
+        return whole[self._start : self._start + self._spec.shape[0]]
+
+    def rows(self, start: int, stop: int) -> OrtDeviceTensor:
+        if not 0 <= start < stop <= self._spec.shape[0]:
+            raise ValueError(f"rows {start} to {stop} of {self._spec.name!r}, which has {self._spec.shape[0]}")
+        spec = msgspec.structs.replace(self._spec, shape=(stop - start, *self._spec.shape[1:]))
+        return OrtDeviceTensor(spec, self._value, self._start + start)
+
+
+class OrtBinding:
+    """See Binding. Holds on to what is bound: the runtime is given addresses alone."""
+
+    def __init__(
+        self,
+        session: Any,
+        device: Provider,
+        inputs: Mapping[str, OrtDeviceTensor],
+        outputs: Mapping[str, OrtDeviceTensor],
+    ) -> None:
+        self._session, self._bound = session, (inputs, outputs)
+        self._binding = session.io_binding()
+        for name, tensor in inputs.items():
+            shape = tensor.spec.shape
+            self._binding.bind_input(name, device, 0, tensor.element_type, shape, tensor.address)
+        for name, tensor in outputs.items():
+            shape = tensor.spec.shape
+            self._binding.bind_output(name, device, 0, tensor.element_type, shape, tensor.address)
+        others = [node.name for node in session.get_outputs() if node.name not in outputs]
+        self._returned = {name: index for index, name in enumerate(others, start=len(outputs))}
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        binding = self._binding
+        for name, array in inputs.items():
+            binding.bind_cpu_input(name, np.ascontiguousarray(array))
+        # Bound anew for every run: the runtime would write over what it returned before, in the shape of that.
+        for name in self._returned:
+            binding.bind_output(name)
+        self._session.run_with_iobinding(binding)
+        values = binding.get_outputs_as_ortvaluevector()
+        return {name: values[index].numpy() for name, index in self._returned.items()}
 
 
 class OnnxRuntime:
@@ -132,34 +177,23 @@ class OnnxRuntime:
         inputs: Mapping[str, Array | DeviceTensor],
         outputs: Sequence[str] | Mapping[str, DeviceTensor] | None = None,
     ) -> dict[str, Array]:
-        if isinstance(outputs, Mapping) or any(isinstance(value, OrtDeviceTensor) for value in inputs.values()):
-            return self._run_bound(inputs, outputs)
-        names = self._output_names if outputs is None else list(outputs)
-        return dict(zip(names, self._session.run(names, dict(inputs)), strict=True))
+        bound = {name: value for name, value in inputs.items() if isinstance(value, OrtDeviceTensor)}
+        if not bound and not isinstance(outputs, Mapping):
+            names = self._output_names if outputs is None else list(outputs)
+            return dict(zip(names, self._session.run(names, dict(inputs)), strict=True))
+        targets = outputs if isinstance(outputs, Mapping) else {}
+        arrays = {name: np.asarray(value) for name, value in inputs.items() if name not in bound}
+        returned = self.bind(bound, targets).run(arrays)
+        return returned if outputs is None or outputs is targets else {name: returned[name] for name in outputs}
 
-    def _run_bound(
-        self,
-        inputs: Mapping[str, Array | DeviceTensor],
-        outputs: Sequence[str] | Mapping[str, DeviceTensor] | None,
-    ) -> dict[str, Array]:
-        """Outputs bound to a device tensor stay there; all other wanted outputs come back as arrays."""
-        binding = self._session.io_binding()
-        for name, value in inputs.items():
-            if isinstance(value, OrtDeviceTensor):
-                binding.bind_ortvalue_input(name, value.value)
-            else:
-                binding.bind_cpu_input(name, np.ascontiguousarray(value))
-        bound = outputs if isinstance(outputs, Mapping) else {}
-        wanted = self._output_names if outputs is None or isinstance(outputs, Mapping) else list(outputs)
-        returned = [name for name in wanted if name not in bound]
-        for name, tensor in bound.items():
-            assert isinstance(tensor, OrtDeviceTensor)
-            binding.bind_ortvalue_output(name, tensor.value)
-        for name in returned:
-            binding.bind_output(name)
-        self._session.run_with_iobinding(binding)
-        values = dict(zip([*bound, *returned], binding.copy_outputs_to_cpu(), strict=True))
-        return {name: values[name] for name in returned}
+    def bind(self, inputs: Mapping[str, DeviceTensor], outputs: Mapping[str, DeviceTensor]) -> OrtBinding:
+        ours = (inputs, outputs)
+        bound_inputs, bound_outputs = (
+            {name: value for name, value in tensors.items() if isinstance(value, OrtDeviceTensor)} for tensors in ours
+        )
+        if len(bound_inputs) + len(bound_outputs) < len(inputs) + len(outputs):
+            raise TypeError("only tensors that this kind of runtime allocated can be bound to it")
+        return OrtBinding(self._session, self._device, bound_inputs, bound_outputs)
 
     def close(self) -> None:
         """Free the session's memory now rather than when the last reference goes."""

@@ -18,6 +18,18 @@ class DeviceTensor(Protocol):
         """A copy on the host."""
         ...
 
+    def rows(self, start: int, stop: int) -> DeviceTensor:
+        """These rows of the first axis, in the same memory."""
+        ...
+
+
+class Binding(Protocol):
+    """Device tensors bound to a graph once, for many runs that differ in everything else. Used by one thread."""
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """The inputs that are not bound → the outputs that are not bound."""
+        ...
+
 
 class Runtime(Protocol):
     """Executes one graph. `run` blocks and may be called from `slots` threads at once.
@@ -45,6 +57,10 @@ class Runtime(Protocol):
     ) -> dict[str, Array]:
         """Input name → tensor [batch, …]. `outputs`: names to return (None: all), or device tensors to write into,
         which may be the same object as an input and are not returned."""
+        ...
+
+    def bind(self, inputs: Mapping[str, DeviceTensor], outputs: Mapping[str, DeviceTensor]) -> Binding:
+        """Inputs and outputs by name; an output may write over the very memory that an input reads."""
         ...
 
     def close(self) -> None: ...
