@@ -1,12 +1,15 @@
-"""A checkpoint: the folder that training hands to export. Two files, neither of which can carry code.
+"""A checkpoint: the folder that training hands to export. None of its files can carry code.
 
 model.safetensors   the weights
 checkpoint.json     the task, the recipe, the network to build for the weights, and where all of it came from
+                    and the files that the task names, where it needs some: tokenizer.json
 """
 
 from __future__ import annotations
 
+import shutil
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,7 @@ from tasks.errors import InvalidPackage, InvalidRecipe
 from tasks.task import TaskSpec, parse_spec
 from training.kind import open_kind
 from training.networks.config import ModelConfig
-from training.networks.network import Network
+from training.networks.network import Trainable
 from training.recipe import Recipe, parse_recipe
 
 SCHEMA_VERSION = 1
@@ -46,15 +49,19 @@ class CheckpointFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 class Checkpoint:
     """A trained model, ready to be evaluated or exported: `module` is in evaluation mode, on the CPU."""
 
-    module: Network
+    module: Trainable
     task_spec: TaskSpec
     recipe: Recipe
     facts: CheckpointFacts
+    folder: Path
+    """Where the files lie that the task names."""
 
 
-def save_checkpoint(folder: Path, module: Network, facts: CheckpointFacts) -> None:
-    """Writes a checkpoint; the folder is made where it is missing."""
+def save_checkpoint(folder: Path, module: Trainable, facts: CheckpointFacts, assets: Sequence[Path] = ()) -> None:
+    """Writes a checkpoint, with copies of the files that its task names; the folder is made where it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
+    for asset in assets:
+        shutil.copyfile(asset, folder / asset.name)
     save_file({name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()}, folder / WEIGHTS_FILE)
     (folder / FACTS_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(facts), indent=2))
 
@@ -76,7 +83,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
             f"{folder / WEIGHTS_FILE}: the weights do not fit the recipe; train the model again, or use the release "
             f"that wrote it ({reason})"
         ) from error
-    return Checkpoint(module.eval(), task_spec, recipe, facts)
+    return Checkpoint(module.eval(), task_spec, recipe, facts, folder)
 
 
 def read_facts(folder: Path) -> CheckpointFacts:

@@ -11,7 +11,7 @@ import msgspec
 
 
 class EpochRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """`score` is what the learner monitors on validation data, higher is better; `val_loss` is missing where it would
+    """`score` is what the learner monitors on validation data; `val_loss` is missing where it would
     cost a second run. `learning_rate` is that of the head, at the end of the epoch."""
 
     epoch: int

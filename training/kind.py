@@ -8,18 +8,20 @@ from pathlib import Path
 from typing import Protocol
 
 from tasks.task import TaskSpec
-from training.data.pixels import TargetCodec
+from training.data.batches import Datasets
 from training.data.source import DataSource
 from training.history import EpochRecord
 from training.learner import Learner
 from training.networks.config import ModelConfig
-from training.networks.network import Network
+from training.networks.network import Trainable
 from training.recipe import Recipe, TaskName
 
 KIND_CLASSES: Mapping[TaskName, str] = {
     "classification": "training.classification.kind:ClassificationKind",
     "detection": "training.detection.kind:DetectionKind",
     "segmentation": "training.segmentation.kind:SegmentationKind",
+    "captioning": "training.captioning.kind:CaptioningKind",
+    "text_generation": "training.language.kind:LanguageKind",
 }
 """Task → its kind. Looked up by name so that a run imports only what it trains."""
 
@@ -45,25 +47,25 @@ class Evaluation(Protocol):
 class TrainingKind(Protocol):
     """One kind of model. Implementations hold no state."""
 
-    def labels(self, source: DataSource) -> tuple[str, ...]:
-        """What the model tells apart. Raises InvalidRecipe where the data has no targets of this kind."""
+    def spec(self, source: DataSource, recipe: Recipe) -> TaskSpec:
+        """The task that a recipe trains for. Raises InvalidRecipe where the data has nothing of this kind."""
         ...
 
-    def spec(self, labels: tuple[str, ...], recipe: Recipe) -> TaskSpec:
-        """The task that a recipe trains for."""
+    def datasets(self, source: DataSource, recipe: Recipe) -> Datasets:
+        """Training and validation data as the learner takes them."""
         ...
 
-    def target_codec(self, spec: TaskSpec) -> TargetCodec:
-        """How targets become tensors."""
+    def assets(self, source: DataSource, recipe: Recipe) -> tuple[Path, ...]:
+        """Files that the spec names (a tokenizer, say): they are copied into the checkpoint under their own names."""
         ...
 
-    def network(self, config: ModelConfig, spec: TaskSpec) -> Network:
+    def network(self, config: ModelConfig, spec: TaskSpec) -> Trainable:
         """A new network, its weights random or pretrained."""
         ...
 
-    def learner(self, network: Network, recipe: Recipe, labels: tuple[str, ...]) -> Learner: ...
+    def learner(self, network: Trainable, recipe: Recipe, spec: TaskSpec) -> Learner: ...
 
-    def evaluate(self, network: Network, source: DataSource, recipe: Recipe) -> Evaluation:
+    def evaluate(self, network: Trainable, source: DataSource, recipe: Recipe) -> Evaluation:
         """Runs validation and test data through a trained network."""
         ...
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import lightning.pytorch as pl
 import torch
 
-from training.networks.network import Network
+from training.networks.network import Trainable
 from training.optimiser import build_optimiser, freeze_normalisation, learning_rate_factor
 from training.recipe import Recipe
 
@@ -17,21 +17,25 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
     `val_loss` where they have one)."""
 
     monitored: ClassVar[str]
-    """The score that decides which epoch is the best one, and when to stop early; higher is better."""
+    """The score that decides which epoch is the best one, and when to stop early; `direction` says what is better."""
+    direction: ClassVar[Literal["max", "min"]] = "max"
+    validation_batch_factor: ClassVar[int] = 4
+    """How many times as many examples fit into a batch where nothing is learnt from it."""
 
-    def __init__(self, network: Network, recipe: Recipe) -> None:
+    def __init__(self, network: Trainable, recipe: Recipe) -> None:
         super().__init__()
         self.network = network
         self.recipe = recipe
 
     @property
     def backbone_frozen(self) -> bool:
-        """Whether only the head learns in this epoch."""
+        """Whether only what stands above the backbones learns in this epoch."""
         return bool(self.current_epoch < self.recipe.schedule.frozen_epochs)
 
     def on_train_epoch_start(self) -> None:
         if self.backbone_frozen:
-            freeze_normalisation(self.network.backbone)
+            for part in self.network.backbones():
+                freeze_normalisation(part)
 
     def configure_optimizers(self) -> dict[str, Any]:
         optimiser = build_optimiser(self.network, self.recipe.optimiser)

@@ -7,14 +7,14 @@ import math
 import torch
 from torch import nn
 
-from training.networks.network import Network
+from training.networks.network import Trainable
 from training.recipe import OptimiserConfig, ScheduleConfig
 
 
-def build_optimiser(network: Network, config: OptimiserConfig) -> torch.optim.Optimizer:
+def build_optimiser(network: Trainable, config: OptimiserConfig) -> torch.optim.Optimizer:
     """Four groups: head and backbone, each with and without weight decay (none on biases and normalisation)."""
     groups = []
-    backbone = list(network.backbone.parameters())
+    backbone = [parameter for part in network.backbones() for parameter in part.parameters()]
     for parameters, factor in ((backbone, config.backbone_factor), (network.head_parameters(), 1.0)):
         for members, decay in (
             ([p for p in parameters if p.ndim > 1], config.weight_decay),
@@ -24,7 +24,7 @@ def build_optimiser(network: Network, config: OptimiserConfig) -> torch.optim.Op
                 groups.append({"params": members, "weight_decay": decay, "lr": config.learning_rate * factor})
     if config.name == "sgd":
         return torch.optim.SGD(groups, momentum=0.9, nesterov=True, foreach=True)
-    return torch.optim.AdamW(groups, foreach=True)
+    return torch.optim.AdamW(groups, betas=config.betas, foreach=True)
 
 
 def learning_rate_factor(step: int, total_steps: int, config: ScheduleConfig) -> float:

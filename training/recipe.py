@@ -16,11 +16,13 @@ from training.networks.config import Building, ModelConfig
 
 RECIPE_FOLDER = Path(__file__).parent / "recipes"
 
-TaskName = Literal["classification", "detection", "segmentation"]
+TaskName = Literal["classification", "detection", "segmentation", "captioning", "text_generation"]
 NETWORK_KINDS: Mapping[TaskName, Building] = {
     "classification": "backbone",
     "detection": "detector",
     "segmentation": "segmenter",
+    "captioning": "captioner",
+    "text_generation": "language_model",
 }
 """Task → what `model.architecture` of its recipe must build."""
 
@@ -41,6 +43,8 @@ class OptimiserConfig(Section, frozen=True, kw_only=True):
     name: Literal["adamw", "sgd"] = "adamw"
     learning_rate: Positive = 3e-3
     weight_decay: NonNegative = 0.05
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    """How long AdamW remembers gradients and their squares; SGD has a momentum of 0.9."""
     backbone_factor: Positive = 1.0
     gradient_clip_norm: NonNegative = 1.0
     """Gradients beyond this global norm are scaled down to it; 0 leaves them alone."""
@@ -51,6 +55,8 @@ class ScheduleConfig(Section, frozen=True, kw_only=True):
 
     epochs: AtLeastOne = 10
     batch_size: AtLeastOne = 64
+    batches_per_epoch: ZeroOrMore = 0
+    """An epoch ends after so many batches, drawn anew for each; 0 takes all the data there is."""
     accumulate_batches: AtLeastOne = 1
     warmup_fraction: Share = 0.1
     final_factor: NonNegative = 0.01
@@ -58,6 +64,24 @@ class ScheduleConfig(Section, frozen=True, kw_only=True):
     """For this many epochs only the classifier head learns (transfer learning)."""
     patience_epochs: ZeroOrMore = 0
     """Stop after this many epochs without a better validation loss; 0 trains to the end."""
+
+
+class TokenizerConfig(Section, frozen=True, kw_only=True):
+    """A byte-level BPE with `vocabulary` tokens, learnt from the training texts; or the tokenizer.json at `path`."""
+
+    vocabulary: Annotated[int, msgspec.Meta(ge=257)] = 2048
+    path: str = ""
+    end_of_text: str = "<|endoftext|>"
+    """The token between texts, by its name; a tokenizer.json must have it."""
+
+
+class TextConfig(Section, frozen=True, kw_only=True):
+    """`context`: the most tokens that the network ever sees at once."""
+
+    context: Annotated[int, msgspec.Meta(ge=2)] = 256
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    chat_template: str = ""
+    """Path of a Jinja template that makes a prompt of a conversation; it travels with the model."""
 
 
 class AugmentConfig(Section, frozen=True, kw_only=True):
@@ -101,7 +125,17 @@ class SegmentationLoss(Section, frozen=True, kw_only=True, tag_field="task", tag
             raise ValueError("class_weights and class_balance exclude each other: leave one of them out")
 
 
-LossConfig = ClassificationLoss | DetectionLoss | SegmentationLoss
+class CaptioningLoss(Section, frozen=True, kw_only=True, tag_field="task", tag="captioning"):
+    """Cross-entropy of every token of a caption."""
+
+    label_smoothing: Share = 0.0
+
+
+class TextGenerationLoss(Section, frozen=True, kw_only=True, tag_field="task", tag="text_generation"):
+    """Cross-entropy of every token."""
+
+
+LossConfig = ClassificationLoss | DetectionLoss | SegmentationLoss | CaptioningLoss | TextGenerationLoss
 
 
 class Recipe(Section, frozen=True, kw_only=True):
@@ -116,13 +150,30 @@ class Recipe(Section, frozen=True, kw_only=True):
     ema_decay: Share = 0.0
     """Validate and keep an exponential moving average of the weights; 0 keeps the weights themselves."""
     data: DataConfig
-    image: ImageSpec
+    image: ImageSpec | None = None
+    """What pictures are made into; only of tasks that have pictures."""
+    text: TextConfig | None = None
+    """What texts are made into; only of tasks that have texts."""
     model: ModelConfig
     optimiser: OptimiserConfig = OptimiserConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     augment: AugmentConfig = AugmentConfig()
     loss: LossConfig = ClassificationLoss()
     """What the table may hold depends on `task`."""
+
+    @property
+    def image_spec(self) -> ImageSpec:
+        """The table [image]. Raises InvalidRecipe where there is none."""
+        if self.image is None:
+            raise InvalidRecipe(f"{self.name}: {self.task} learns from pictures: add [image] with height and width")
+        return self.image
+
+    @property
+    def text_config(self) -> TextConfig:
+        """The table [text]. Raises InvalidRecipe where there is none."""
+        if self.text is None:
+            raise InvalidRecipe(f"{self.name}: {self.task} learns texts: add [text] with context, in tokens")
+        return self.text
 
 
 def list_recipes() -> tuple[str, ...]:
@@ -156,6 +207,10 @@ def parse_recipe(facts: Mapping[str, Any], origin: str) -> Recipe:
         recipe = msgspec.convert(assign_loss(facts), Recipe)
     except msgspec.ValidationError as error:
         raise InvalidRecipe(f"{origin}: {error}") from error
+    try:
+        check_tables(recipe)
+    except InvalidRecipe as error:
+        raise InvalidRecipe(f"{origin}: {error}") from error
     schedule = recipe.schedule
     if schedule.frozen_epochs >= schedule.epochs:
         raise InvalidRecipe(
@@ -163,6 +218,19 @@ def parse_recipe(facts: Mapping[str, Any], origin: str) -> Recipe:
             f"({schedule.epochs})"
         )
     return recipe
+
+
+def check_tables(recipe: Recipe) -> None:
+    """Whether pictures and texts are described where the task has them, and nowhere else. Raises InvalidRecipe."""
+    pictures, texts = recipe.task != "text_generation", recipe.task in ("captioning", "text_generation")
+    if pictures:
+        _ = recipe.image_spec
+    elif recipe.image is not None or recipe.augment != AugmentConfig():
+        raise InvalidRecipe(f"{recipe.task} has no pictures: leave out [image] and [augment]")
+    if texts:
+        _ = recipe.text_config
+    elif recipe.text is not None:
+        raise InvalidRecipe(f"{recipe.task} has no texts: leave out [text]")
 
 
 def assign_loss(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,6 @@ import torch
 from tasks.errors import NotFound
 from training.checkpoint import CheckpointFacts, save_checkpoint
 from training.data.leakage import find_leakage
-from training.data.pixels import open_pixels
 from training.data.source import SPLITS, DataSource, open_source
 from training.history import EpochListener, EpochRecord
 from training.kind import Evaluation, TrainingKind, open_kind
@@ -124,7 +123,7 @@ def train_tracked(recipe: Recipe, folder: Path, tracker: RunTracker, resume_from
     write_evidence(evaluation, history, source, recipe, folder / "figures")
     tracker.log_folder(folder / "figures", "figures")
     facts = collect_facts(recipe, source, evaluation, metrics, tracker.run_id)
-    save_checkpoint(folder / CHECKPOINT_ARTIFACT, learner.network, facts)
+    save_checkpoint(folder / CHECKPOINT_ARTIFACT, learner.network, facts, kind.assets(source, recipe))
     tracker.log_folder(folder / CHECKPOINT_ARTIFACT, CHECKPOINT_ARTIFACT)
     version = register(tracker, recipe, facts, learner.monitored)
     # What is left here would only be a second copy, and make the run look interrupted.
@@ -137,12 +136,12 @@ def build_learner(recipe: Recipe, kind: TrainingKind, source: DataSource, tracki
     """The network as it is before its first step. `tracking_uri`: where a warm start may be registered, None where
     the weights are about to be replaced anyway. The same seed gives the same weights in every process."""
     pl.seed_everything(recipe.seed, verbose=False)
-    labels = kind.labels(source)
-    network = kind.network(recipe.model, kind.spec(labels, recipe))
+    spec = kind.spec(source, recipe)
+    network = kind.network(recipe.model, spec)
     if recipe.model.warm_start and tracking_uri is not None:
         origin = warm_start(network, recipe.model.warm_start, tracking_uri)
         logging.getLogger(__name__).info("the backbone starts from %s", origin)
-    return kind.learner(network, recipe, labels)
+    return kind.learner(network, recipe, spec)
 
 
 def run_fit(
@@ -155,10 +154,7 @@ def run_fit(
     resume_from: Path | None,
 ) -> list[EpochRecord]:
     """The part that every process of a distributed training takes part in."""
-    spec = kind.spec(kind.labels(source), recipe)
-    codec = kind.target_codec(spec)
-    datasets = open_pixels(source.split("train"), spec, codec), open_pixels(source.split("validation"), spec, codec)
-    return fit(learner, datasets, recipe, folder, on_epoch, resume_from)
+    return fit(learner, kind.datasets(source, recipe), recipe, folder, on_epoch, resume_from)
 
 
 def epoch_figures(record: EpochRecord, monitored: str) -> dict[str, float]:

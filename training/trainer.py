@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch.utils.data import DataLoader, DistributedSampler, Sampler
 
 from training.checkpoint_io import SafetensorsCheckpointIO
-from training.data.pixels import Batch, PixelDataset
+from training.data.batches import Batch, BatchDataset
 from training.ema import WeightAverage
 from training.fit_progress import FitProgress
 from training.history import EpochListener, EpochRecord, HistoryCallback
@@ -56,7 +56,7 @@ class ShareSampler(Sampler[int]):
 
 def fit(
     learner: Learner,
-    datasets: tuple[PixelDataset, PixelDataset],
+    datasets: tuple[BatchDataset, BatchDataset],
     recipe: Recipe,
     folder: Path,
     on_epoch: EpochListener,
@@ -69,13 +69,13 @@ def fit(
     """
     world = World.from_environment()
     history = HistoryCallback(on_epoch)
-    callbacks = build_callbacks(recipe, folder, learner.monitored, history)
+    callbacks = build_callbacks(recipe, folder, learner, history)
     with quiet_lightning():
         trainer = build_trainer(recipe, folder, world, callbacks)
         trainer.fit(
             learner,
             training_loader(datasets[0], recipe, world),
-            validation_loader(datasets[1], recipe, world),
+            validation_loader(datasets[1], learner.validation_batch_factor * recipe.schedule.batch_size, world),
             ckpt_path=resume_from,
             weights_only=True,
         )
@@ -84,18 +84,19 @@ def fit(
     return history.records
 
 
-def build_callbacks(recipe: Recipe, folder: Path, monitored: str, history: HistoryCallback) -> list[pl.Callback]:
+def build_callbacks(recipe: Recipe, folder: Path, learner: Learner, history: HistoryCallback) -> list[pl.Callback]:
     """What looks on while a network learns."""
+    monitored, direction = learner.monitored, learner.direction
     callbacks: list[pl.Callback] = [
         FitProgress(monitored),
         history,
-        ModelCheckpoint(folder, Path(BEST).stem, monitor=monitored, mode="max", enable_version_counter=False),
+        ModelCheckpoint(folder, Path(BEST).stem, monitor=monitored, mode=direction, enable_version_counter=False),
         ModelCheckpoint(folder, Path(LAST).stem, save_on_train_epoch_end=True, enable_version_counter=False),
     ]
     if recipe.ema_decay:
         callbacks.insert(0, WeightAverage(recipe.ema_decay))
     if recipe.schedule.patience_epochs:
-        callbacks.append(EarlyStopping(monitored, mode="max", patience=recipe.schedule.patience_epochs))
+        callbacks.append(EarlyStopping(monitored, mode=direction, patience=recipe.schedule.patience_epochs))
     return callbacks
 
 
@@ -104,6 +105,7 @@ def build_trainer(recipe: Recipe, folder: Path, world: World, callbacks: list[pl
     schedule = recipe.schedule
     return pl.Trainer(
         max_epochs=schedule.epochs,
+        limit_train_batches=schedule.batches_per_epoch or None,
         accumulate_grad_batches=schedule.accumulate_batches,
         gradient_clip_val=recipe.optimiser.gradient_clip_norm or None,
         precision=choose_precision(recipe),
@@ -135,7 +137,7 @@ def choose_precision(recipe: Recipe) -> str:
     return "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"
 
 
-def training_loader(dataset: PixelDataset, recipe: Recipe, world: World) -> DataLoader[Batch]:
+def training_loader(dataset: BatchDataset, recipe: Recipe, world: World) -> DataLoader[Batch]:
     """Shuffled anew every epoch, by the recipe's seed and the epoch's number alone."""
     sampler: DistributedSampler[int] = DistributedSampler(
         dataset, world.size, world.rank, shuffle=True, seed=recipe.seed
@@ -145,12 +147,12 @@ def training_loader(dataset: PixelDataset, recipe: Recipe, world: World) -> Data
     return build_loader(dataset, sampler, recipe.schedule.batch_size, drop_last)
 
 
-def validation_loader(dataset: PixelDataset, recipe: Recipe, world: World) -> DataLoader[Batch]:
+def validation_loader(dataset: BatchDataset, batch_size: int, world: World) -> DataLoader[Batch]:
     """Every example once, over all processes."""
-    return build_loader(dataset, ShareSampler(len(dataset), world), 4 * recipe.schedule.batch_size, False)
+    return build_loader(dataset, ShareSampler(len(dataset), world), batch_size, False)
 
 
-def build_loader(dataset: PixelDataset, sampler: Sampler[int], batch_size: int, drop_last: bool) -> DataLoader[Batch]:
+def build_loader(dataset: BatchDataset, sampler: Sampler[int], batch_size: int, drop_last: bool) -> DataLoader[Batch]:
     """Datasets hand out whole batches themselves, so nothing is left to collate."""
     return DataLoader(
         dataset,

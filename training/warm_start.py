@@ -11,13 +11,13 @@ from torch import Tensor
 
 from tasks.errors import InvalidRecipe
 from training.checkpoint import WEIGHTS_FILE
-from training.networks.network import Network
+from training.networks.network import Trainable
 
 TRUNK = ("normalise.", "backbone.")
 """What is taken over: the backbone, and the normalisation that its weights were learnt behind."""
 
 
-def warm_start(network: Network, name_or_folder: str, tracking_uri: str) -> str:
+def warm_start(network: Trainable, name_or_folder: str, tracking_uri: str) -> str:
     """Replaces the trunk of a network by that of a checkpoint folder, or of the newest "<name>-trained" that has the
     same backbone; says which it was. Raises NotFound, or InvalidRecipe where no backbone is the same."""
     if Path(name_or_folder).is_dir():
@@ -48,7 +48,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
         raise InvalidRecipe(f"model.warm_start: {folder} holds no readable {WEIGHTS_FILE} ({error})") from error
 
 
-def replace_trunk(network: Network, weights: dict[str, Tensor]) -> str:
+def replace_trunk(network: Trainable, weights: dict[str, Tensor]) -> str:
     """Takes the trunk's weights over if all of them fit. Else says what does not, and nothing is changed."""
     wanted = {name: tensor.shape for name, tensor in network.state_dict().items() if name.startswith(TRUNK)}
     found = {name: tensor for name, tensor in weights.items() if name.startswith(TRUNK)}

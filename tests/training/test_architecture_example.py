@@ -49,12 +49,12 @@ def test_a_file_and_a_recipe_are_enough(name: str, examples: Path, tmp_path: Pat
     small = ("image.height=64", "image.width=64", "schedule.epochs=3", "schedule.batch_size=8", 'model.warm_start=""')
     recipe = load_recipe(examples / f"{name}.toml", small)
     kind, source = open_kind(recipe.task), open_source(recipe.data)
-    spec = kind.spec(kind.labels(source), recipe)
+    spec = kind.spec(source, recipe)
     write_archive(tmp_path / "split", islice(source.stream("train", 0), NUM_PICTURES))
     pictures = open_pixels(ArchiveSplit(tmp_path / "split"), spec, kind.target_codec(spec))
     torch.manual_seed(0)
     network = kind.network(recipe.model, spec)
-    learner = kind.learner(network, recipe, kind.labels(source))
+    learner = kind.learner(network, recipe, spec)
     records: list[EpochRecord] = []
     fit(learner, (pictures, pictures), recipe, tmp_path, records.append, None)
     assert records[-1].score > records[0].score

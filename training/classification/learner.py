@@ -11,7 +11,7 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from training.data.augment import BatchAugmenter, mix_up
-from training.data.pixels import Batch
+from training.data.batches import Batch
 from training.learner import Learner
 from training.networks.classifier import Classifier
 from training.recipe import ClassificationLoss, Recipe

@@ -31,7 +31,7 @@ MISTAKES_SHOWN = 24
 
 def build_spec(labels: tuple[str, ...], recipe: Recipe, temperature: float = 1.0) -> ClassificationSpec:
     """The task that a recipe trains for."""
-    return ClassificationSpec(labels=labels, image=recipe.image, temperature=temperature)
+    return ClassificationSpec(labels=labels, image=recipe.image_spec, temperature=temperature)
 
 
 @dataclass(frozen=True)

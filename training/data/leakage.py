@@ -1,4 +1,4 @@
-"""Leakage: the same picture in more than one split, which makes held-out figures look better than they are."""
+"""Leakage: the same picture or text in more than one split, which makes held-out figures look better than they are."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from training.progress import track
 
 
 class Leak(msgspec.Struct, frozen=True):
-    """One picture found in several splits: its sha256, and every place as "split:index"."""
+    """One picture or text found in several splits: its sha256, and every place as "split:index"."""
 
     digest: str
     places: tuple[str, ...]
 
 
 def find_leakage(source: DataSource) -> list[Leak]:
-    """Every encoded picture that lies, byte for byte, in two or more splits."""
+    """Every payload that lies, byte for byte, in two or more splits."""
     places: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for name in SPLITS:
         split = source.split(name)

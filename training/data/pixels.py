@@ -22,6 +22,7 @@ from torch import Tensor
 
 from tasks.image import Placement, place_image
 from tasks.task import Task, TaskSpec, open_task
+from training.data.batches import Batch, BatchDataset
 from training.data.cache import cache_key, cached_folder
 from training.data.source import Split, Target
 from training.progress import track
@@ -30,9 +31,6 @@ DECODER_VERSION = 2
 """Raised whenever tasks/image.py would decode or resize a picture differently."""
 MAX_CACHED_BYTES = 4 * 1024**3
 """Splits beyond this many bytes of decoded pixels are streamed."""
-
-Batch = tuple[Tensor, ...]
-"""Images uint8 [B, H, W, 3], then what the task's TargetCodec makes of the targets."""
 
 
 class TargetCodec(Protocol):
@@ -52,10 +50,9 @@ class TargetCodec(Protocol):
         ...
 
 
-class CachedPixels(torch.utils.data.Dataset[Batch]):
-    """Every picture of a split decoded: uint8 [N, H, W, 3] in a memory map, and the rows of every target in another."""
-
-    num_workers = 0
+class CachedPixels(BatchDataset):
+    """Every picture of a split decoded: uint8 [N, H, W, 3] in a memory map, and the rows of every target in another.
+    A batch is images uint8 [B, H, W, 3], then what the codec makes of their targets."""
 
     def __init__(self, pixels: Path, targets: Path, codec: TargetCodec) -> None:
         self._pixels: NDArray[np.uint8] = np.load(pixels / "pixels.npy", mmap_mode="r", allow_pickle=False)
@@ -66,17 +63,13 @@ class CachedPixels(torch.utils.data.Dataset[Batch]):
     def __len__(self) -> int:
         return len(self._pixels)
 
-    def __getitem__(self, index: int) -> Batch:
-        return self.__getitems__([index])
-
     def __getitems__(self, indices: list[int]) -> Batch:
-        """A whole batch at once."""
         targets = [np.array(self._rows[self._offsets[i] : self._offsets[i + 1]]) for i in indices]
         return (torch.from_numpy(self._pixels[indices]), *self._codec.collate(targets))
 
 
-class StreamedPixels(torch.utils.data.Dataset[Batch]):
-    """A split decoded while it is trained on, in worker processes."""
+class StreamedPixels(BatchDataset):
+    """The same of a split that is decoded while it is trained on, in worker processes."""
 
     num_workers = len(os.sched_getaffinity(0))
 
@@ -88,11 +81,7 @@ class StreamedPixels(torch.utils.data.Dataset[Batch]):
     def __len__(self) -> int:
         return len(self._split)
 
-    def __getitem__(self, index: int) -> Batch:
-        return self.__getitems__([index])
-
     def __getitems__(self, indices: list[int]) -> Batch:
-        """A whole batch at once."""
         images, targets = [], []
         for example in (self._split[index] for index in indices):
             sample = self._task.sample_from_bytes(example.payload)

@@ -1,8 +1,9 @@
-"""The DataSource protocol: where labelled pictures come from, already split.
+"""The DataSource protocol: where labelled pictures or texts come from, already split.
 
 Examples are *encoded* pictures. Whoever needs pixels decodes them by the task (`sample_from_bytes`, `preprocess`), so
 training sees exactly what the server will see. The target of a picture is one class, or, in an AnnotatedSource, the
-objects and the mask that it shows; all targets of a source are of one kind.
+objects and the mask that it shows and captions; all targets of a source are of one kind. In a DocumentSource examples
+are texts instead.
 """
 
 from __future__ import annotations
@@ -33,12 +34,12 @@ SOURCE_FACTORIES: Mapping[str, str] = {
 """Source → who opens it. Looked up by name so that a recipe imports only what its data needs."""
 
 
-Target = int | Annotation
-"""The index of a picture's class, or all that is known about what is in it."""
+Target = int | Annotation | None
+"""The index of a picture's class, or all that is known about what is in it. None: a text has no target but itself."""
 
 
 class Example(NamedTuple):
-    """One labelled picture: its encoded bytes, and what is to be learnt about it."""
+    """One labelled picture: its encoded bytes, and what is to be learnt about it. Or one text in UTF-8."""
 
     payload: bytes
     target: Target
@@ -46,10 +47,10 @@ class Example(NamedTuple):
     @property
     def fingerprint(self) -> bytes:
         """What the digest of a split is made of."""
-        if isinstance(self.target, Annotation):
-            known = hashlib.sha256(self.target.encode()).digest()
-        else:
+        if isinstance(self.target, int):
             known = self.target.to_bytes(4, "little")
+        else:
+            known = b"" if self.target is None else hashlib.sha256(self.target.encode()).digest()
         return hashlib.sha256(self.payload).digest() + known
 
 
@@ -74,11 +75,11 @@ class Split(Protocol):
 
 
 class DataSource(Protocol):
-    """Three disjoint splits of labelled pictures."""
+    """Three disjoint splits of examples."""
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Class names; class indices point into them. Empty where masks are all that is known."""
+        """Class names; class indices point into them. Empty where data has no classes."""
         ...
 
     @property
@@ -131,6 +132,13 @@ class SplitSource:
 
     def split(self, name: SplitName) -> Split:
         return self._splits[name]
+
+
+class DocumentSource(SplitSource):
+    """A source of texts, whose three splits exist already: payloads are UTF-8 and not empty, targets None."""
+
+    def __init__(self, splits: Mapping[SplitName, Split]) -> None:
+        super().__init__((), splits)
 
 
 class AnnotatedSplitSource(SplitSource, AnnotatedSource):

@@ -10,15 +10,16 @@ from training.data.source import AnnotatedSource, DataSource
 from training.detection.learner import DetectionLearner
 from training.detection.report import DetectionEvaluation, build_spec, evaluate
 from training.detection.targets import BoxTargets
+from training.image_kind import ImageKind
 from training.learner import Learner
 from training.networks.build import build_head
 from training.networks.config import ModelConfig
 from training.networks.detector import Detector
-from training.networks.network import Network
+from training.networks.network import Trainable
 from training.recipe import Recipe
 
 
-class DetectionKind:
+class DetectionKind(ImageKind):
     """See TrainingKind."""
 
     def labels(self, source: DataSource) -> tuple[str, ...]:
@@ -29,7 +30,7 @@ class DetectionKind:
             )
         return source.labels
 
-    def spec(self, labels: tuple[str, ...], recipe: Recipe) -> DetectionSpec:
+    def labelled_spec(self, labels: tuple[str, ...], recipe: Recipe) -> DetectionSpec:
         return build_spec(labels, recipe)
 
     def target_codec(self, spec: TaskSpec) -> TargetCodec:
@@ -41,10 +42,11 @@ class DetectionKind:
         assert isinstance(network, Detector)
         return network
 
-    def learner(self, network: Network, recipe: Recipe, labels: tuple[str, ...]) -> Learner:
+    def learner(self, network: Trainable, recipe: Recipe, spec: TaskSpec) -> Learner:
         assert isinstance(network, Detector)
-        return DetectionLearner(network, recipe, build_spec(labels, recipe))
+        assert isinstance(spec, DetectionSpec)
+        return DetectionLearner(network, recipe, spec)
 
-    def evaluate(self, network: Network, source: DataSource, recipe: Recipe) -> DetectionEvaluation:
+    def evaluate(self, network: Trainable, source: DataSource, recipe: Recipe) -> DetectionEvaluation:
         assert isinstance(network, Detector)
         return evaluate(network, source, recipe)

@@ -12,7 +12,7 @@ from tasks.detection_spec import DetectionSpec
 from tasks.errors import InvalidRecipe
 from training.data.annotation import Annotation
 from training.data.augment import BatchAugmenter
-from training.data.pixels import Batch
+from training.data.batches import Batch
 from training.detection.candidates import annotate, detect
 from training.detection.coco import Boxes, coco_metrics
 from training.detection.targets import clip_targets

@@ -29,7 +29,7 @@ CURVE_POINTS = 200
 
 def build_spec(labels: tuple[str, ...], recipe: Recipe) -> DetectionSpec:
     """The task that a recipe trains for."""
-    return DetectionSpec(labels=labels, image=recipe.image)
+    return DetectionSpec(labels=labels, image=recipe.image_spec)
 
 
 @dataclass(frozen=True)

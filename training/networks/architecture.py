@@ -1,7 +1,8 @@
 """Architectures by name: each is one file of training/models.
 
 A file says what it `BUILDS`, has an `Options` Struct (its table in a recipe, `[model.options]`), and a function
-`build`: a backbone from `(options, image)`, a detector or segmenter from `(options, trunk, num_classes, image)`.
+`build`: a backbone from `(options, image)`, a detector or segmenter from `(options, trunk, num_classes, image)`, a
+language model from `(options, vocabulary, context)`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import msgspec
 from tasks.errors import InvalidRecipe
 from tasks.image import ImageSpec
 from training.networks.config import Building, ModelConfig
+from training.networks.language_network import LanguageNetwork
 from training.networks.network import Backbone, Network, Trunk
 
 MODEL_FOLDER = Path(__file__).parent.parent / "models"
@@ -54,6 +56,12 @@ class HeadArchitecture(Architecture, Protocol):
     """A file that builds detectors or segmenters over any backbone."""
 
     def build(self, options: Any, trunk: Trunk, num_classes: int, image: ImageSpec) -> Network: ...
+
+
+class LanguageArchitecture(Architecture, Protocol):
+    """A file that builds language models."""
+
+    def build(self, options: Any, vocabulary: int, context: int) -> LanguageNetwork: ...
 
 
 def list_architectures(builds: Building) -> tuple[str, ...]:

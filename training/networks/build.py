@@ -10,11 +10,13 @@ from tasks.image import ImageSpec
 from training.networks.architecture import (
     BackboneArchitecture,
     HeadArchitecture,
+    LanguageArchitecture,
     open_architecture,
     parse_options,
 )
 from training.networks.classifier import Classifier
 from training.networks.config import Building, ModelConfig
+from training.networks.language_network import LanguageNetwork
 from training.networks.network import IMAGENET_MEAN, IMAGENET_STD, Backbone, FeatureMap, Network, Normalise, Trunk
 
 
@@ -53,6 +55,12 @@ def build_head(config: ModelConfig, builds: Building, num_classes: int, image: I
     return architecture.build(options, build_trunk(backbone_of(config), image), num_classes, image)
 
 
+def build_language_model(config: ModelConfig, vocabulary: int, context: int) -> LanguageNetwork:
+    """The architecture that the config names, for so many tokens and positions."""
+    architecture: LanguageArchitecture = open_architecture(config.architecture, "language_model")
+    return architecture.build(parse_options(config, "language_model"), vocabulary, context)
+
+
 def backbone_of(config: ModelConfig, origin: str = "recipe") -> ModelConfig:
     """The table of the backbone that a head stands on. Raises InvalidRecipe where there is none."""
     if config.backbone is None:
@@ -63,10 +71,21 @@ def backbone_of(config: ModelConfig, origin: str = "recipe") -> ModelConfig:
     return config.backbone
 
 
+def refuse_backbone(config: ModelConfig, origin: str) -> None:
+    """Raises InvalidRecipe for a language model that is said to stand on something."""
+    if config.backbone is not None or config.warm_start:
+        raise InvalidRecipe(
+            f"{origin}: {config.architecture!r} continues text and has no backbone: leave out model.backbone and "
+            "model.warm_start"
+        )
+
+
 def check_model(config: ModelConfig, builds: Building, origin: str) -> None:
     """Every table of a model against the options of its architecture. Raises InvalidRecipe naming the field."""
     parse_options(config, builds, origin)
-    if builds != "backbone":
+    if builds == "language_model":
+        refuse_backbone(config, origin)
+    elif builds != "backbone":
         parse_options(backbone_of(config, origin), "backbone", origin)
     elif config.backbone is not None:
         raise InvalidRecipe(f"{origin}: a classifier is its backbone: model.architecture names it, not model.backbone")
@@ -74,6 +93,8 @@ def check_model(config: ModelConfig, builds: Building, origin: str) -> None:
 
 def settle_model(config: ModelConfig, builds: Building) -> ModelConfig:
     """A config that builds the same network from nothing but itself: what a checkpoint carries beside its weights."""
+    if builds == "language_model":
+        return config
     if builds != "backbone":
         settled = settle_model(backbone_of(config), "backbone")
         return msgspec.structs.replace(config, backbone=settled, warm_start="")

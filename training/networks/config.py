@@ -6,16 +6,16 @@ from typing import Any, Literal
 
 import msgspec
 
-Building = Literal["backbone", "detector", "segmenter", "language_model"]
+Building = Literal["backbone", "detector", "segmenter", "captioner", "language_model"]
 """What an architecture builds."""
 
 
 class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`architecture` names a file of training/models; `options` are that file's own, checked by its `Options`.
 
-    A detector or segmenter stands on a `backbone`, which is a table of the same form. `warm_start` names where the
-    backbone's first weights come from: a checkpoint folder, or the registered model NAME of "NAME-trained", of any
-    task whose backbone is the same.
+    A detector, segmenter or captioner stands on a `backbone`, which is a table of the same form. `warm_start` names
+    where the backbone's first weights come from: a checkpoint folder, or the registered model NAME of "NAME-trained",
+    of any task whose backbone is the same.
     """
 
     architecture: str

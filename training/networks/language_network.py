@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from typing import ClassVar
+
+from torch import Tensor
+
+from training.networks.network import Trainable
 
 
-class LanguageNetwork(nn.Module):
+class LanguageNetwork(Trainable):
     """tokens INT64 [B, S] → logits FP32 [B, S, vocabulary] of what comes after each.
 
     An architecture implements `forward`. `features` FP32 [B, P, width] stand before the tokens, where the architecture
     can attend to them; they get no logits.
     """
 
+    output_names: ClassVar[tuple[str, ...]] = ("logits",)
     vocabulary: int
     width: int
 

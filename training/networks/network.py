@@ -61,10 +61,25 @@ class Trunk(NamedTuple):
     backbone: Backbone
 
 
-class Network(nn.Module):
-    """image [B, H, W, 3], uint8 or float of 0…255 → the graph's outputs, named by `output_names` in their order."""
+class Trainable(nn.Module):
+    """What a recipe trains, of any kind."""
 
     output_names: ClassVar[tuple[str, ...]]
+    """What `forward` returns, in its order."""
+
+    def backbones(self) -> tuple[nn.Module, ...]:
+        """The parts that `optimiser.backbone_factor` and `schedule.frozen_epochs` are about; none where all of the
+        network learns alike."""
+        return ()
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        """All that is learnt above the backbones."""
+        below = {id(parameter) for part in self.backbones() for parameter in part.parameters()}
+        return [parameter for parameter in self.parameters() if id(parameter) not in below]
+
+
+class Network(Trainable):
+    """image [B, H, W, 3], uint8 or float of 0…255 → the graph's outputs, named by `output_names` in their order."""
 
     def __init__(self, trunk: Trunk) -> None:
         super().__init__()
@@ -75,7 +90,5 @@ class Network(nn.Module):
         """The backbone's maps of pictures as they come."""
         return self.backbone.features(self.normalise(image))
 
-    def head_parameters(self) -> list[nn.Parameter]:
-        """All that is learnt above the backbone."""
-        below = {id(parameter) for parameter in self.backbone.parameters()}
-        return [parameter for parameter in self.parameters() if id(parameter) not in below]
+    def backbones(self) -> tuple[nn.Module, ...]:
+        return (self.backbone,)

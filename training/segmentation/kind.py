@@ -7,10 +7,11 @@ from tasks.segmentation import SegmentationSpec
 from tasks.task import TaskSpec
 from training.data.pixels import TargetCodec
 from training.data.source import AnnotatedSource, DataSource
+from training.image_kind import ImageKind
 from training.learner import Learner
 from training.networks.build import build_head
 from training.networks.config import ModelConfig
-from training.networks.network import Network
+from training.networks.network import Trainable
 from training.networks.segmenter import Segmenter
 from training.recipe import Recipe, SegmentationLoss
 from training.segmentation.learner import SegmentationLearner
@@ -18,7 +19,7 @@ from training.segmentation.report import SegmentationEvaluation, evaluate
 from training.segmentation.targets import MaskTargets
 
 
-class SegmentationKind:
+class SegmentationKind(ImageKind):
     """See TrainingKind."""
 
     def labels(self, source: DataSource) -> tuple[str, ...]:
@@ -30,8 +31,8 @@ class SegmentationKind:
             )
         return labels
 
-    def spec(self, labels: tuple[str, ...], recipe: Recipe) -> SegmentationSpec:
-        return SegmentationSpec(labels=labels, image=recipe.image)
+    def labelled_spec(self, labels: tuple[str, ...], recipe: Recipe) -> SegmentationSpec:
+        return SegmentationSpec(labels=labels, image=recipe.image_spec)
 
     def target_codec(self, spec: TaskSpec) -> TargetCodec:
         assert isinstance(spec, SegmentationSpec)
@@ -43,9 +44,11 @@ class SegmentationKind:
         assert isinstance(network, Segmenter)
         return network
 
-    def learner(self, network: Network, recipe: Recipe, labels: tuple[str, ...]) -> Learner:
+    def learner(self, network: Trainable, recipe: Recipe, spec: TaskSpec) -> Learner:
         assert isinstance(network, Segmenter)
         assert isinstance(recipe.loss, SegmentationLoss)
+        assert isinstance(spec, SegmentationSpec)
+        labels = spec.labels
         num_weights = len(recipe.loss.class_weights)
         if num_weights not in (0, len(labels)):
             raise InvalidRecipe(
@@ -54,6 +57,6 @@ class SegmentationKind:
             )
         return SegmentationLearner(network, recipe, len(labels))
 
-    def evaluate(self, network: Network, source: DataSource, recipe: Recipe) -> SegmentationEvaluation:
+    def evaluate(self, network: Trainable, source: DataSource, recipe: Recipe) -> SegmentationEvaluation:
         assert isinstance(network, Segmenter)
-        return evaluate(network, source, self.spec(self.labels(source), recipe))
+        return evaluate(network, source, self.labelled_spec(self.labels(source), recipe))

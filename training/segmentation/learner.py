@@ -11,7 +11,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from training.data.annotation import IGNORED
 from training.data.augment import BatchAugmenter
-from training.data.pixels import Batch
+from training.data.batches import Batch
 from training.learner import Learner
 from training.networks.segmenter import Segmenter
 from training.recipe import Recipe, SegmentationLoss
