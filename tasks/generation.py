@@ -17,11 +17,11 @@ from tasks.image import MAX_PIXELS, ImageSpec
 from tasks.task import (
     Array,
     Observation,
-    ParamValue,
     Prediction,
     Sample,
     SignalSpec,
     TaskSpec,
+    TensorSpec,
     is_generative,
     task_class,
 )
@@ -64,7 +64,7 @@ class Generated:
     logprobs: tuple[float, ...]
     """Of each token."""
     top_logprobs: tuple[tuple[TokenScore, ...], ...] = ()
-    """The best at each place, best first, where they were asked for."""
+    """The best at each place, best first, where they were asked for: one entry for each token, which may be empty."""
     stop_text: str = ""
     """The stop text that ended it, if one did."""
     score: float = 0.0
@@ -123,7 +123,7 @@ class GenerativeTask(Protocol):
         """What comes before the decoder; None where the prompt is text."""
         ...
 
-    def parse_params(self, values: Mapping[str, ParamValue]) -> GenerationParams:
+    def parse_params(self, values: Mapping[str, object]) -> GenerationParams:
         """Options from a query string, JSON or protocol parameters (strings are converted). Raises BadInput."""
         ...
 
@@ -141,6 +141,14 @@ class GenerativeTask(Protocol):
 
     def finish(self, answers: Sequence[Generated]) -> Prediction:
         """All answers to one prompt, best first → what is answered."""
+        ...
+
+    def wire_specs(self) -> tuple[TensorSpec, ...]:
+        """The outputs that a tensor protocol gets, each with one axis for the answers, best first."""
+        ...
+
+    def wire_outputs(self, prediction: Prediction) -> dict[str, Array]:
+        """A prediction as those tensors; BYTES are numpy object arrays of `bytes`."""
         ...
 
     def signal_specs(self) -> Mapping[str, SignalSpec]: ...

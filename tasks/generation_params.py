@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -15,6 +15,10 @@ MAX_BIASED_TOKENS = 1024
 Penalty = Annotated[float, msgspec.Meta(ge=-2, le=2)]
 Bias = Annotated[float, msgspec.Meta(ge=-100, le=100)]
 TokenId = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+Default = Literal[
+    "max_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "num_beams", "length_penalty"
+]
+"""The parameters that a model may prefer a value of."""
 
 
 class GenerationParams(Params, frozen=True, kw_only=True):

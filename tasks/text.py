@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import tokenizers
+from tokenizers import decoders, models, pre_tokenizers, trainers
 
-from tasks.errors import InvalidPackage
+from tasks.errors import BadInput, InvalidPackage
+from tasks.token_bytes import TokenBytes
+from tasks.tokenizer_facts import read_tokenizer_facts
+
+MAX_TOKENIZER_BYTES = 256 * 2**20
+"""Of a tokenizer.json. The largest in use have a quarter of a million tokens, in some thirty megabytes."""
 
 
 class Detokeniser(Protocol):
@@ -27,21 +33,42 @@ class Tokenizer:
     """A tokenizer.json. Thread-safe."""
 
     def __init__(self, path: Path) -> None:
-        """Raises InvalidPackage for a file that is none."""
+        """Raises InvalidPackage for a file that is none, and for one whose text cannot be streamed."""
         try:
-            self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
+            if (num_bytes := path.stat().st_size) > MAX_TOKENIZER_BYTES:
+                raise InvalidPackage(f"{path} has {num_bytes:,} bytes; at most {MAX_TOKENIZER_BYTES:,} are read")
+            content = path.read_bytes()
+        except OSError as error:
+            raise InvalidPackage(f"the tokenizer {path} can not be read: {error}") from error
+        facts = read_tokenizer_facts(content, path)
+        try:
+            self._tokenizer = tokenizers.Tokenizer.from_buffer(content)
         except Exception as error:  # the library raises a bare Exception
             raise InvalidPackage(f"{path} is not a readable tokenizer.json: {error}") from error
+        # What a file for training may also ask for, and what would silently lose or add tokens here.
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        vocabulary = self._tokenizer.get_vocab(with_added_tokens=True)
+        self._size = max(vocabulary.values(), default=-1) + 1
+        self._longest = max(map(len, vocabulary), default=1)
+        self._bytes = TokenBytes(vocabulary, facts, self.decode, path)
 
     @property
     def vocabulary(self) -> int:
         """Number of ids, added ones included."""
-        size: int = self._tokenizer.get_vocab_size(with_added_tokens=True)
-        return size
+        return self._size
+
+    @property
+    def longest_token(self) -> int:
+        """In characters: a text of n tokens has no more than n times as many."""
+        return self._longest
 
     def encode(self, text: str) -> list[int]:
-        """Without any token that the text does not hold."""
-        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        """Without any token that the text does not hold. Raises BadInput for text with half a surrogate pair."""
+        try:
+            ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        except TypeError as error:  # the library's word for text that has no UTF-8
+            raise BadInput("the text has a lone surrogate (U+D800 to U+DFFF), which is no character") from error
         return ids
 
     def decode(self, tokens: Sequence[int]) -> str:
@@ -53,3 +80,45 @@ class Tokenizer:
         """The id of a token by its name in the vocabulary."""
         found: int | None = self._tokenizer.token_to_id(token)
         return found
+
+    def token_name(self, token: int) -> str | None:
+        """The name of a token in the vocabulary, as it is written there."""
+        name: str | None = self._tokenizer.id_to_token(token)
+        return name
+
+    @property
+    def pieces(self) -> TokenBytes:
+        """What each token stands for in a text, as bytes."""
+        return self._bytes
+
+
+def decode_text(payload: bytes, what: str = "the prompt") -> str:
+    """UTF-8 → text. Raises BadInput naming the first byte that is none."""
+    try:
+        return payload.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadInput(
+            f"{what} is not valid UTF-8: byte {error.start} is 0x{payload[error.start]:02x} ({error.reason})"
+        ) from error
+
+
+def train_byte_level_bpe(texts: Iterable[str], vocabulary: int, special_tokens: Sequence[str]) -> bytes:
+    """A tokenizer.json of byte-level pair encoding (Sennrich et al., 2016; Radford et al., 2019) with up to
+    `vocabulary` tokens: the special ones first, from id 0 in their order, then the 256 bytes, then merges as they pay.
+
+    The same texts give the same bytes. Nothing is unknown to it, and nothing is added to a text. Raises ValueError for
+    a vocabulary that has no room for the bytes."""
+    if vocabulary < 256 + len(special_tokens):
+        raise ValueError(f"a vocabulary of {vocabulary} is too small for 256 bytes and {len(special_tokens)} tokens")
+    tokenizer = tokenizers.Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=list(special_tokens),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    encoded: str = tokenizer.to_str()
+    return encoded.encode()

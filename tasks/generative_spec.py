@@ -1,0 +1,45 @@
+"""The facts that every generative task is opened from: its words, its window, its defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from tasks.errors import InvalidPackage
+from tasks.generation_params import Default, TokenId
+from tasks.task import TaskSpec
+from tasks.text import Tokenizer
+
+FileName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")]
+"""Of a file in the root of the package: no path, so that none leads out of it."""
+
+
+class GenerativeSpec(TaskSpec, frozen=True, kw_only=True):
+    """`vocabulary`: width of the logits, which may be above the number of ids that the tokenizer knows. `context`:
+    positions of prompt and answer together. `begin_token` stands before every prompt, `end_tokens` finish an answer.
+    `defaults`: what parameters are where a request does not say."""
+
+    vocabulary: Annotated[int, msgspec.Meta(ge=1)]
+    context: Annotated[int, msgspec.Meta(ge=2)]
+    tokenizer: FileName = "tokenizer.json"
+    begin_token: TokenId | None = None
+    end_tokens: tuple[TokenId, ...] = ()
+    defaults: dict[Default, float] = msgspec.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        named = (*self.end_tokens, *(() if self.begin_token is None else (self.begin_token,)))
+        if beyond := [token for token in named if token >= self.vocabulary]:
+            raise ValueError(f"begin_token and end_tokens must be below the vocabulary of {self.vocabulary}: {beyond}")
+
+
+def open_tokenizer(spec: GenerativeSpec, folder: Path) -> Tokenizer:
+    """The tokenizer of a package or checkpoint. Raises InvalidPackage for one that names tokens the model lacks."""
+    tokenizer = Tokenizer(folder / spec.tokenizer)
+    if tokenizer.vocabulary > spec.vocabulary:
+        raise InvalidPackage(
+            f"{folder / spec.tokenizer} has {tokenizer.vocabulary} ids, but the model only {spec.vocabulary}: "
+            "it belongs to another model"
+        )
+    return tokenizer
