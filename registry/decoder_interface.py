@@ -13,9 +13,10 @@ the same memory):
   → logits      FP32  [n, vocabulary]
     present_x   …     [rows, …]            the state after the new tokens
 
-A key-value cache of `context` positions may write whatever it likes behind `num_cached + num_new`, never before it, and
-needs num_cached + length ≤ context, idle rows included. With several rows, or with `num_cached` above zero in any row
-of several, `length` must be 1 unless all rows start anew (GroupQueryAttention of ONNX Runtime).
+A key-value cache [rows, heads, context, width] may write whatever it likes behind `num_cached + num_new`, never before
+it, and needs num_cached + length ≤ context, idle rows included. Its name begins with `key_` or `value_`: of such a
+state any earlier length is still there, of all others only the last. With several rows, or with `num_cached` above zero
+in any row of several, `length` must be 1 unless all rows start anew (GroupQueryAttention of ONNX Runtime).
 
 Role "copy": `source_x` [1, …] → `target_x` [1, …], the state of one slot, for every x of the decoder.
 
@@ -31,6 +32,9 @@ TOKENS, NUM_CACHED, NUM_NEW, WANTED, FEATURES = "tokens", "num_cached", "num_new
 LOGITS, EMBEDDING = "logits", "embedding"
 PAST, PRESENT, SOURCE, TARGET = "past_", "present_", "source_", "target_"
 """Prefixes: what follows is the name of the state tensor."""
+CACHES = ("key_", "value_")
+"""How the names of those states begin that hold every position, along axis CONTEXT_AXIS."""
+CONTEXT_AXIS = 2
 
 FEATURE_TOKEN = -1
 """In `tokens`, where a row of `features` stands."""
