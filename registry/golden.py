@@ -1,4 +1,8 @@
-"""Golden outputs: the arrays that a variant answered to the golden inputs where it was exported."""
+"""Golden outputs: the arrays that a variant answered to the golden inputs where it was exported.
+
+Those of a model that generates are `logits` FP32 [inputs, vocabulary] after each prompt, and
+`continuation` INT64 [inputs, n], the tokens that greedy decoding takes from there, −1 behind the last one.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +10,22 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
 
+from registry.decoder_interface import LOGITS
 from tasks.errors import InvalidPackage
 from tasks.task import Array
 
 MAX_GOLDEN_BYTES = 2**30
 """Unpacked. A golden set is a handful of pictures; what is larger was made to exhaust the memory of its reader."""
+
+CONTINUATION = "continuation"
+"""The one golden output that no graph has: many runs of the decoder make it. It is the same or it is wrong."""
+NO_TOKEN = -1
+"""What stands behind the last token of a continuation that is shorter than others."""
 
 UNREADABLE = (
     OSError,
@@ -48,6 +58,25 @@ def read_golden_outputs(path: Path, names: Collection[str], num_inputs: int) -> 
         if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
             raise InvalidPackage(f"{path}: output {name!r} ({array.dtype}) has values that are not finite numbers")
     return arrays
+
+
+def check_continuation(path: Path, outputs: Mapping[str, Array], vocabulary: int) -> None:
+    """Raises InvalidPackage for golden outputs that no model of `vocabulary` tokens could have given."""
+    logits, tokens = outputs[LOGITS], outputs[CONTINUATION]
+    if logits.dtype != np.float32 or logits.shape[1:] != (vocabulary,):
+        raise InvalidPackage(
+            f"{path}: output {LOGITS!r} is {logits.dtype} {list(logits.shape)}, not float32 [inputs, {vocabulary}]"
+        )
+    if tokens.dtype != np.int64 or tokens.ndim != 2:
+        raise InvalidPackage(
+            f"{path}: output {CONTINUATION!r} is {tokens.dtype} {list(tokens.shape)}, not int64 [inputs, tokens]"
+        )
+    resumed = (tokens[:, :-1] == NO_TOKEN) & (tokens[:, 1:] != NO_TOKEN)
+    if tokens.size == 0 or tokens.min() < NO_TOKEN or tokens.max() >= vocabulary or resumed.any():
+        raise InvalidPackage(
+            f"{path}: output {CONTINUATION!r} must hold tokens from 0 to {vocabulary - 1}, and {NO_TOKEN} behind the "
+            "last of an answer"
+        )
 
 
 def read_arrays(path: Path) -> dict[str, Array]:

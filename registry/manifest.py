@@ -48,7 +48,8 @@ class Requirements(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 class GoldenOutputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the graph answered to the golden inputs at export: an .npz of [inputs, …] per output, and how far a host
-    may differ from it, per output as the task measures it (`Task.differences`)."""
+    may differ from it, per output as the task measures it (`Task.differences`). Of a model that generates: `logits`
+    after each prompt, and the `continuation` that is no output of a graph, see `registry.golden`."""
 
     file: str
     max_abs_difference: dict[str, Difference]
@@ -99,9 +100,10 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One way to run the model. `graphs` by role: main, or encoder, decoder, cache operations.
+    """One way to run the model. `graphs` by role: main, or those of `registry.decoder_interface`.
 
-    `task`: a spec of its own, where the graph does a part of the task itself (suppression, say)."""
+    `task`: a spec of its own, where the graph does a part of the task itself (suppression, say); never of one that
+    generates."""
 
     precision: Precision
     graphs: Annotated[dict[Name, Graph], msgspec.Meta(min_length=1)]
@@ -128,12 +130,14 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The whole of `manifest.json`. Paths are relative to the package folder and use forward slashes.
 
     `variants` is ordered: the first whose requirements a host meets and whose gates passed is the one to run.
-    `files` lists every file of the folder except the manifest itself.
+    `image_sizes` is empty where the model takes no pictures. `batch_buckets`: the sizes of batches, or, of a model that
+    generates, the numbers of slots (the largest is used where nobody says otherwise). `golden_inputs`: encoded
+    pictures, or prompts in UTF-8. `files` lists every file of the folder except the manifest itself.
     """
 
     name: Name
     task: dict[str, Any]
-    image_sizes: Annotated[tuple[tuple[Positive, Positive], ...], msgspec.Meta(min_length=1)]
+    image_sizes: tuple[tuple[Positive, Positive], ...]
     batch_buckets: Annotated[tuple[Positive, ...], msgspec.Meta(min_length=1)]
     variants: Annotated[dict[Name, Variant], msgspec.Meta(min_length=1)]
     golden_inputs: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]

@@ -1,12 +1,13 @@
 """The model package: a folder with a manifest, that proves what it claims when it is opened.
 
 manifest.json            facts, evidence and the hash of everything below
-golden/0000.jpg …        encoded pictures, exactly as a client would send them
-<variant>/model.onnx     the graph
-<variant>/golden.npz     what it answered to the golden pictures
+tokenizer.json …         what the task itself needs, of a model that generates
+golden/0000.jpg …        encoded pictures or prompts, exactly as a client would send them
+<variant>/model.onnx     the graph, or several by their roles
+<variant>/golden.npz     what it answered to the golden inputs
 <variant>/profile.json   how its signals are distributed on held-out data
 
-Opening reads and hashes every file once; the graphs and pictures are read again when they are used. Whoever can write
+Opening reads and hashes every file once; graphs and golden inputs are read again when they are used. Whoever can write
 to the folder in between can change what runs, so packages are served from a folder that only the server writes to
 (the cache of a store), or from a volume mounted read-only. A hash proves that nothing was damaged or swapped since the
 package was sealed; it does not prove who sealed it.
@@ -20,9 +21,13 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from registry.golden import read_golden_outputs
+from registry.decoder_interface import DECODER
+from registry.decoder_roles import check_roles
+from registry.golden import CONTINUATION, check_continuation, read_golden_outputs
 from registry.manifest import SCHEMA_VERSION, FileRecord, Manifest, Variant
 from tasks.errors import InvalidPackage
+from tasks.generation import GenerativeTask, open_generative_task
+from tasks.generative_spec import GenerativeSpec
 from tasks.task import Array, TaskSpec, open_task, parse_spec
 
 MANIFEST_NAME = "manifest.json"
@@ -58,8 +63,12 @@ class ModelPackage:
         own = self.variant(variant).task
         return self.task_spec if own is None else parse_spec(own)
 
+    def open_generative_task(self, variant: str) -> GenerativeTask:
+        """The task of a model that generates, with its files. Raises InvalidPackage for any other model."""
+        return open_generative_task(self.task_spec_of(variant), self.folder)
+
     def golden_inputs(self) -> list[bytes]:
-        """The encoded golden pictures, in order."""
+        """The golden inputs as a client would send them, in order: encoded pictures, or prompts in UTF-8."""
         return [(self.folder / file).read_bytes() for file in self.manifest.golden_inputs]
 
     def golden_outputs(self, variant: str) -> dict[str, Array]:
@@ -81,9 +90,13 @@ def open_package(folder: Path) -> ModelPackage:
         check_references(manifest)
         check_files(folder, manifest)
         package = ModelPackage(folder, manifest, hashlib.sha256(encoded).hexdigest())
-        for name, variant in manifest.variants.items():
-            package.golden_outputs(name)
-            check_task(package, name, variant)
+        check_image_sizes(package)
+        if isinstance(package.task_spec, GenerativeSpec):
+            check_generative(package, package.task_spec)
+        else:
+            for name, variant in manifest.variants.items():
+                package.golden_outputs(name)
+                check_task(package, name, variant)
     except OSError as error:
         raise InvalidPackage(f"{folder} can not be read as a model package: {error}") from error
     return package
@@ -96,6 +109,26 @@ def check_task(package: ModelPackage, name: str, variant: Variant) -> None:
         raise InvalidPackage(
             f"variant {name!r} has a task of its own with another kind or other labels: {variant.task}"
         )
+
+
+def check_image_sizes(package: ModelPackage) -> None:
+    """Raises InvalidPackage for a model of pictures without any size, and for sizes of a model that takes none."""
+    if hasattr(package.task_spec, "image") != bool(package.manifest.image_sizes):
+        wanted = "none: it takes no pictures" if package.manifest.image_sizes else "one or more"
+        sizes = [list(size) for size in package.manifest.image_sizes]
+        raise InvalidPackage(f"image_sizes of {package.manifest.name!r} are {sizes}; there must be {wanted}")
+
+
+def check_generative(package: ModelPackage, spec: GenerativeSpec) -> None:
+    """Raises InvalidPackage for a model that lacks what generating takes: files of the task, roles, golden text."""
+    manifest = package.manifest
+    for file in spec.files:
+        if file not in manifest.files:
+            raise InvalidPackage(f"the task refers to {file!r}, which the manifest does not list")
+    has_encoder = open_generative_task(spec, package.folder).encoder is not None
+    for name, variant in manifest.variants.items():
+        check_roles(name, variant, has_encoder)
+        check_continuation(package.folder / variant.golden.file, package.golden_outputs(name), spec.vocabulary)
 
 
 def seal_package(folder: Path, manifest: Manifest) -> ModelPackage:
@@ -138,6 +171,8 @@ def check_references(manifest: Manifest) -> None:
             if file not in manifest.files:
                 raise InvalidPackage(f"variant {name!r} refers to {file!r}, which the manifest does not list")
         outputs = {spec.name for graph in variant.graphs.values() for spec in graph.outputs}
+        if DECODER in variant.graphs:
+            outputs.add(CONTINUATION)
         golden = set(variant.golden.max_abs_difference)
         if not golden or golden - outputs:
             raise InvalidPackage(

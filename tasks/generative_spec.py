@@ -28,6 +28,11 @@ class GenerativeSpec(TaskSpec, frozen=True, kw_only=True):
     end_tokens: tuple[TokenId, ...] = ()
     defaults: dict[Default, float] = msgspec.field(default_factory=dict)
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Files of the package that the task is opened with."""
+        return (self.tokenizer,)
+
     def __post_init__(self) -> None:
         named = (*self.end_tokens, *(() if self.begin_token is None else (self.begin_token,)))
         if beyond := [token for token in named if token >= self.vocabulary]:

@@ -27,6 +27,10 @@ class TextGenerationSpec(GenerativeSpec, frozen=True, kw_only=True, tag="text_ge
 
     chat_template: FileName | None = None
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        return (self.tokenizer,) if self.chat_template is None else (self.tokenizer, self.chat_template)
+
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One answer. `score`: the mean log-probability of its tokens, or what beam search made of it; `stop_text`: the
