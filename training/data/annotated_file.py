@@ -29,11 +29,13 @@ class FileObject:
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedFile:
-    """One picture. Its mask is made when it is asked for: `encode_mask` returns a PNG, and can be pickled."""
+    """One picture. Its mask is made when it is asked for: `encode_mask` returns a PNG, and can be pickled. `caption` as
+    in Annotation."""
 
     path: Path
     objects: tuple[FileObject, ...] = ()
     encode_mask: Callable[[], bytes] | None = None
+    caption: str = ""
 
     def annotation(self) -> Annotation:
         """All that is known about the picture."""
@@ -42,6 +44,7 @@ class AnnotatedFile:
             class_ids=np.array([each.class_id for each in self.objects], np.int64),
             crowd=np.array([each.crowd for each in self.objects], np.bool_),
             encoded_mask=self.encode_mask() if self.encode_mask else b"",
+            caption=self.caption,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
@@ -31,7 +32,8 @@ class Annotation:
     `boxes` float32 [N, 4] as (left, top, right, bottom), `class_ids` int64 [N] into the labels of the source, `crowd`
     bool [N]: such a box covers many objects of its class, and detections inside it are neither right nor wrong.
     `encoded_mask`: a PNG of uint8 [height, width], each pixel an index into the mask labels of the source, or IGNORED;
-    empty where the data has no masks. `caption`: one sentence, or empty.
+    empty where the data has no masks. `caption`: what may be said of the picture, each on a line of its own; empty
+    where nothing is known.
     """
 
     boxes: NDArray[np.float32]
@@ -39,6 +41,11 @@ class Annotation:
     crowd: NDArray[np.bool_]
     encoded_mask: bytes = b""
     caption: str = ""
+
+    @property
+    def captions(self) -> tuple[str, ...]:
+        """Sentences that are equally good."""
+        return tuple(self.caption.splitlines())
 
     def mask(self) -> NDArray[np.uint8]:
         """uint8 [height, width]. To be asked only of data that has masks."""
@@ -73,3 +80,11 @@ class Annotation:
 
     def __hash__(self) -> int:
         return hash(self.encode())
+
+
+def join_captions(captions: Iterable[str]) -> str:
+    """Several sentences as one `Annotation.caption`. Raises ValueError where one is more than a line."""
+    sentences = tuple(captions)
+    if any(len(sentence.splitlines()) != 1 for sentence in sentences):
+        raise ValueError(f"a caption must be one line: {sentences}")
+    return "\n".join(sentences)

@@ -46,8 +46,8 @@ class DigitsConfig(SourceConfig, frozen=True, kw_only=True, tag="digits"):
 
 
 class FilesConfig(SourceConfig, frozen=True, kw_only=True):
-    """Fields of every source that reads a folder of the user's pictures. The fractions say how much of the training
-    pictures is drawn at random for those of validation and test that the folder does not have."""
+    """Fields of every source that reads a folder of the user's own. The fractions say how much of the training data is
+    drawn at random for those of validation and test that the folder does not have."""
 
     path: str
     validation_fraction: Fraction = 0.15
@@ -71,6 +71,22 @@ class CocoConfig(FilesConfig, frozen=True, kw_only=True, tag="coco"):
     train: CocoPart
     validation: CocoPart | None = None
     test: CocoPart | None = None
+
+
+class CocoCaptionsPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One captions file and the folder of its pictures, both relative to the `path` of the source."""
+
+    captions: str
+    pictures: str = ""
+
+
+class CocoCaptionsConfig(FilesConfig, frozen=True, kw_only=True, tag="coco_captions"):
+    """Captions as COCO writes them, several to a picture. `validation` and `test` are drawn from `train` where they are
+    not given."""
+
+    train: CocoCaptionsPart
+    validation: CocoCaptionsPart | None = None
+    test: CocoCaptionsPart | None = None
 
 
 class VocConfig(FilesConfig, frozen=True, kw_only=True, tag="voc"):
@@ -110,14 +126,35 @@ class MnistConfig(SourceConfig, frozen=True, kw_only=True, tag="mnist"):
     validation_fraction: Fraction = 0.1
 
 
+class TextFilesConfig(FilesConfig, frozen=True, kw_only=True, tag="files"):
+    """UTF-8 texts: the file at `path`, or what `pattern` (as in `pathlib.Path.glob`) finds in that folder, or in its
+    train/, validation/ and test/ where those exist. Each file is one text, or several with `separator` between them."""
+
+    pattern: str = "**/*"
+    separator: str = ""
+
+
+class StdlibConfig(SourceConfig, frozen=True, kw_only=True, tag="stdlib"):
+    """The documentation strings of the Python files below `path`; none given: of the standard library on this machine.
+
+    The fractions are those of top-level modules, of which each belongs to one split as a whole."""
+
+    path: str = ""
+    validation_fraction: Fraction = 0.1
+    test_fraction: Fraction = 0.1
+
+
 DataConfig = (
     ScenesConfig
     | DigitsConfig
     | FolderConfig
     | MaskFolderConfig
     | CocoConfig
+    | CocoCaptionsConfig
     | VocConfig
     | YoloConfig
     | Cifar10Config
     | MnistConfig
+    | TextFilesConfig
+    | StdlibConfig
 )

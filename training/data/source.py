@@ -26,10 +26,13 @@ SOURCE_FACTORIES: Mapping[str, str] = {
     "folder": "training.data.folder:open_folder",
     "mask_folder": "training.data.mask_folder:open_mask_folder",
     "coco": "training.data.coco:open_coco",
+    "coco_captions": "training.data.coco_captions:open_coco_captions",
     "voc": "training.data.voc:open_voc",
     "yolo": "training.data.yolo:open_yolo",
     "cifar10": "training.data.cifar10:open_cifar10",
     "mnist": "training.data.mnist:open_mnist",
+    "files": "training.data.text_files:open_text_files",
+    "stdlib": "training.data.stdlib:open_stdlib",
 }
 """Source → who opens it. Looked up by name so that a recipe imports only what its data needs."""
 
