@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tasks.image import ImageSpec, place_image
+from tasks.text import Tokenizer, train_byte_level_bpe
+from training.captioning.learner import choose_captions, token_loss
+from training.captioning.targets import PADDING, CaptionTargets, shift_right
+from training.data.annotation import Annotation, join_captions
+
+END = 0
+PLACEMENT = place_image(10, 10, ImageSpec(height=8, width=8))
+
+
+@pytest.fixture
+def tokenizer(tmp_path: Path) -> Tokenizer:
+    (tmp_path / "tokenizer.json").write_bytes(train_byte_level_bpe(["a cat sits"], 300, ["<|endoftext|>"]))
+    return Tokenizer(tmp_path / "tokenizer.json")
+
+
+def annotation(*captions: str) -> Annotation:
+    nothing = np.zeros(0)
+    return Annotation(
+        nothing.reshape(0, 4), nothing.astype(np.int64), nothing.astype(bool), b"", join_captions(captions)
+    )
+
+
+def test_captions_come_back_whole_and_end_once(tokenizer: Tokenizer) -> None:
+    codec = CaptionTargets(tokenizer, "digest", END)
+    said = [["a cat"], ["a cat sits", "naïve ☕", "x"]]
+    (tokens,) = codec.collate([codec.encode(annotation(*captions), PLACEMENT) for captions in said])
+    assert tokens.shape[:2] == (2, 3)
+    assert (tokens[0, 1:] == PADDING).all()
+    for row, captions in zip(tokens, said, strict=True):
+        for caption, text in zip(row, captions, strict=False):
+            kept = caption[caption != PADDING].tolist()
+            assert kept[-1] == END
+            assert kept.count(END) == 1
+            assert tokenizer.decode(kept[:-1]) == text
+
+
+def test_every_token_is_guessed_from_those_before_it() -> None:
+    captions = torch.tensor([[5, 6, END], [7, END, PADDING]])
+    assert shift_right(captions, 9).tolist() == [[9, 5, 6], [9, 7, END]]
+
+
+def test_padding_teaches_nothing() -> None:
+    captions = torch.tensor([[1, END, PADDING]])
+    logits = torch.randn(1, 3, 4, generator=torch.Generator().manual_seed(0))
+    changed = logits.clone()
+    changed[0, 2] += 100 * torch.randn(4, generator=torch.Generator().manual_seed(1))
+    assert token_loss(logits, captions) == token_loss(changed, captions)
+
+
+def test_each_caption_of_a_picture_has_its_turn_and_padding_none() -> None:
+    captions = torch.tensor([[[1, END, PADDING], [2, 3, END]], [[4, END, PADDING], [PADDING] * 3]])
+    generator = torch.Generator().manual_seed(0)
+    drawn = [choose_captions(captions, generator) for _ in range(50)]
+    assert {int(each[0, 0]) for each in drawn} == {1, 2}
+    assert {int(each[1, 0]) for each in drawn} == {4}
+    assert {each.shape[1] for each in drawn} == {2, 3}

@@ -1,0 +1,93 @@
+"""Learning to say what a picture shows: every next word of a caption is to be guessed from the picture and those before
+it. Cross-entropy on augmented batches; after every epoch the share of words that would be guessed right."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torchmetrics import MeanMetric
+
+from tasks.errors import InvalidRecipe
+from training.captioning.targets import PADDING, shift_right
+from training.data.augment import BatchAugmenter
+from training.data.batches import Batch
+from training.learner import Learner
+from training.networks.captioner import Captioner
+from training.recipe import CaptioningLoss, Recipe
+
+
+class CaptioningLearner(Learner):
+    """Teacher forcing: the words before are always those of the caption itself."""
+
+    monitored: ClassVar[str] = "val_token_accuracy"
+    network: Captioner
+
+    def __init__(self, network: Captioner, recipe: Recipe, begin_token: int) -> None:
+        super().__init__(network, recipe)
+        refuse_misleading(recipe)
+        assert isinstance(recipe.loss, CaptioningLoss)
+        self._smoothing = recipe.loss.label_smoothing
+        self._augmenter = BatchAugmenter(recipe.augment)
+        self._begin_token = begin_token
+        self._train_loss, self._val_loss, self._accuracy = MeanMetric(), MeanMetric(), MeanMetric()
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        images, captions = batch
+        generator = self.batch_generator(batch_index)
+        pixels = self._augmenter.augment(images, generator)
+        chosen = choose_captions(captions, generator)
+        # Frozen by leaving out its gradients, not by `requires_grad`: data-parallel wrappers fix that at the start.
+        with torch.set_grad_enabled(not self.backbone_frozen):
+            maps = self.network.features(pixels)
+        logits = self.network.next_logits(maps, shift_right(chosen, self._begin_token))
+        loss = token_loss(logits, chosen, self._smoothing)
+        self._train_loss.update(loss.detach(), (chosen != PADDING).sum())
+        self.log("train_loss", self._train_loss, on_step=False, on_epoch=True)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        images, captions = batch
+        features, _ = self.network(images)
+        # All captions of a picture count, each beside the features of its picture.
+        is_there = captions[:, :, 0] != PADDING
+        owners, _ = torch.nonzero(is_there, as_tuple=True)
+        wanted = captions[is_there]
+        logits = self.network.decoder(shift_right(wanted, self._begin_token), features[owners])
+        num_tokens = (wanted != PADDING).sum()
+        self._val_loss.update(token_loss(logits, wanted), num_tokens)
+        right = (logits.argmax(dim=-1) == wanted).sum()
+        self._accuracy.update(right / num_tokens, num_tokens)
+        self.log("val_loss", self._val_loss)
+        self.log(self.monitored, self._accuracy, prog_bar=True)
+
+
+def token_loss(logits: Tensor, captions: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Mean cross-entropy of the tokens [N, length] under logits [N, length, vocabulary]; PADDING does not count."""
+    return functional.cross_entropy(
+        logits.float().flatten(0, 1), captions.flatten(), ignore_index=PADDING, label_smoothing=smoothing
+    )
+
+
+def choose_captions(captions: Tensor, generator: torch.Generator) -> Tensor:
+    """One caption of each picture at random: [B, captions, length] → [B, length], cut to the longest of them."""
+    counts = (captions[:, :, 0] != PADDING).sum(dim=1)
+    share = torch.rand(len(captions), generator=generator, device=captions.device)
+    index = (share * counts).long().clamp_max(captions.shape[1] - 1)
+    chosen = captions[torch.arange(len(captions), device=captions.device), index]
+    return chosen[:, : int((chosen != PADDING).sum(dim=1).max())]
+
+
+def refuse_misleading(recipe: Recipe) -> None:
+    """Raises InvalidRecipe for changes of a picture after which its caption is no longer true."""
+    if recipe.augment.flip_horizontal:
+        raise InvalidRecipe(
+            f"{recipe.name}: augment.flip_horizontal makes left of right in the picture and not in its caption; "
+            "leave it out"
+        )
+    if recipe.augment.mixup_alpha:
+        raise InvalidRecipe(
+            f"{recipe.name}: augment.mixup_alpha blends whole pictures, which no caption describes; leave it out"
+        )

@@ -1,0 +1,40 @@
+"""A captioner: what every architecture that says in words what a picture shows offers to training and export alike."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor
+
+from training.networks.language_network import LanguageNetwork
+from training.networks.network import Network, Trunk
+
+
+class Captioner(Network):
+    """image [B, H, W, 3], uint8 or float of 0…255 → (features FP32 [B, P, width], embedding FP32 [B, D]).
+
+    That is the encoder, the graph that runs once for a picture. `decoder` attends to the features, which stand before
+    the tokens of the caption, and runs once for each of them. The P features are the cells of `grid`, row by row.
+    """
+
+    output_names: ClassVar[tuple[str, ...]] = ("features", "embedding")
+
+    def __init__(self, trunk: Trunk, decoder: LanguageNetwork, grid: tuple[int, int]) -> None:
+        super().__init__(trunk)
+        self.decoder = decoder
+        self.grid = grid
+        """Rows and columns that the picture is seen in."""
+
+    def prefix(self, maps: list[Tensor]) -> Tensor:
+        """The backbone's maps → features [B, P, width]."""
+        raise NotImplementedError
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        maps = self.features(image)
+        return self.prefix(maps).float(), self.backbone.pool(maps).float()
+
+    def next_logits(self, maps: list[Tensor], tokens: Tensor) -> Tensor:
+        """The backbone's maps, and captions INT64 [B, S] as far as they are known → logits [B, S, vocabulary] of what
+        comes after each token."""
+        logits: Tensor = self.decoder(tokens, self.prefix(maps))
+        return logits
