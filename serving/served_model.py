@@ -17,16 +17,14 @@ from serving.batcher import Batcher, BatchLimits, gather_or_cancel
 from serving.deadline import Deadline
 from serving.drift_feed import DriftCounts, DriftFeed, Observed, Watched
 from serving.model_loader import LoadedModel
+from serving.picture_stage import PictureStage, row_of
+from serving.retirement import CLOSE_TIMEOUT_S, until_idle
 from serving.runtimes.runtime import Runtime
 from serving.statistics import ModelStatistics
 from serving.workers import DecodePool
 from tasks.errors import DeadlineExceeded
 from tasks.task import Array, Observation, Params, Picture, Prediction, Sample, Task
 
-RETIREMENT_GRACE_S = 1.0
-"""A retired version stays this much longer for whoever looked it up just before."""
-CLOSE_TIMEOUT_S = 5.0
-"""For the batch that is running when nobody waits for it any more."""
 log = logging.getLogger(__name__)
 Conclusion = TypeVar("Conclusion")
 Conclude = Callable[[Mapping[str, Array], Sample, Params], Conclusion]
@@ -57,6 +55,9 @@ class ServedModel:
         self.monitor = loaded.monitor
         self.statistics = statistics
         self.batcher = Batcher(loaded.runtime, loaded.plan, surroundings.limits, statistics)
+        self._pictures = PictureStage(
+            self.task, self.batcher, statistics, surroundings.decode_pool, surroundings.max_pixels
+        )
         self.drift = DriftCounts()
         self.num_in_flight = 0
         self._surroundings = surroundings
@@ -104,25 +105,12 @@ class ServedModel:
     async def _compute(
         self, payload: bytes, params: Params, deadline: Deadline, conclude: Conclude[Conclusion]
     ) -> Conclusion:
-        pool, statistics = self._surroundings.decode_pool, self.statistics
-        arrived_at = monotonic()
-        self.batcher.reserve(1)
-        try:
-            sample, tensors = await pool.run(partial(self._decode, payload))
-        finally:
-            self.batcher.unreserve(1)
-        statistics.decode.observe(monotonic() - arrived_at)
-        batched = await self.batcher.infer({name: array[None] for name, array in tensors.items()}, 1, deadline)
+        seen = await self._pictures.run(payload, deadline)
         computed_at = monotonic()
-        outputs = {name: array[0] for name, array in batched.items()}
-        conclusion = await pool.run(partial(conclude, outputs, sample, params))
-        statistics.encode.observe(monotonic() - computed_at)
-        self._watch([Observed(self._watched, partial(self._signals, sample, tensors, outputs))])
+        conclusion = await self._surroundings.decode_pool.run(partial(conclude, seen.outputs, seen.sample, params))
+        self.statistics.encode.observe(monotonic() - computed_at)
+        self._watch([Observed(self._watched, partial(self._signals, seen.sample, seen.tensors, seen.outputs))])
         return conclusion
-
-    def _decode(self, payload: bytes) -> tuple[Sample, dict[str, Array]]:
-        sample = self.task.sample_from_bytes(payload, self._surroundings.max_pixels)
-        return sample, self.task.preprocess(sample)
 
     async def predict_many(self, payloads: Sequence[bytes], params: Params, deadline: Deadline) -> list[Prediction]:
         """Several pictures at once, answered in order; all gather in the batcher. The first failure fails all."""
@@ -170,21 +158,11 @@ class ServedModel:
 
     async def retire(self, timeout_s: float) -> None:
         """Wait until nobody uses this version any more, but not longer than `timeout_s`, then free what it holds."""
-        expires_at = monotonic() + timeout_s
-        idle_since = monotonic()
-        while monotonic() < min(expires_at, idle_since + RETIREMENT_GRACE_S):
-            await asyncio.sleep(0.02)
-            if self.num_in_flight:
-                idle_since = monotonic()
+        await until_idle(lambda: self.num_in_flight, timeout_s)
         if await self.batcher.close(CLOSE_TIMEOUT_S):
             await asyncio.to_thread(self.runtime.close)
         else:
             log.error("the runtime of %s/%s hangs; its memory stays taken", self.name, self.version)
-
-
-def row_of(batch: Mapping[str, Array], row: int) -> dict[str, Array]:
-    """One item of a batch, without batch axis."""
-    return {name: array[row] for name, array in batch.items()}
 
 
 def signals_of(

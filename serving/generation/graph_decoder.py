@@ -36,11 +36,11 @@ class GraphDecoder:
     """See Decoder. `decoder` and `copier` run the graphs of these roles; both are closed with it."""
 
     def __init__(self, decoder: Runtime, copier: Runtime, num_slots: int, context: int) -> None:
-        """`context`: positions of a slot. Raises InvalidPackage for graphs that do not fit together."""
+        """`context`: positions of a slot. Raises InvalidPackage for a cache that has another number."""
         self._decoder, self._copier = decoder, copier
         self._num_slots, self._context = num_slots, context
         self._states = allocate_states(decoder, num_slots)
-        check_states(decoder, copier, self._states, context)
+        check_caches(self._states, context)
         self._vocabulary = next(spec.shape[-1] for spec in decoder.outputs if spec.name == LOGITS)
         self._feature_width = next((spec.shape[-1] for spec in decoder.inputs if spec.name == FEATURES), 0)
         self._bindings: dict[tuple[int, int], Binding] = {}
@@ -134,18 +134,10 @@ def allocate_states(decoder: Runtime, num_slots: int) -> dict[str, DeviceTensor]
     }
 
 
-def check_states(decoder: Runtime, copier: Runtime, states: Mapping[str, DeviceTensor], context: int) -> None:
-    """Raises InvalidPackage where a state can not be written or copied, or does not hold `context` positions."""
-    for what, runtime, prefix in (("decoder", decoder, PRESENT), ("copy", copier, TARGET)):
-        written = {spec.name.removeprefix(prefix) for spec in runtime.outputs if spec.name.startswith(prefix)}
-        if not states or written != states.keys():
-            raise InvalidPackage(
-                f"the graph {what!r} writes the states {sorted(written)}; the decoder reads {sorted(states)}"
-            )
+def check_caches(states: Mapping[str, DeviceTensor], context: int) -> None:
+    """Raises InvalidPackage for a cache that does not hold `context` positions."""
     for name, state in states.items():
         shape = state.spec.shape
-        if min(shape[1:]) < 1:
-            raise InvalidPackage(f"state {name!r} has the shape {list(shape)}: only its first axis may be free")
         if name.startswith(CACHES) and (len(shape) != 4 or shape[CONTEXT_AXIS] != context):
             raise InvalidPackage(
                 f"state {name!r} has the shape {list(shape)}; [rows, heads, {context}, width] was expected of a cache"
