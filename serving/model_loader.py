@@ -52,7 +52,7 @@ def load_model(package: ModelPackage, config: ServerConfig, host: HostFacts) -> 
     runtime = open_runtime(package, name, num_threads)
     try:
         check_interface(variant.graphs["main"], runtime)
-        plan = BatchPlan(warm_up(runtime, usable_buckets(package, config.max_batch), package.manifest.image_sizes[0]))
+        plan = BatchPlan(warm_up(runtime, usable_sizes(package, config.max_batch), package.manifest.image_sizes[0]))
         replay_golden(package, name, task, runtime)
         monitor = Monitor(decode_profile(package.profile_bytes(name)), monitor_config(config))
     except BaseException:
@@ -61,11 +61,11 @@ def load_model(package: ModelPackage, config: ServerConfig, host: HostFacts) -> 
     return LoadedModel(package, name, task, runtime, plan, monitor)
 
 
-def open_runtime(package: ModelPackage, variant: str, num_threads: int) -> Runtime:
-    """ONNX Runtime over the variant's graph. Whatever it complains about, the package can not be served."""
+def open_runtime(package: ModelPackage, variant: str, num_threads: int, role: str = "main") -> Runtime:
+    """ONNX Runtime over a graph of the variant. Whatever it complains about, the package can not be served."""
     try:
         return OnnxRuntime(
-            package.graph_path(variant), package.variant(variant).requires.provider, num_threads=num_threads
+            package.graph_path(variant, role), package.variant(variant).requires.provider, num_threads=num_threads
         )
     except NotReady:
         raise
@@ -87,12 +87,12 @@ def describe(specs: tuple[TensorSpec, ...]) -> str:
     return ", ".join(f"{spec.name} {spec.dtype} {list(spec.shape)}" for spec in specs)
 
 
-def usable_buckets(package: ModelPackage, max_batch: int | None) -> list[int]:
-    """The manifest's batch sizes up to the configured cap; at least the smallest."""
-    buckets = sorted(package.manifest.batch_buckets)
-    if max_batch is None:
-        return buckets
-    return [bucket for bucket in buckets if bucket <= max_batch] or buckets[:1]
+def usable_sizes(package: ModelPackage, cap: int | None) -> list[int]:
+    """The manifest's batch sizes, or numbers of slots, up to the configured cap; at least the smallest."""
+    sizes = sorted(package.manifest.batch_buckets)
+    if cap is None:
+        return sizes
+    return [size for size in sizes if size <= cap] or sizes[:1]
 
 
 def warm_up(runtime: Runtime, buckets: list[int], image_size: tuple[int, int]) -> dict[int, float]:
