@@ -160,7 +160,8 @@ class TextGeneration:
             )
         )
 
-    def wire_specs(self) -> tuple[TensorSpec, ...]:
+    @staticmethod
+    def wire_specs() -> tuple[TensorSpec, ...]:
         return (
             TensorSpec(name="text_output", dtype="BYTES", shape=(-1,)),
             TensorSpec(name="finish_reason", dtype="BYTES", shape=(-1,)),
@@ -168,7 +169,8 @@ class TextGeneration:
             TensorSpec(name="score", dtype="FP32", shape=(-1,)),
         )
 
-    def wire_outputs(self, prediction: Prediction) -> dict[str, Array]:
+    @staticmethod
+    def wire_outputs(prediction: Prediction) -> dict[str, Array]:
         assert isinstance(prediction, TextGenerationPrediction)
         choices = prediction.choices
         return {
