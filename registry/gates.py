@@ -30,8 +30,9 @@ ROUNDING_DIGITS = 12
 
 
 class PromotionPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a version must keep to. Drops are in the task's own metric, against the current champion; budgets are for
-    the first variant, which is the one that servers take where they can, None where there is no budget."""
+    """What a version must keep to. Drops are in the task's own metric, against the current champion (see
+    `Evidence.loss_against` for metrics that are better the lower they are); budgets are for the first variant, which is
+    the one that servers take where they can, None where there is no budget."""
 
     max_metric_drop: Share = 0.005
     max_class_drop: Share = 0.02
@@ -131,7 +132,8 @@ def pair_variants(candidate: ModelPackage, champion: ModelPackage) -> Iterator[P
 
 def are_comparable(new: Evidence, old: Evidence) -> bool:
     """Do both hold a figure of the same metric?"""
-    return new.metric == old.metric and new.metric in new.metrics and old.metric in old.metrics
+    same = (new.metric, new.better) == (old.metric, old.better)
+    return same and new.metric in new.metrics and old.metric in old.metrics
 
 
 def comparison_gate(pairs: Sequence[Pair], num_comparable: int) -> GateResult:
@@ -144,7 +146,7 @@ def drop_gates(pairs: Sequence[Pair], policy: PromotionPolicy) -> Iterator[GateR
     """The largest drop of the task's metric over the variants, then the classes."""
     if not pairs:
         return
-    worst = max(old.metrics[old.metric] - new.metrics[new.metric] for new, old in pairs)
+    worst = max(new.loss_against(old) for new, old in pairs)
     yield at_most("metric_drop", round(worst, ROUNDING_DIGITS), policy.max_metric_drop, f"{pairs[0][0].metric} lost")
     yield from class_gates(pairs, policy)
 

@@ -21,6 +21,8 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Difference = Annotated[float, msgspec.Meta(ge=0)]
+SMALLEST = 1e-9
+"""Nothing is divided by less."""
 
 
 class FileRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -81,11 +83,12 @@ class GateResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Why a variant may be trusted: measured on `num_examples` held-out examples against the trained model.
 
-    `metrics` has the task's own metric under its name, and `trained_<metric>` for the model before export.
-    `latency_ms`: batch size → median single-thread latency on the exporting host.
+    `metrics` has the task's own metric under its name, and `trained_<metric>` for the model before export; `better`
+    says which way it improves. `latency_ms`: batch size → median single-thread latency on the exporting host.
     """
 
     metric: str
+    better: Literal["higher", "lower"] = "higher"
     num_examples: Count
     metrics: dict[str, float]
     per_class: tuple[ClassEvidence, ...]
@@ -97,6 +100,14 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def passed(self) -> bool:
         """Did every gate of the export hold? Without a single gate nothing was proved."""
         return bool(self.gates) and all(gate.passed for gate in self.gates)
+
+    def loss_against(self, other: Evidence) -> float:
+        """How much worse the metric is than in other evidence of the same metric; negative where it is better.
+
+        Where higher is better a metric is a share, and the loss a difference of shares. Where lower is better it has
+        no upper end (bits per byte, say), and the loss is the increase as a share of the other."""
+        ours, theirs = self.metrics[self.metric], other.metrics[other.metric]
+        return theirs - ours if self.better == "higher" else (ours - theirs) / max(abs(theirs), SMALLEST)
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

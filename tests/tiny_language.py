@@ -171,6 +171,7 @@ def plain_evidence(num_bytes: int) -> Evidence:
     """Evidence of a variant that lost nothing."""
     return Evidence(
         metric="bits_per_byte",
+        better="lower",
         num_examples=100,
         metrics={"bits_per_byte": 2.0, "trained_bits_per_byte": 2.0, "decision_agreement": 1.0},
         per_class=(),
