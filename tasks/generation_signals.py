@@ -27,7 +27,7 @@ def prompt_signals(tokens: Sequence[int], tokenizer: Tokenizer) -> dict[str, Obs
     not count but for the length; of a prompt of nothing else the shares are left out."""
     signals: dict[str, Observation] = {"prompt_tokens": Scalar(float(len(tokens)))}
     pieces = tokenizer.pieces
-    words = [token for token in tokens if not pieces.is_silent(token)]
+    words = [token for token in tokens if pieces.is_fallback(token) or not pieces.is_silent(token)]
     if not words:
         return signals
     num_bytes_inside = sum(byte & 0xC0 == 0x80 for token in words for byte in pieces[token])

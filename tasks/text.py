@@ -60,15 +60,18 @@ class Tokenizer:
 
     @property
     def longest_token(self) -> int:
-        """In characters: a text of n tokens has no more than n times as many."""
+        """In characters. Whatever stands for the unknown aside, a text of n tokens has no more than n times as many."""
         return self._longest
 
     def encode(self, text: str) -> list[int]:
-        """Without any token that the text does not hold. Raises BadInput for text with half a surrogate pair."""
+        """Without any token that the text does not hold. Raises BadInput for text with half a surrogate pair, and for
+        characters that the vocabulary has not, where nothing stands for the unknown."""
         try:
             ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         except TypeError as error:  # the library's word for text that has no UTF-8
             raise BadInput("the text has a lone surrogate (U+D800 to U+DFFF), which is no character") from error
+        except Exception as error:  # the library raises a bare Exception
+            raise BadInput(f"the model's tokenizer cannot spell this text: {error}") from error
         return ids
 
     def decode(self, tokens: Sequence[int]) -> str:
