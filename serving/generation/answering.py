@@ -24,10 +24,15 @@ class Answering:
         self.arrived_at = monotonic()
         self.is_over = False
         """Whether nothing is to be computed for it any more: answered, failed or cancelled."""
+        self.is_cancelled = False
+        """Whether it is over because nobody wanted the rest."""
+        self.first_token_at = 0.0
+        """When its first text or token came; 0: not yet."""
+        self.num_missing = num_answers
+        """Answers that are not finished."""
         self.num_cached_tokens = 0
         """Of the prompt, those that another request had left in a slot. Written before the first delta."""
         self._answers: list[Generated | None] = [None] * num_answers
-        self._num_missing = num_answers
         self._deltas: deque[Delta] = deque()
         self._error: TidegateError | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -48,7 +53,7 @@ class Answering:
     @property
     def is_answered(self) -> bool:
         """Whether all answers are there."""
-        return self._num_missing == 0
+        return self.num_missing == 0
 
     def add_done_callback(self, callback: Callable[[Answering], None]) -> None:
         """Call it once, with this, when nothing more will come, whatever the reason; at once if that is so already."""
@@ -59,6 +64,7 @@ class Answering:
 
     def cancel(self) -> None:
         """Nobody wants the rest: its slots are free at the next step. Without effect after the end."""
+        self.is_cancelled = self.is_cancelled or not self.is_over
         self.fail(NotReady("the request was cancelled before it was answered"))
 
     def receive(self, delta: Delta) -> None:
@@ -68,11 +74,17 @@ class Answering:
         self._deltas.append(delta)
         if delta.finished is not None:
             self._answers[delta.choice] = delta.finished
-            self._num_missing -= 1
+            self.num_missing -= 1
         if self.is_answered:
             self._end()
         else:
             self._wake()
+
+    def conclude(self) -> None:
+        """From the generator: there are no more answers, even if more were asked for."""
+        if not self.is_over:
+            self.num_missing = 0
+            self._end()
 
     def fail(self, error: TidegateError) -> None:
         """End it with an error, unless it is over."""

@@ -1,0 +1,281 @@
+"""Scheduler: which sequence gets which slot, and what the next step computes. Bookkeeping alone: it runs nothing.
+
+`schedule` says what is to be run, `advance` takes in what came of it. What they cost depends on the number of slots,
+never on how many requests wait.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from time import monotonic
+from typing import NamedTuple
+
+from serving.generation.decoder import Logits, Step
+from serving.generation.pace import MIN_PIECE, Pace
+from serving.generation.request import Delta
+from serving.generation.scores import Scores
+from serving.generation.sequence import Sequence
+from serving.generation.slot_pool import Copy, SlotPool
+from serving.generation.waiting_line import WaitingLine
+from serving.generation.writer import Turn
+from tasks.errors import NotReady, TidegateError
+from tasks.task import Array
+
+log = logging.getLogger(__name__)
+
+
+class Piece(NamedTuple):
+    """Positions `start` … `stop` of a prompt, to be taken into the first slot of its sequence."""
+
+    sequence: Sequence
+    start: int
+    stop: int
+
+    @property
+    def is_last(self) -> bool:
+        """Whether logits are wanted after it."""
+        return self.stop == self.sequence.history.length
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """Those of its positions that are no features."""
+        num_features = self.sequence.history.num_features
+        return self.sequence.prompt.tokens[max(0, self.start - num_features) : self.stop - num_features]
+
+    @property
+    def features(self) -> Array | None:
+        """They come with the first piece."""
+        return self.sequence.prompt.features if self.start == 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One step, in the order in which it is run: copies, a decoding run, pieces of prompts."""
+
+    copies: list[Copy]
+    batch: list[Sequence]
+    steps: list[Step]
+    """Of all sequences of the batch: the feeds of the first, then of the second, …"""
+    held: dict[int, int]
+    pieces: list[Piece]
+
+
+@dataclass(slots=True)
+class Ran:
+    """What came of a plan. An error in place of logits is that of the run."""
+
+    logits: Logits | TidegateError | None = None
+    decode_s: float = 0.0
+    pieces: list[Logits | TidegateError | None] = field(default_factory=list)
+    prefill_s: list[float] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a step brought for those who wait on the event loop."""
+
+    begun: list[Sequence] = field(default_factory=list)
+    """Prompts that were begun, `num_cached` as it was found."""
+    deltas: list[tuple[Sequence, Delta]] = field(default_factory=list)
+    searched: list[Sequence] = field(default_factory=list)
+    """Beam searches that are at their end: one may have found fewer answers than it was asked for."""
+    failures: list[tuple[Sequence, TidegateError]] = field(default_factory=list)
+    num_rows: int = 0
+    ran: Ran = field(default_factory=Ran)
+    at: float = 0.0
+    """When it was over, on the clock of `time.monotonic`."""
+
+
+class Scheduler:
+    """Owned by the generator's thread. `line`: where sequences come from."""
+
+    def __init__(self, line: WaitingLine, pool: SlotPool, context: int) -> None:
+        self._line, self._pool, self._context = line, pool, context
+        self._pace = Pace()
+        self._filling: list[Sequence] = []
+        """Whose prompts are being taken in, in order of arrival."""
+        self._running: list[Sequence] = []
+        self._short: Sequence | None = None
+        """The one that has begun and needs more slots for its beams: it gets the next ones."""
+        self._copies: list[Copy] = []
+        self._progress = Progress()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether only a new sequence could give it something to do."""
+        return not self._filling and not self._running
+
+    @property
+    def active(self) -> list[Sequence]:
+        """All that have a slot and are not finished."""
+        followers = [follower for sequence in self._filling for follower in sequence.followers]
+        return self._filling + followers + self._running
+
+    def schedule(self) -> Plan:
+        """Let go of those that nobody waits for, give free slots to those that wait, and plan a step."""
+        for sequence in self.active:
+            if sequence.is_over:
+                self._release(sequence)
+        self._admit()
+        pieces = self._plan_pieces()
+        steps = [
+            Step(sequence.slots[feed.place], feed.token, sequence.num_cached)
+            for sequence in self._running
+            for feed in sequence.feeds
+        ]
+        copies, self._copies = self._copies, []
+        held = self._pool.held(step.slot for step in steps) if steps else {}
+        return Plan(copies, list(self._running), steps, held, pieces)
+
+    def _admit(self) -> None:
+        """In order of arrival; who came first and needs several slots gets each that becomes free."""
+        while self._pool.num_free:
+            sequence = self._short or self._line.pop()
+            if sequence is None:
+                return
+            if sequence.slots:
+                sequence.slots.append(self._pool.take_lowest())
+            else:
+                self._place(sequence)
+            self._short = None if sequence.has_all_slots else sequence
+
+    def _place(self, sequence: Sequence) -> None:
+        sequence.placed_at = monotonic()
+        leader = sequence.leader
+        if leader is not None and leader in self._filling:
+            sequence.slots.append(self._pool.take_lowest())
+            leader.followers.append(sequence)
+            return
+        placement = self._pool.take(sequence.history)
+        sequence.slots.append(placement.slot)
+        sequence.num_cached, sequence.snapshot_at = placement.num_cached, placement.snapshot_at
+        self._copies += placement.copies
+        self._filling.append(sequence)
+
+    def _plan_pieces(self) -> list[Piece]:
+        """As much of the prompts, the first first, as a step may take."""
+        pieces: list[Piece] = []
+        left = self._pace.allowance(len(self._running), self._context)
+        for sequence in self._filling:
+            if sequence.is_taken_in:
+                continue
+            if not sequence.has_looked_again:
+                self._look_again(sequence)
+            start, length = sequence.num_cached, sequence.history.length
+            # Features are taken in at once, and with them a token.
+            stop = min(length, max(start + left, sequence.history.num_features + 1))
+            if start < sequence.snapshot_at < stop:
+                stop = sequence.snapshot_at
+            pieces.append(Piece(sequence, start, stop))
+            left -= max(stop - start, MIN_PIECE)
+            if left < MIN_PIECE:
+                break
+        return pieces
+
+    def _look_again(self, sequence: Sequence) -> None:
+        """Right before its first run: prompts that were ahead of it are there now."""
+        sequence.has_looked_again = True
+        placement = self._pool.improve(sequence.slots[0], sequence.history, sequence.num_cached)
+        sequence.num_cached = placement.num_cached
+        self._copies += placement.copies
+        if sequence.leader is None:
+            sequence.answering.num_cached_tokens = sequence.num_cached
+        self._progress.begun.append(sequence)
+
+    def advance(self, plan: Plan, ran: Ran) -> Progress:
+        """Take in what was computed, and say what it means for whom."""
+        if isinstance(ran.logits, TidegateError):
+            self.fail_all(ran.logits)
+        else:
+            if ran.logits is not None:
+                self._pace.decoded(ran.decode_s)
+                self._advance_batch(plan, Scores(ran.logits))
+            for piece, outcome, seconds in zip(plan.pieces, ran.pieces, ran.prefill_s, strict=True):
+                self._take_in(piece, outcome, seconds)
+            self._begin_writing()
+        progress, self._progress = self._progress, Progress()
+        progress.num_rows, progress.ran, progress.at = len(plan.steps), ran, monotonic()
+        return progress
+
+    def fail_all(self, error: TidegateError) -> None:
+        """The states of all slots are in doubt: whoever works in one gets this error."""
+        for sequence in self.active:
+            self._fail(sequence, error)
+        self._pool.forget(range(self._pool.num_slots))
+        self._copies.clear()
+
+    def _advance_batch(self, plan: Plan, scores: Scores) -> None:
+        for step in plan.steps:
+            self._pool.append(step.slot, step.token)
+        row = 0
+        for sequence in plan.batch:
+            first_row = row
+            row += len(sequence.feeds)
+            sequence.num_cached += 1
+            self._take_turn(sequence, partial(sequence.writer.advance, scores, first_row))
+
+    def _take_in(self, piece: Piece, outcome: Logits | TidegateError | None, seconds: float) -> None:
+        sequence = piece.sequence
+        if isinstance(outcome, TidegateError):
+            self._pool.forget(sequence.slots)
+            self._fail(sequence, outcome)
+            return
+        self._pace.prefilled(piece.stop - piece.start, seconds)
+        self._pool.fill(sequence.slots[0], sequence.history, piece.start, piece.stop)
+        sequence.num_cached = piece.stop
+        if piece.stop == sequence.snapshot_at:
+            self._copies += self._pool.snapshot(sequence.slots[0])
+        sequence.first_logits = None if outcome is None else outcome[None]
+
+    def _begin_writing(self) -> None:
+        """Prompts that are taken in, and whose beams have their slots, become answers."""
+        ready = [sequence for sequence in self._filling if sequence.is_taken_in and sequence.has_all_slots]
+        for leader in ready:
+            assert leader.first_logits is not None
+            scores = Scores(leader.first_logits)
+            for follower in leader.followers:
+                self._copies.append(self._pool.copy(leader.slots[0], follower.slots[0]))
+                follower.num_cached = leader.num_cached
+            sequences = [leader, *leader.followers]
+            leader.first_logits, leader.followers = None, []
+            self._filling.remove(leader)
+            self._running += sequences
+            for sequence in sequences:
+                self._take_turn(sequence, partial(sequence.begin, scores))
+
+    def _take_turn(self, sequence: Sequence, write: Callable[[], Turn]) -> None:
+        try:
+            turn = write()
+        except TidegateError as error:
+            self._fail(sequence, error)
+            return
+        except Exception as error:
+            log.exception("an answer could not be written")
+            self._fail(sequence, NotReady(f"the answer could not be written: {error}"))
+            return
+        self._copies += [self._pool.copy(sequence.slots[a], sequence.slots[b]) for a, b in turn.copies]
+        self._progress.deltas += [(sequence, delta) for delta in turn.deltas]
+        sequence.feeds = turn.feeds
+        if not turn.feeds:
+            if sequence.num_slots > 1:
+                self._progress.searched.append(sequence)
+            self._release(sequence)
+
+    def _fail(self, sequence: Sequence, error: TidegateError) -> None:
+        self._progress.failures.append((sequence, error))
+        self._release(sequence)
+
+    def _release(self, sequence: Sequence) -> None:
+        """Finished, failed or left: its slots are free, and so are those of answers that wait for its prompt."""
+        for released in (sequence, *sequence.followers):
+            self._pool.release(released.slots)
+            released.slots = []
+        sequence.followers = []
+        for sequences in (self._filling, self._running):
+            if sequence in sequences:
+                sequences.remove(sequence)
+        if self._short is sequence:
+            self._short = None

@@ -1,0 +1,78 @@
+"""Sequence: one sampled answer, or all beams of one search, on its way from waiting over running to finished."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Ordered
+
+from serving.generation.answering import Answering
+from serving.generation.beam_search import BeamSearch
+from serving.generation.decoder import Logits
+from serving.generation.history import History
+from serving.generation.sampled_answer import SampledAnswer
+from serving.generation.scores import Scores
+from serving.generation.writer import Feed, Turn, Writer
+from tasks.generation import Prompt
+
+
+class Sequence:
+    """Waits in line without slots; takes its prompt into its first slot, piece by piece; shares what is there with its
+    other slots, or with the answers that follow it; is then fed step by step until its writer has finished.
+
+    Once it has left the line, only the generator's thread touches it.
+    """
+
+    def __init__(
+        self, answering: Answering, choice: int, history: History, max_tokens: int, leader: Sequence | None
+    ) -> None:
+        self.answering, self.choice, self.history = answering, choice, history
+        self.leader = leader
+        """The answer to the same prompt whose state this one may share."""
+        self.num_slots = answering.request.params.num_beams
+        self.slots: list[int] = []
+        self.num_cached = 0
+        """Positions that each of its slots holds."""
+        self.snapshot_at = 0
+        """Position at which its state is worth keeping; 0: none."""
+        self.has_looked_again = False
+        """Whether other slots were searched for its beginning once more, right before its first run."""
+        self.placed_at = self.last_token_at = 0.0
+        self.first_logits: Logits | None = None
+        """FP32 [1, vocabulary] after the prompt, until the writer begins."""
+        self.followers: list[Sequence] = []
+        """Answers to the same prompt that have a slot and wait for this one's state."""
+        self.feeds: Ordered[Feed] = ()
+        self._max_tokens = max_tokens
+        self._writer: Writer | None = None
+
+    @property
+    def prompt(self) -> Prompt:
+        return self.answering.request.prompt
+
+    @property
+    def writer(self) -> Writer:
+        """After `begin`."""
+        assert self._writer is not None
+        return self._writer
+
+    def begin(self, scores: Scores) -> Turn:
+        """The prompt is taken in, `scores` has one row: begin to write. Raises what the writer does."""
+        request = self.answering.request
+        if request.params.num_beams > 1:
+            self._writer = BeamSearch(request, self._max_tokens)
+        else:
+            self._writer = SampledAnswer(request, self.choice, self._max_tokens)
+        return self._writer.begin(scores)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody wants it any more."""
+        return self.answering.is_over
+
+    @property
+    def is_taken_in(self) -> bool:
+        """Whether the whole prompt is in its slot."""
+        return self.first_logits is not None
+
+    @property
+    def has_all_slots(self) -> bool:
+        return len(self.slots) == self.num_slots
