@@ -3,7 +3,7 @@ it. Cross-entropy on augmented batches; after every epoch the share of words tha
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -50,18 +50,31 @@ class CaptioningLearner(Learner):
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         images, captions = batch
-        features, _ = self.network(images)
-        # All captions of a picture count, each beside the features of its picture.
-        is_there = captions[:, :, 0] != PADDING
-        owners, _ = torch.nonzero(is_there, as_tuple=True)
-        wanted = captions[is_there]
-        logits = self.network.decoder(shift_right(wanted, self._begin_token), features[owners])
-        num_tokens = (wanted != PADDING).sum()
-        self._val_loss.update(token_loss(logits, wanted), num_tokens)
-        right = (logits.argmax(dim=-1) == wanted).sum()
-        self._accuracy.update(right / num_tokens, num_tokens)
+        judged = judge_tokens(self.network, images, captions, self._begin_token)
+        self._val_loss.update(judged.loss, judged.num_tokens)
+        self._accuracy.update(judged.num_right / judged.num_tokens, judged.num_tokens)
         self.log("val_loss", self._val_loss)
         self.log(self.monitored, self._accuracy, prog_bar=True)
+
+
+class JudgedTokens(NamedTuple):
+    """Tokens of captions, each guessed after the right ones: scalars. `loss` is a mean."""
+
+    loss: Tensor
+    num_right: Tensor
+    num_tokens: Tensor
+
+
+@torch.no_grad()
+def judge_tokens(network: Captioner, images: Tensor, captions: Tensor, begin_token: int) -> JudgedTokens:
+    """All captions [B, captions, length] of pictures uint8 [B, H, W, 3], each beside the features of its picture."""
+    features, _ = network(images)
+    is_there = captions[:, :, 0] != PADDING
+    owners, _ = torch.nonzero(is_there, as_tuple=True)
+    wanted = captions[is_there]
+    logits = network.decoder(shift_right(wanted, begin_token), features[owners])
+    num_right = (logits.argmax(dim=-1) == wanted).sum()
+    return JudgedTokens(token_loss(logits, wanted), num_right, (wanted != PADDING).sum())
 
 
 def token_loss(logits: Tensor, captions: Tensor, smoothing: float = 0.0) -> Tensor:

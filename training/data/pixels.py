@@ -20,8 +20,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tasks.image import Placement, place_image
-from tasks.task import Task, TaskSpec, open_task
+from tasks.generation import Encoder
+from tasks.image import ImageSpec, Placement, place_image
+from tasks.task import TaskSpec, open_task
 from training.data.batches import Batch, BatchDataset
 from training.data.cache import cache_key, cached_folder
 from training.data.source import Split, Target
@@ -73,9 +74,9 @@ class StreamedPixels(BatchDataset):
 
     num_workers = len(os.sched_getaffinity(0))
 
-    def __init__(self, split: Split, spec: TaskSpec, codec: TargetCodec) -> None:
+    def __init__(self, split: Split, encoder: Encoder, codec: TargetCodec) -> None:
         self._split = split
-        self._task = open_task(spec)
+        self._encoder = encoder
         self._codec = codec
 
     def __len__(self) -> int:
@@ -84,8 +85,8 @@ class StreamedPixels(BatchDataset):
     def __getitems__(self, indices: list[int]) -> Batch:
         images, targets = [], []
         for example in (self._split[index] for index in indices):
-            sample = self._task.sample_from_bytes(example.payload)
-            images.append(self._task.preprocess(sample)["image"])
+            sample = self._encoder.sample_from_bytes(example.payload)
+            images.append(self._encoder.preprocess(sample)["image"])
             targets.append(self._codec.encode(example.target, sample.placement))
         return (torch.from_numpy(np.stack(images)), *self._codec.collate(targets))
 
@@ -96,30 +97,36 @@ PixelDataset = CachedPixels | StreamedPixels
 def open_pixels(
     split: Split, spec: TaskSpec, codec: TargetCodec, max_cached_bytes: int = MAX_CACHED_BYTES
 ) -> PixelDataset:
-    """The tensors of a split, from the cache where they fit in it."""
-    task = open_task(spec)
-    size = len(split) * task.image_spec.height * task.image_spec.width * 3
+    """The tensors of a split for a single-shot task, from the cache where they fit in it."""
+    return open_encoder_pixels(split, open_task(spec), codec, max_cached_bytes)
+
+
+def open_encoder_pixels(
+    split: Split, encoder: Encoder, codec: TargetCodec, max_cached_bytes: int = MAX_CACHED_BYTES
+) -> PixelDataset:
+    """The same for whatever decodes pictures."""
+    size = len(split) * encoder.image_spec.height * encoder.image_spec.width * 3
     if size > max_cached_bytes:
-        return StreamedPixels(split, spec, codec)
-    key = cache_key(split.digest, msgspec.to_builtins(task.image_spec), DECODER_VERSION, version("pillow"))
-    pixels = cached_folder("pixels", key, "pixels.npy", partial(decode_split, split, task))
-    encode = partial(encode_targets, split, task, codec, pixels)
+        return StreamedPixels(split, encoder, codec)
+    key = cache_key(split.digest, msgspec.to_builtins(encoder.image_spec), DECODER_VERSION, version("pillow"))
+    pixels = cached_folder("pixels", key, "pixels.npy", partial(decode_split, split, encoder))
+    encode = partial(encode_targets, split, encoder.image_spec, codec, pixels)
     targets = cached_folder("targets", cache_key(key, codec.version), "rows.npy", encode)
     return CachedPixels(pixels, targets, codec)
 
 
-def decode_split(split: Split, task: Task, folder: Path) -> None:
+def decode_split(split: Split, encoder: Encoder, folder: Path) -> None:
     """Writes pixels.npy of a split into `folder`, and the original sizes [N, (height, width)] beside it. Pillow decodes
     outside the interpreter's lock: threads are enough."""
     folder.mkdir(exist_ok=True)
     partial_path = folder / "partial.npy"
-    shape = (len(split), task.image_spec.height, task.image_spec.width, 3)
+    shape = (len(split), encoder.image_spec.height, encoder.image_spec.width, 3)
     pixels = np.lib.format.open_memmap(partial_path, mode="w+", dtype=np.uint8, shape=shape)
     sizes = np.zeros((len(split), 2), np.int64)
 
     def decode(index: int) -> None:
-        sample = task.sample_from_bytes(split[index].payload)
-        pixels[index] = task.preprocess(sample)["image"]
+        sample = encoder.sample_from_bytes(split[index].payload)
+        pixels[index] = encoder.preprocess(sample)["image"]
         sizes[index] = sample.placement.original_height, sample.placement.original_width
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
@@ -130,11 +137,11 @@ def decode_split(split: Split, task: Task, folder: Path) -> None:
     partial_path.rename(folder / "pixels.npy")
 
 
-def encode_targets(split: Split, task: Task, codec: TargetCodec, pixels: Path, folder: Path) -> None:
+def encode_targets(split: Split, image: ImageSpec, codec: TargetCodec, pixels: Path, folder: Path) -> None:
     """Writes rows.npy, the rows of all targets one after the other, and offsets.npy [N + 1] into `folder`."""
     folder.mkdir(exist_ok=True)
     sizes = np.load(pixels / "sizes.npy", allow_pickle=False)
-    placements = (place_image(int(height), int(width), task.image_spec) for height, width in sizes)
+    placements = (place_image(int(height), int(width), image) for height, width in sizes)
     targets = track(split.targets, "preparing targets", len(split))
     encoded = [codec.encode(target, placement) for target, placement in zip(targets, placements, strict=True)]
     offsets = np.cumsum([0, *(len(rows) for rows in encoded)], dtype=np.int64)

@@ -43,11 +43,10 @@ class PrefixCaptioner(Captioner):
     def __init__(self, trunk: Trunk, options: Options, vocabulary: int, context: int, image: ImageSpec) -> None:
         maps, width = trunk.backbone.feature_maps, options.decoder.width
         chosen = find_levels(maps, options.strides)
-        strides = [maps[index].stride for index in chosen]
-        grid = find_grid(strides, image)
+        grid = find_grid(options, image)
         super().__init__(trunk, llama.Llama(options.decoder, vocabulary, context), grid)
         self._chosen = chosen
-        self._shares = [strides[-1] // stride for stride in strides]
+        self._shares = [max(options.strides) // maps[index].stride for index in chosen]
         self.pyramid = FeaturePyramid([maps[index] for index in chosen], options.channels)
         self.project = nn.Linear(options.channels * sum(share**2 for share in self._shares), width)
         self.rows = nn.Parameter(torch.randn(grid[0], 1, width) * POSITION_SCALE)
@@ -67,12 +66,12 @@ POSITION_SCALE = 0.5
 """Standard deviation of the first positions: about that of what the cells show, so that neither hides the other."""
 
 
-def find_grid(strides: list[int], image: ImageSpec) -> tuple[int, int]:
+def find_grid(options: Options, image: ImageSpec) -> tuple[int, int]:
     """Rows and columns of the coarsest map. Raises InvalidRecipe where finer ones do not divide into its cells."""
-    coarsest = strides[-1]
-    if any(coarsest % stride for stride in strides) or image.height % coarsest or image.width % coarsest:
+    coarsest = max(options.strides)
+    if any(coarsest % stride for stride in options.strides) or image.height % coarsest or image.width % coarsest:
         raise InvalidRecipe(
-            f"model.options.strides {strides}: each must divide the largest, and that the picture of "
+            f"model.options.strides {list(options.strides)}: each must divide the largest, and that the picture of "
             f"{image.height}×{image.width}"
         )
     return image.height // coarsest, image.width // coarsest

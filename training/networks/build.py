@@ -14,6 +14,7 @@ from training.networks.architecture import (
     open_architecture,
     parse_options,
 )
+from training.networks.captioner import Captioner, CaptionerArchitecture
 from training.networks.classifier import Classifier
 from training.networks.config import Building, ModelConfig
 from training.networks.language_network import LanguageNetwork
@@ -53,6 +54,19 @@ def build_head(config: ModelConfig, builds: Building, num_classes: int, image: I
     architecture: HeadArchitecture = open_architecture(config.architecture, builds)
     options = parse_options(config, builds)
     return architecture.build(options, build_trunk(backbone_of(config), image), num_classes, image)
+
+
+def build_captioner(config: ModelConfig, vocabulary: int, context: int, image: ImageSpec) -> Captioner:
+    """A captioner over its backbone, for so many tokens and positions (features of the picture and caption)."""
+    architecture: CaptionerArchitecture = open_architecture(config.architecture, "captioner")
+    options = parse_options(config, "captioner")
+    return architecture.build(options, build_trunk(backbone_of(config), image), vocabulary, context, image)
+
+
+def caption_grid(config: ModelConfig, image: ImageSpec) -> tuple[int, int]:
+    """Rows and columns of features that a captioner will see pictures in. Raises InvalidRecipe."""
+    architecture: CaptionerArchitecture = open_architecture(config.architecture, "captioner")
+    return architecture.find_grid(parse_options(config, "captioner"), image)
 
 
 def build_language_model(config: ModelConfig, vocabulary: int, context: int) -> LanguageNetwork:

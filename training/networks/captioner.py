@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
 
+from tasks.image import ImageSpec
+from training.networks.architecture import Architecture
 from training.networks.language_network import LanguageNetwork
 from training.networks.network import Network, Trunk
 
@@ -38,3 +40,13 @@ class Captioner(Network):
         comes after each token."""
         logits: Tensor = self.decoder(tokens, self.prefix(maps))
         return logits
+
+
+class CaptionerArchitecture(Architecture, Protocol):
+    """A file of training/models that builds captioners over any backbone."""
+
+    def build(self, options: Any, trunk: Trunk, vocabulary: int, context: int, image: ImageSpec) -> Captioner: ...
+
+    def find_grid(self, options: Any, image: ImageSpec) -> tuple[int, int]:
+        """Rows and columns of features, known before anything is built."""
+        ...

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tasks.captioning import CaptioningSpec
 from tasks.image import ImageSpec, place_image
 from tasks.text import Tokenizer, train_byte_level_bpe
 from training.captioning.learner import choose_captions, token_loss
@@ -13,7 +14,9 @@ from training.captioning.targets import PADDING, CaptionTargets, shift_right
 from training.data.annotation import Annotation, join_captions
 
 END = 0
-PLACEMENT = place_image(10, 10, ImageSpec(height=8, width=8))
+IMAGE = ImageSpec(height=8, width=8)
+SPEC = CaptioningSpec(vocabulary=300, context=40, begin_token=END, end_tokens=(END,), image=IMAGE, positions=4)
+PLACEMENT = place_image(10, 10, IMAGE)
 
 
 @pytest.fixture
@@ -30,7 +33,7 @@ def annotation(*captions: str) -> Annotation:
 
 
 def test_captions_come_back_whole_and_end_once(tokenizer: Tokenizer) -> None:
-    codec = CaptionTargets(tokenizer, "digest", END)
+    codec = CaptionTargets(tokenizer, "digest", SPEC)
     said = [["a cat"], ["a cat sits", "naïve ☕", "x"]]
     (tokens,) = codec.collate([codec.encode(annotation(*captions), PLACEMENT) for captions in said])
     assert tokens.shape[:2] == (2, 3)

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tasks.errors import InvalidRecipe
+from tasks.image import ImageSpec
+from tests.captioning_recipes import tiny_recipe
+from training.captioning.attention import attention_maps
+from training.captioning.greedy import caption_greedily
+from training.captioning.learner import judge_tokens, token_loss
+from training.captioning.targets import shift_right
+from training.networks.build import build_captioner, caption_grid
+from training.networks.captioner import Captioner
+
+IMAGE = ImageSpec(height=32, width=48)
+VOCABULARY, CONTEXT, BEGIN = 20, 48, 0
+
+
+def build(seed: int = 0, kv_heads: int = 1) -> Captioner:
+    torch.manual_seed(seed)
+    config = tiny_recipe().model
+    config.options["decoder"]["kv_heads"] = kv_heads
+    return build_captioner(config, VOCABULARY, CONTEXT, IMAGE).eval()
+
+
+def make_talkative(network: Captioner) -> Captioner:
+    """As its weights are drawn, a decoder says one word for ever: what it attends to hardly counts yet."""
+    for name, parameter in network.decoder.named_parameters():
+        if parameter.ndim == 2:
+            torch.nn.init.normal_(parameter, std=0.5 if "blocks" in name else 0.1)
+    return network
+
+
+def pictures(count: int, seed: int = 1) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (count, 32, 48, 3), dtype=torch.uint8, generator=generator)
+
+
+def test_features_are_the_cells_of_the_coarsest_map() -> None:
+    network = build()
+    features, embedding = network(pictures(3))
+    assert network.grid == caption_grid(tiny_recipe().model, IMAGE) == (4, 6)
+    assert features.shape == (3, 24, 32)
+    assert embedding.shape == (3, 16)
+
+
+def test_cells_of_a_picture_are_told_apart_even_where_they_show_the_same() -> None:
+    features, _ = build()(torch.full((1, 32, 48, 3), 90, dtype=torch.uint8))
+    inner = features[0].view(4, 6, -1)[1:3, 1:5].flatten(0, 1)
+    assert torch.pdist(inner).min() > 0.1
+
+
+def test_pictures_of_any_kind_and_batch_get_the_same_features() -> None:
+    network, images = build(), pictures(3)
+    together = network(images)[0]
+    assert torch.allclose(together, network(images.float())[0])
+    assert torch.allclose(together[1], network(images[1:2])[0][0], atol=1e-5)
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2])
+def test_greedy_captions_with_a_cache_are_those_of_the_whole_network(kv_heads: int) -> None:
+    network, images = make_talkative(build(kv_heads=kv_heads)), pictures(4)
+    captions = caption_greedily(network, images, BEGIN, {1, 2, 3}, max_tokens=15)
+    assert len({tuple(caption) for caption in captions}) > 1
+    for image, caption in zip(images, captions, strict=True):
+        said: list[int] = []
+        while len(said) < 15:
+            maps = network.features(image.unsqueeze(0))
+            best = int(network.next_logits(maps, torch.tensor([[BEGIN, *said]]))[0, -1].argmax())
+            if best in {1, 2, 3}:
+                break
+            said.append(best)
+        assert caption == said
+
+
+def test_attention_is_that_of_the_network_and_shares_of_one() -> None:
+    network, image = make_talkative(build()), pictures(1)[0]
+    maps = attention_maps(network, image, [4, 5, 6], BEGIN)
+    assert maps.shape == (3, 4, 6)
+    assert (maps >= 0).all()
+    assert (maps.sum(dim=(1, 2)) < 1).all()
+    # What is said later changes nothing about where was looked before.
+    assert torch.allclose(maps[:2], attention_maps(network, image, [4, 5], BEGIN), atol=1e-6)
+
+
+def test_it_learns_which_side_of_a_picture_is_bright() -> None:
+    images = torch.zeros(8, 32, 48, 3, dtype=torch.uint8)
+    images[:4, :, :20], images[4:, :, 28:] = 255, 255
+    captions = torch.tensor([[[7, 8, 2]]] * 4 + [[[7, 9, 2]]] * 4)
+    network = build().train()
+    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    for _ in range(80):
+        logits = network.next_logits(network.features(images), shift_right(captions[:, 0], BEGIN))
+        optimiser.zero_grad()
+        token_loss(logits, captions[:, 0]).backward()
+        optimiser.step()
+    judged = judge_tokens(network.eval(), images, captions, BEGIN)
+    assert judged.num_right == judged.num_tokens == 24
+    assert caption_greedily(network, images[3:5], BEGIN, {2}, 5) == [[7, 8], [7, 9]]
+
+
+def test_strides_that_do_not_fit_are_refused() -> None:
+    config = tiny_recipe().model
+    with pytest.raises(InvalidRecipe, match="must divide"):
+        caption_grid(config, ImageSpec(height=36, width=48))
+    config.options["strides"] = [8, 64]
+    with pytest.raises(InvalidRecipe, match="no map of stride 64"):
+        build_captioner(config, VOCABULARY, CONTEXT, ImageSpec(height=64, width=64))
