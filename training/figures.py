@@ -16,12 +16,15 @@ from training.history import EpochRecord
 COLUMNS = 6
 
 
-def draw_learning_curve(history: Sequence[EpochRecord], score: str, path: Path) -> None:
-    """Losses on the left, the validation score of this name on the right, over epochs."""
+def draw_learning_curve(
+    history: Sequence[EpochRecord], score: str, path: Path, training: str = "training (augmented, smoothed)"
+) -> None:
+    """Losses on the left, the validation score of this name on the right, over epochs. `training`: what kind of figure
+    the training loss is."""
     epochs = [record.epoch for record in history]
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     losses, scores = figure.subplots(1, 2)
-    losses.plot(epochs, [record.train_loss for record in history], label="training (augmented, smoothed)")
+    losses.plot(epochs, [record.train_loss for record in history], label=training)
     if all(record.val_loss is not None for record in history):
         losses.plot(epochs, [record.val_loss for record in history], label="validation")
     losses.set(xlabel="epoch", ylabel="loss")

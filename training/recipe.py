@@ -227,6 +227,10 @@ def check_tables(recipe: Recipe) -> None:
         _ = recipe.image_spec
     elif recipe.image is not None or recipe.augment != AugmentConfig():
         raise InvalidRecipe(f"{recipe.task} has no pictures: leave out [image] and [augment]")
+    elif recipe.schedule.frozen_epochs or recipe.optimiser.backbone_factor != 1:
+        raise InvalidRecipe(
+            f"{recipe.task} has no backbone: leave out schedule.frozen_epochs and optimiser.backbone_factor"
+        )
     if texts:
         _ = recipe.text_config
     elif recipe.text is not None:
