@@ -19,6 +19,7 @@ from serving.batcher import BatchLimits
 from serving.config import ServerConfig
 from serving.drift_feed import DriftFeed
 from serving.front import build_front
+from serving.generator import GeneratorLimits
 from serving.http_server import HttpServer
 from serving.logs import configure_logs
 from serving.metrics import Metrics
@@ -26,7 +27,7 @@ from serving.model_host import ModelHost
 from serving.oip.grpc import add_services
 from serving.oip.shared_memory import SharedMemoryRegions
 from serving.scrape import Scrapes
-from serving.served_model import Surroundings
+from serving.surroundings import Surroundings
 from serving.workers import DecodePool, available_cpus
 from tasks.errors import Conflict
 
@@ -53,7 +54,8 @@ class App:
         self._decode_pool = DecodePool(config.decode_threads or available_cpus())
         self._drift_feed = DriftFeed(config.drift_queue, config.drift_cpu_share)
         limits = BatchLimits(config.max_queue, config.max_wait_ms / 1000)
-        surroundings = Surroundings(self._decode_pool, self._drift_feed, limits, config.max_pixels)
+        generator_limits = GeneratorLimits(config.max_waiting)
+        surroundings = Surroundings(self._decode_pool, self._drift_feed, limits, config.max_pixels, generator_limits)
         self.host = ModelHost(store, config, self.metrics, surroundings)
         self._regions = SharedMemoryRegions(config.shared_memory, config.max_body_bytes)
         front = build_front(self.host, config, self.metrics, self._regions)

@@ -54,7 +54,6 @@ class LoadedGenerative:
     variant: str
     task: GenerativeTask
     decoder: GraphDecoder
-    costs: DecoderCosts
     encoder: EncoderStage | None
     monitor: Monitor
 
@@ -66,14 +65,13 @@ def load_generative(package: ModelPackage, config: ServerConfig, host: HostFacts
     graphs = open_generative(package, name, num_slots, config.runtime_threads or available_cpus())
     try:
         encoder = warm_encoder(package, config, graphs.encoder)
-        costs = measure_costs(graphs.decoder)
+        log.info("%s: %s", package.manifest.name, told(measure_costs(graphs.decoder)))
         replay_prompts(package, name, graphs.task, graphs.decoder, graphs.encoder)
         monitor = Monitor(decode_profile(package.profile_bytes(name)), monitor_config(config))
     except BaseException:
         graphs.close()
         raise
-    log.info("%s: %s", package.manifest.name, told(costs))
-    return LoadedGenerative(package, name, graphs.task, graphs.decoder, costs, encoder, monitor)
+    return LoadedGenerative(package, name, graphs.task, graphs.decoder, encoder, monitor)
 
 
 def open_generative(package: ModelPackage, variant: str, num_slots: int, num_threads: int) -> GenerativeGraphs:

@@ -1,4 +1,4 @@
-"""Every Prometheus metric of the project: names, labels, help, and how plain numbers become them at a scrape.
+"""The Prometheus metrics of the project: names, labels, help, and how plain numbers become them at a scrape.
 
 Requests touch no metric object: the event loop writes plain numbers (statistics.py) and this collector reads them when
 somebody asks. Labels are bounded: model and version come from what is configured, never from a request.
@@ -6,31 +6,25 @@ somebody asks. Labels are bounded: model and version come from what is configure
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from serving.generation.statistics import GenerationStatistics
+from serving.generation_metrics import generation_metrics
+from serving.metric_families import MODEL_LABELS, add_histogram, counter, gauge, histogram
+from serving.metric_series import NamedSeries, Series
 from serving.served import Served
-from serving.statistics import Histogram, ModelStatistics
+from serving.statistics import ModelStatistics
 
 STAGES = ("decode", "queue", "compute", "encode", "total")
-MODEL_LABELS = ("model", "version")
 MAX_REASON = 200
 MAX_RETIRED = 4
 """Versions of one model that are not served any more and still shown, so that no last scrape is lost."""
-
-
-@dataclass
-class Series:
-    """One version's numbers, and the model itself as long as it is served."""
-
-    statistics: ModelStatistics
-    served: Served | None = None
 
 
 @dataclass(eq=False)
@@ -57,6 +51,14 @@ class Metrics:
             bounds = tuple(float(bucket) for bucket in batch_buckets)
             self._series[name, version] = Series(ModelStatistics(bounds))
         return self._series[name, version].statistics
+
+    def for_generation(self, name: str, version: str, num_slots: int) -> GenerationStatistics:
+        """More numbers, of a version that generates and is known to `for_model`; the same ones again as there."""
+        series = self._series[name, version]
+        if series.generation is None:
+            series.generation = GenerationStatistics(num_slots)
+        series.generation.num_slots = num_slots
+        return series.generation
 
     def serve(self, model: Served) -> None:
         """This version answers from now on."""
@@ -88,8 +90,9 @@ class Metrics:
         yield from batch_metrics(series)
         yield from state_metrics(series)
         yield from drift_metrics(series)
+        yield from generation_metrics(series)
         yield from self._model_states()
-        up = GaugeMetricFamily("tidegate_registry_up", "1 while the registry answers; models are served either way.")
+        up = gauge("registry_up", "1 while the registry answers; models are served either way.", ())
         up.add_metric((), float(self.registry_up))
         yield up
         failures = counter("model_load_failures", "Versions that could not be brought into service.", ("model",))
@@ -97,7 +100,7 @@ class Metrics:
             failures.add_metric((name,), count)
         yield failures
 
-    def _requests(self, series: list[tuple[str, str, Series]]) -> Metric:
+    def _requests(self, series: Sequence[NamedSeries]) -> Metric:
         metric = counter("requests", "Requests answered, by protocol and code.", (*MODEL_LABELS, "protocol", "code"))
         for name, version, one in series:
             for (protocol, code), count in list(one.statistics.requests.items()):
@@ -107,20 +110,16 @@ class Metrics:
         return metric
 
     def _model_states(self) -> Iterator[Metric]:
-        ready = GaugeMetricFamily("tidegate_model_ready", "1 for a model that answers.", labels=("model",))
-        info = GaugeMetricFamily(
-            "tidegate_model_state_info", "State of each model, and why.", labels=("model", "state", "reason")
-        )
+        ready = gauge("model_ready", "1 for a model that answers.", ("model",))
+        info = gauge("model_state_info", "State of each model, and why.", ("model", "state", "reason"))
         for name, state, reason in self.states():
             ready.add_metric((name,), float(state == "READY"))
             info.add_metric((name, state, reason[:MAX_REASON]), 1)
         yield from (ready, info)
 
 
-def request_metrics(series: list[tuple[str, str, Series]]) -> Iterator[Metric]:
-    stages = HistogramMetricFamily(
-        "tidegate_stage_seconds", "Time of one request in each stage.", labels=(*MODEL_LABELS, "stage")
-    )
+def request_metrics(series: Sequence[NamedSeries]) -> Iterator[Metric]:
+    stages = histogram("stage_seconds", "Time of one request in each stage.", (*MODEL_LABELS, "stage"))
     for name, version, one in series:
         for stage in STAGES:
             add_histogram(stages, (name, version, stage), getattr(one.statistics, stage))
@@ -136,8 +135,8 @@ def request_metrics(series: list[tuple[str, str, Series]]) -> Iterator[Metric]:
         yield metric
 
 
-def batch_metrics(series: list[tuple[str, str, Series]]) -> Iterator[Metric]:
-    sizes = HistogramMetricFamily("tidegate_batch_size", "Real rows of each batch that was run.", labels=MODEL_LABELS)
+def batch_metrics(series: Sequence[NamedSeries]) -> Iterator[Metric]:
+    sizes = histogram("batch_size", "Real rows of each batch that was run.")
     rows = counter("batch_rows", "Real rows computed.")
     padding = counter("batch_padding", "Rows computed only to fill a batch.")
     for name, version, one in series:
@@ -147,12 +146,10 @@ def batch_metrics(series: list[tuple[str, str, Series]]) -> Iterator[Metric]:
     yield from (sizes, rows, padding)
 
 
-def state_metrics(series: list[tuple[str, str, Series]]) -> Iterator[Metric]:
-    depth = gauge("queue_depth", "Items that wait for the runtime, those being decoded included.")
+def state_metrics(series: Sequence[NamedSeries]) -> Iterator[Metric]:
+    depth = gauge("queue_depth", "Items that wait for the runtime, those being decoded included; prompts, for a slot.")
     in_flight = gauge("in_flight_requests", "Requests accepted and not yet answered.")
-    info = GaugeMetricFamily(
-        "tidegate_model_info", "What is served; always 1.", labels=(*MODEL_LABELS, "variant", "precision", "digest")
-    )
+    info = gauge("model_info", "What is served; always 1.", (*MODEL_LABELS, "variant", "precision", "digest"))
     for name, version, one in series:
         if (model := one.served) is None:
             continue
@@ -163,26 +160,29 @@ def state_metrics(series: list[tuple[str, str, Series]]) -> Iterator[Metric]:
     yield from (depth, in_flight, info)
 
 
-def drift_metrics(series: list[tuple[str, str, Series]]) -> Iterator[Metric]:
+def drift_metrics(series: Sequence[NamedSeries]) -> Iterator[Metric]:
     """Counters add up over replicas: a drift verdict over all of them needs nothing but their sums."""
-    bin_labels = (*MODEL_LABELS, "signal", "bin")
-    bins = counter("signal_bin", "Pictures by bin of the reference profile.", bin_labels)
-    squares = counter("signal_bin_squares", "Squared weights of pictures that fall into several bins.", bin_labels)
-    pictures = counter("drift_pictures", "Pictures by what monitoring did with them.", (*MODEL_LABELS, "outcome"))
-    distance = gauge_by_signal("drift_distance", "Jensen–Shannon distance of the window to the reference.")
-    p_value = gauge_by_signal("drift_p_value", "Chance of such a window without drift, corrected across signals.")
+    by_signal = (*MODEL_LABELS, "signal")
+    bin_labels = (*by_signal, "bin")
+    bins = counter("signal_bin", "Pictures or prompts by bin of the reference profile.", bin_labels)
+    squares = counter("signal_bin_squares", "Squared weights of those that fall into several bins.", bin_labels)
+    pictures = counter(
+        "drift_pictures", "Pictures or prompts by what monitoring did with them.", (*MODEL_LABELS, "outcome")
+    )
+    distance = gauge("drift_distance", "Jensen–Shannon distance of the window to the reference.", by_signal)
+    p_value = gauge("drift_p_value", "Chance of such a window without drift, corrected across signals.", by_signal)
     drifted = gauge("drift_detected", "1 while the window's verdict is drift.")
-    window = gauge("drift_window_pictures", "Pictures in the sliding window.")
+    window = gauge("drift_window_pictures", "Pictures or prompts in the sliding window.")
     for name, version, one in series:
         if (model := one.served) is None:
             continue
         for outcome in ("observed", "dropped", "failed"):
             pictures.add_metric((name, version, outcome), getattr(model.drift, outcome))
         for signal, counts in list(model.drift.bins.items()):
-            histogram = model.monitor.profile.signals[signal]
-            for label, weight, square in zip(histogram.bin_names(), *counts, strict=True):
+            reference = model.monitor.profile.signals[signal]
+            for label, weight, square in zip(reference.bin_names(), *counts, strict=True):
                 bins.add_metric((name, version, signal, label), float(weight))
-                if histogram.kind == "weighted":
+                if reference.kind == "weighted":
                     squares.add_metric((name, version, signal, label), float(square))
         report = model.monitor.report()
         drifted.add_metric((name, version), float(report.status == "drift"))
@@ -191,25 +191,3 @@ def drift_metrics(series: list[tuple[str, str, Series]]) -> Iterator[Metric]:
             distance.add_metric((name, version, verdict.signal), verdict.distance)
             p_value.add_metric((name, version, verdict.signal), verdict.adjusted_p_value)
     yield from (bins, squares, pictures, distance, p_value, drifted, window)
-
-
-def counter(name: str, help_text: str, labels: tuple[str, ...] = MODEL_LABELS) -> CounterMetricFamily:
-    return CounterMetricFamily(f"tidegate_{name}", help_text, labels=labels)
-
-
-def gauge(name: str, help_text: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"tidegate_{name}", help_text, labels=MODEL_LABELS)
-
-
-def gauge_by_signal(name: str, help_text: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"tidegate_{name}", help_text, labels=(*MODEL_LABELS, "signal"))
-
-
-def add_histogram(metric: HistogramMetricFamily, labels: tuple[str, ...], histogram: Histogram) -> None:
-    """Prometheus counts cumulatively: everything up to each bound."""
-    counts, total = list(histogram.counts), 0
-    buckets = []
-    for bound, count in zip((*histogram.bounds, float("inf")), counts, strict=True):
-        total += count
-        buckets.append(("+Inf" if bound == float("inf") else str(bound), float(total)))
-    metric.add_metric(labels, buckets, histogram.total)

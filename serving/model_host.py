@@ -17,10 +17,10 @@ from registry.store import PackageStore
 from serving.config import ServerConfig
 from serving.last_good import LastGood
 from serving.metrics import Metrics
-from serving.model_loader import load_model
+from serving.model_kinds import load, put_together
 from serving.model_slot import ModelSlot, ModelState, State
 from serving.served import Served
-from serving.served_model import ServedModel, Surroundings
+from serving.surroundings import Surroundings
 from serving.variants import HostFacts, detect_host
 from tasks.errors import ErrorKind, NotFound, NotReady, TidegateError
 
@@ -197,15 +197,14 @@ class ModelHost:
             raise
 
     async def _put_in_service(self, slot: ModelSlot, info: VersionInfo, package: ModelPackage) -> None:
-        loaded = await self._on_loader(partial(load_model, package, self._config, self._host))
-        statistics = self._metrics.for_model(info.name, info.version, loaded.plan.buckets)
-        model = ServedModel(info.name, info.version, loaded, statistics, self._surroundings)
+        loaded = await self._on_loader(partial(load, package, self._config, self._host))
+        model = put_together(info, loaded, self._metrics, self._surroundings)
         self._retire(slot)
         slot.model, slot.info, slot.failed = model, info, None
         slot.state, slot.reason = State.READY, ""
         self._metrics.serve(model)
         self._route()
-        log.info("%s is served: variant %s, digest %s", info, loaded.variant, info.digest[:12])
+        log.info("%s is served: variant %s, digest %s", info, model.variant, info.digest[:12])
         in_use = {one.package.digest for one in (*self._by_version.values(), *self._retiring.values())}
         await self._on_loader(partial(self._tidy_up, slot.ref, info, in_use))
 

@@ -1,10 +1,63 @@
-"""A model of the kind that a route can answer for, or an error that says what to call instead."""
+"""The kinds of models there are: how each is loaded, proved and put into service, and how routes tell them apart."""
 
 from __future__ import annotations
 
+from registry.package import ModelPackage
+from registry.reference import VersionInfo
+from serving.config import ServerConfig
+from serving.generation.self_test import replay_prompts
+from serving.generative_loader import LoadedGenerative, load_generative, open_generative
+from serving.generative_model import GenerativeModel
+from serving.metrics import Metrics
+from serving.model_loader import LoadedModel, load_model, open_runtime
+from serving.self_test import replay_golden
 from serving.served import Served
 from serving.served_model import ServedModel
+from serving.surroundings import Surroundings
+from serving.variants import HostFacts
 from tasks.errors import Unsupported
+from tasks.generative_spec import GenerativeSpec
+from tasks.task import open_task
+
+
+def generates(package: ModelPackage) -> bool:
+    """Whether the model answers token by token."""
+    return isinstance(package.task_spec, GenerativeSpec)
+
+
+def load(package: ModelPackage, config: ServerConfig, host: HostFacts) -> LoadedModel | LoadedGenerative:
+    """Takes its time, on a thread. Raises NotReady where this host can not run the model, InvalidPackage where it does
+    not prove itself."""
+    return load_generative(package, config, host) if generates(package) else load_model(package, config, host)
+
+
+def put_together(
+    info: VersionInfo, loaded: LoadedModel | LoadedGenerative, metrics: Metrics, surroundings: Surroundings
+) -> Served:
+    """On the event loop: what answers requests from now on."""
+    name, version = info.name, info.version
+    if isinstance(loaded, LoadedModel):
+        statistics = metrics.for_model(name, version, loaded.plan.buckets)
+        return ServedModel(name, version, loaded, statistics, surroundings)
+    statistics = metrics.for_model(name, version, (1,) if loaded.encoder is None else loaded.encoder.plan.buckets)
+    generation = metrics.for_generation(name, version, loaded.decoder.num_slots)
+    return GenerativeModel(name, version, loaded, statistics, generation, surroundings)
+
+
+def prove_variant(package: ModelPackage, variant: str, num_threads: int) -> None:
+    """Open a variant on this host, replay its golden set, and close it. Raises InvalidPackage or NotReady."""
+    if generates(package):
+        graphs = open_generative(package, variant, 1, num_threads)
+        try:
+            replay_prompts(package, variant, graphs.task, graphs.decoder, graphs.encoder)
+        finally:
+            graphs.close()
+        return
+    runtime = open_runtime(package, variant, num_threads)
+    try:
+        replay_golden(package, variant, open_task(package.task_spec_of(variant)), runtime)
+    finally:
+        runtime.close()
 
 
 def single_shot(model: Served) -> ServedModel:
@@ -12,6 +65,15 @@ def single_shot(model: Served) -> ServedModel:
     if isinstance(model, ServedModel):
         return model
     raise Unsupported(
-        f"model {model.name!r} generates text and takes no tensors: POST /v2/models/{model.name}/generate, or use "
-        "ModelStreamInfer, /v1/completions or the endpoints that GET /docs lists for it"
+        f"model {model.name!r} generates and takes no tensors here: POST /v2/models/{model.name}/generate, "
+        "/v1/completions, or what else GET /docs lists for it"
+    )
+
+
+def generative(model: Served) -> GenerativeModel:
+    """A model that answers token by token. Raises Unsupported for one that answers as a whole."""
+    if isinstance(model, GenerativeModel):
+        return model
+    raise Unsupported(
+        f"model {model.name!r} does not generate: POST pictures or tensors to /v2/models/{model.name}/infer"
     )

@@ -7,21 +7,20 @@ import logging
 import math
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from time import monotonic
 from typing import Any, TypeVar
 
 from registry.package import ModelPackage
-from serving.batcher import Batcher, BatchLimits, gather_or_cancel
+from serving.batcher import Batcher, gather_or_cancel
 from serving.deadline import Deadline
-from serving.drift_feed import DriftCounts, DriftFeed, Observed, Watched
+from serving.drift_feed import DriftCounts, Observed, Watched
 from serving.model_loader import LoadedModel
 from serving.picture_stage import PictureStage, row_of
 from serving.retirement import CLOSE_TIMEOUT_S, until_idle
 from serving.runtimes.runtime import Runtime
 from serving.statistics import ModelStatistics
-from serving.workers import DecodePool
+from serving.surroundings import Surroundings
 from tasks.errors import DeadlineExceeded
 from tasks.task import Array, Observation, Params, Picture, Prediction, Sample, Task
 
@@ -29,16 +28,6 @@ log = logging.getLogger(__name__)
 Conclusion = TypeVar("Conclusion")
 Conclude = Callable[[Mapping[str, Array], Sample, Params], Conclusion]
 """Outputs of one item → what is answered. Runs in the decode pool."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What all models of a server share."""
-
-    decode_pool: DecodePool
-    drift_feed: DriftFeed
-    limits: BatchLimits
-    max_pixels: int
 
 
 class ServedModel:

@@ -17,10 +17,11 @@ from serving.batcher import BatchLimits
 from serving.config import ServerConfig
 from serving.drift_feed import DriftFeed
 from serving.front import build_front
+from serving.generator import GeneratorLimits
 from serving.metrics import Metrics
 from serving.model_host import ModelHost
 from serving.oip.shared_memory import SharedMemoryRegions
-from serving.served_model import Surroundings
+from serving.surroundings import Surroundings
 from serving.workers import DecodePool
 
 TOKEN = "a-token"
@@ -52,7 +53,9 @@ async def protocol_server(package: Path, folder: Path, **settings: Any) -> Async
     config = ServerConfig(**(knobs | settings))
     pool, feed = DecodePool(1), DriftFeed(16, 1.0)
     metrics, regions = Metrics(), SharedMemoryRegions(config.shared_memory, config.max_body_bytes)
-    host = ModelHost(store, config, metrics, Surroundings(pool, feed, BatchLimits(64), config.max_pixels))
+    host = ModelHost(
+        store, config, metrics, Surroundings(pool, feed, BatchLimits(64), config.max_pixels, GeneratorLimits(64))
+    )
     await host.start()
     front, admin = build_front(host, config, metrics, regions), build_admin(host, config, regions)
     try:

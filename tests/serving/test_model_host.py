@@ -16,9 +16,11 @@ from serving.batcher import BatchLimits
 from serving.config import ServerConfig
 from serving.deadline import Deadline
 from serving.drift_feed import DriftFeed
+from serving.generator import GeneratorLimits
 from serving.metrics import Metrics
 from serving.model_host import ModelHost
-from serving.served_model import ServedModel, Surroundings
+from serving.served_model import ServedModel
+from serving.surroundings import Surroundings
 from serving.workers import DecodePool
 from tasks.errors import InvalidPackage, NotFound, NotReady
 from tests.handmade import Handmade, build_package
@@ -66,7 +68,7 @@ class Server:
         self.config = ServerConfig(**{"cache_dir": cache, "poll_interval_s": 0.01, "runtime_threads": 1} | settings)
         self.metrics = Metrics()
         self.pool, self.feed = DecodePool(1), DriftFeed(16, 1.0)
-        surroundings = Surroundings(self.pool, self.feed, BatchLimits(64), 10**6)
+        surroundings = Surroundings(self.pool, self.feed, BatchLimits(64), 10**6, GeneratorLimits(64))
         self.host = ModelHost(store, self.config, self.metrics, surroundings)
 
     def scrape(self) -> str:
@@ -217,14 +219,14 @@ async def test_replacing_falls_back_when_the_new_version_does_not_prove_itself(
     from serving import model_host
 
     server = await start(swap="replace")
-    original = model_host.load_model
+    original = model_host.load
 
     def refuse_version_two(package: Any, *rest: Any) -> Any:
         if package.digest != store.versions("colours")[0].digest:
             raise InvalidPackage("golden input 0 decided otherwise")
         return original(package, *rest)
 
-    monkeypatch.setattr(model_host, "load_model", refuse_version_two)
+    monkeypatch.setattr(model_host, "load", refuse_version_two)
     publish(store, packages / "colours-1")
     await until(lambda: "decided otherwise" in server.reason() and server.states() == {"colours": "READY"})
     assert server.host.get("colours").version == "1"

@@ -11,9 +11,11 @@ from serving.batcher import BatchLimits
 from serving.config import ServerConfig
 from serving.deadline import Deadline
 from serving.drift_feed import DriftFeed
+from serving.generator import GeneratorLimits
 from serving.model_loader import load_model
-from serving.served_model import ServedModel, Surroundings
+from serving.served_model import ServedModel
 from serving.statistics import ModelStatistics
+from serving.surroundings import Surroundings
 from serving.variants import detect_host
 from serving.workers import DecodePool
 from tasks.errors import BadInput, DeadlineExceeded, TooLarge
@@ -26,7 +28,7 @@ SOON = Deadline()
 async def model(package: ModelPackage) -> AsyncIterator[ServedModel]:
     loaded = load_model(package, ServerConfig(runtime_threads=1), detect_host())
     pool, feed = DecodePool(2), DriftFeed(64, 1.0)
-    surroundings = Surroundings(pool, feed, BatchLimits(64), max_pixels=10_000)
+    surroundings = Surroundings(pool, feed, BatchLimits(64), 10_000, GeneratorLimits(64))
     served = ServedModel("colours", "1", loaded, ModelStatistics((1.0, 8.0)), surroundings)
     yield served
     await served.retire(0)

@@ -1,0 +1,138 @@
+"""The whole path of a request that is answered token by token: (decode → encode →) prompt → generator, then a look at
+drift. The sibling of serving/served_model.py."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from registry.package import ModelPackage
+from serving.batcher import Batcher
+from serving.deadline import Deadline
+from serving.drift_feed import DriftCounts, Observed, Watched
+from serving.generation.answering import Answering
+from serving.generation.request import GenerationRequest
+from serving.generation.statistics import GenerationStatistics
+from serving.generative_loader import LoadedGenerative
+from serving.generator import Generator
+from serving.picture_stage import PictureStage
+from serving.retirement import CLOSE_TIMEOUT_S, until_idle
+from serving.statistics import ModelStatistics
+from serving.surroundings import Surroundings
+from tasks.errors import DeadlineExceeded, Unsupported
+from tasks.generation import Encoded, GenerativeTask, Prompt
+from tasks.generation_params import GenerationParams
+
+log = logging.getLogger(__name__)
+
+
+class GenerativeModel:
+    """One version of one model, loaded and proved. Lives on one event loop."""
+
+    def __init__(
+        self,
+        name: str,
+        version: str,
+        loaded: LoadedGenerative,
+        statistics: ModelStatistics,
+        generation: GenerationStatistics,
+        surroundings: Surroundings,
+    ) -> None:
+        self.name, self.version, self.variant = name, version, loaded.variant
+        self.package: ModelPackage = loaded.package
+        self.task: GenerativeTask = loaded.task
+        self.monitor = loaded.monitor
+        self.statistics, self.generation = statistics, generation
+        self.drift = DriftCounts()
+        self.num_in_flight = 0
+        self._loaded, self._surroundings = loaded, surroundings
+        self._loop = asyncio.get_running_loop()
+        self._watched = Watched(self.monitor, self.drift)
+        self.generator = Generator(loaded.decoder, surroundings.generator_limits, generation)
+        self._pictures = self._open_pictures()
+
+    async def encode(self, payload: bytes, deadline: Deadline) -> Encoded:
+        """An encoded picture and what the encoder made of it, for `task.prompt_of` and for `start`. Whoever goes on
+        with it holds a lease meanwhile.
+
+        Raises BadInput or TooLarge for the picture, Unsupported where the model takes none; Overloaded,
+        DeadlineExceeded or NotReady."""
+        if self._pictures is None:
+            raise Unsupported(f"model {self.name!r} continues text; it takes no pictures")
+        expires_at = None if deadline.expires_at == math.inf else deadline.expires_at
+        try:
+            with self.lease():
+                async with asyncio.timeout_at(expires_at):
+                    return await self._pictures.run(payload, deadline)
+        except TimeoutError as error:
+            raise DeadlineExceeded("the deadline passed before the picture was encoded") from error
+
+    def start(
+        self, prompt: Prompt, params: GenerationParams, deadline: Deadline, encoded: Encoded | None = None
+    ) -> Answering:
+        """Begin to answer; the version is not closed before that has ended. `encoded`: what the prompt was made of.
+
+        Raises BadInput for what can not be generated so, Overloaded, or NotReady."""
+        request = GenerationRequest(
+            prompt=prompt,
+            params=params,
+            end_tokens=self.task.end_tokens,
+            detokeniser=partial(self.task.detokeniser, prompt),
+            deadline=deadline,
+        )
+        answering = self.generator.submit(request)
+        self.num_in_flight += 1
+        answering.add_done_callback(partial(self._conclude, prompt, encoded))
+        return answering
+
+    def _conclude(self, prompt: Prompt, encoded: Encoded | None, answering: Answering) -> None:
+        """It has ended, however. What was answered is looked at on the loop's next turn, when it is on its way."""
+        self.num_in_flight -= 1
+        if answering.is_answered:
+            best = max(answering.answers, key=lambda answer: answer.score)
+            observed = Observed(self._watched, partial(self.task.signals, prompt, best, encoded))
+            self._loop.call_soon(self._surroundings.drift_feed.offer, [observed])
+
+    @property
+    def num_waiting(self) -> int:
+        """Prompts that wait for a slot, and pictures that wait for the encoder."""
+        return self.generator.num_waiting + (0 if self._pictures is None else self._pictures.batcher.num_waiting_rows)
+
+    def stalled_s(self) -> float:
+        """For how long the decoder, or the encoder, has been at its current run."""
+        return max(self.generator.stalled_s(), 0.0 if self._pictures is None else self._pictures.batcher.stalled_s())
+
+    @contextmanager
+    def lease(self) -> Iterator[None]:
+        """While held, the version is not closed, even if a newer one has taken its place."""
+        self.num_in_flight += 1
+        try:
+            yield
+        finally:
+            self.num_in_flight -= 1
+
+    async def retire(self, timeout_s: float) -> None:
+        """Wait until all streams have ended, but not longer than `timeout_s`, then free what this version holds."""
+        await until_idle(lambda: self.num_in_flight, timeout_s)
+        if await self.generator.close(CLOSE_TIMEOUT_S):
+            await asyncio.to_thread(self._loaded.decoder.close)
+        else:
+            log.error("the decoder of %s/%s hangs; its memory stays taken", self.name, self.version)
+        if self._pictures is None or self._loaded.encoder is None:
+            return
+        if await self._pictures.batcher.close(CLOSE_TIMEOUT_S):
+            await asyncio.to_thread(self._loaded.encoder.runtime.close)
+        else:
+            log.error("the encoder of %s/%s hangs; its memory stays taken", self.name, self.version)
+
+    def _open_pictures(self) -> PictureStage | None:
+        """What comes before the prompt, where the task has that."""
+        encoder, stage, around = self.task.encoder, self._loaded.encoder, self._surroundings
+        if encoder is None or stage is None:
+            return None
+        batcher = Batcher(stage.runtime, stage.plan, around.limits, self.statistics)
+        return PictureStage(encoder, batcher, self.statistics, around.decode_pool, around.max_pixels)

@@ -1,0 +1,31 @@
+"""Metric families: names with the project's prefix, labels of a model version, our histograms counted cumulatively."""
+
+from __future__ import annotations
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
+from serving.statistics import Histogram
+
+MODEL_LABELS = ("model", "version")
+
+
+def counter(name: str, help_text: str, labels: tuple[str, ...] = MODEL_LABELS) -> CounterMetricFamily:
+    return CounterMetricFamily(f"tidegate_{name}", help_text, labels=labels)
+
+
+def gauge(name: str, help_text: str, labels: tuple[str, ...] = MODEL_LABELS) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"tidegate_{name}", help_text, labels=labels)
+
+
+def histogram(name: str, help_text: str, labels: tuple[str, ...] = MODEL_LABELS) -> HistogramMetricFamily:
+    return HistogramMetricFamily(f"tidegate_{name}", help_text, labels=labels)
+
+
+def add_histogram(metric: HistogramMetricFamily, labels: tuple[str, ...], observed: Histogram) -> None:
+    """Prometheus counts cumulatively: everything up to each bound."""
+    counts, total = list(observed.counts), 0
+    buckets = []
+    for bound, count in zip((*observed.bounds, float("inf")), counts, strict=True):
+        total += count
+        buckets.append(("+Inf" if bound == float("inf") else str(bound), float(total)))
+    metric.add_metric(labels, buckets, observed.total)
