@@ -73,10 +73,18 @@ class GenerationParams(Params, frozen=True, kw_only=True):
             raise ValueError(
                 f"n ({self.n}) must not be above num_beams ({self.num_beams}): it asks for the best of them"
             )
-        if self.num_beams > 1 and (self.top_k or self.top_p < 1 or self.min_p or self.seed is not None):
-            raise ValueError("num_beams searches and samples nothing: leave out top_k, top_p, min_p and seed")
+        if self.num_beams > 1 and self._samples:
+            raise ValueError(
+                "num_beams searches and samples nothing: leave out temperature, top_k, top_p, min_p and seed"
+            )
         if self.json_schema and self.regex:
             raise ValueError("json_schema and regex exclude each other: leave one of them out")
+
+    @property
+    def _samples(self) -> bool:
+        """Whether anything says how to draw. A temperature of 1 says nothing, and one of 0 not to."""
+        shaped = self.temperature not in (0, 1) or self.top_k > 0 or self.top_p < 1 or self.min_p > 0
+        return shaped or self.seed is not None
 
     @property
     def is_greedy(self) -> bool:

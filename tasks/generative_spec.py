@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 
 from tasks.errors import InvalidPackage
-from tasks.generation_params import Default, TokenId
+from tasks.generation_params import Default, GenerationParams, TokenId
 from tasks.task import TaskSpec
 from tasks.text import Tokenizer
 
@@ -37,6 +37,10 @@ class GenerativeSpec(TaskSpec, frozen=True, kw_only=True):
         named = (*self.end_tokens, *(() if self.begin_token is None else (self.begin_token,)))
         if beyond := [token for token in named if token >= self.vocabulary]:
             raise ValueError(f"begin_token and end_tokens must be below the vocabulary of {self.vocabulary}: {beyond}")
+        try:
+            msgspec.convert(self.defaults, GenerationParams, strict=False)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"defaults are no parameters of generation: {error}") from error
 
 
 def open_tokenizer(spec: GenerativeSpec, folder: Path) -> Tokenizer:
