@@ -213,7 +213,7 @@ def test_a_template_that_no_chat_fits_is_refused(tmp_path: Path) -> None:
     package = sealed(folder)
     (folder / "manifest.json").unlink()
     (folder / "chat.jinja").write_text("{% for message in messages %}")
-    with pytest.raises(InvalidPackage, match="can not put a message of one user"):
+    with pytest.raises(InvalidPackage, match="can not put one message of a user"):
         seal_package(folder, msgspec.structs.replace(package.manifest, files={}))
 
 
