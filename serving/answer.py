@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -31,6 +32,14 @@ CLIENT_LEFT = Answer(499, (), b"")
 """Never sent, only counted: the client closed the connection before its answer (nginx's code)."""
 
 
+class Wording(NamedTuple):
+    """How a family of routes tells what went wrong, in an answer or within a stream that has begun."""
+
+    error_answer: Callable[[TidegateError], Answer]
+    internal_error: Callable[[bytes], Answer]
+    """For a fault of ours, by the id of the request."""
+
+
 def json_answer(value: Any, status: int = 200) -> Answer:
     return Answer(status, (JSON_TYPE,), msgspec.json.encode(value))
 
@@ -51,6 +60,9 @@ def internal_error(request_id: bytes) -> Answer:
     """What a caller is told of a fault of ours; the log has the rest under the same id."""
     told = f"internal error; the server's log has the details under request id {request_id.decode()}"
     return json_answer({"error": told}, 500)
+
+
+PLAIN_WORDING = Wording(error_answer, internal_error)
 
 
 def method_not_allowed(method: str, path: str, allowed: bytes) -> Answer:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import NamedTuple
+
+from tasks.errors import DeadlineExceeded
 
 
 class Deadline(NamedTuple):
@@ -32,3 +37,13 @@ class Arrival(NamedTuple):
         """Counted from the arrival: a body that took long to send has used up its own time."""
         chosen_s = self.default_timeout_s if timeout_s is None else timeout_s
         return Deadline(math.inf if chosen_s is None else self.at + chosen_s)
+
+
+@asynccontextmanager
+async def within(deadline: Deadline) -> AsyncIterator[None]:
+    """Ends what is done inside when the time is up. Raises DeadlineExceeded then."""
+    try:
+        async with asyncio.timeout_at(None if deadline.expires_at == math.inf else deadline.expires_at):
+            yield
+    except TimeoutError as error:
+        raise DeadlineExceeded("the deadline passed before the model had answered") from error

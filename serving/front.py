@@ -12,62 +12,33 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
 from time import monotonic
-from typing import NamedTuple
+from typing import TypeVar
 
 from fastapi import FastAPI
 
-from serving.answer import (
-    CLIENT_LEFT,
-    Answer,
-    error_answer,
-    internal_error,
-    json_answer,
-    method_not_allowed,
-    send_answer,
-)
+from serving.answer import CLIENT_LEFT, Answer, error_answer, json_answer, method_not_allowed, send_answer
 from serving.api import new_api
 from serving.config import ServerConfig
 from serving.deadline import Arrival
 from serving.disconnects import DisconnectWatch
 from serving.docs_page import add_docs
+from serving.event_stream import EventStream, Sent, end_events, send_events
+from serving.hot_routes import HotRoutes, Inquiry, Route, find_route
 from serving.http_body import ClientDisconnected, Headers, Message, Receive, Scope, Send, read_body
 from serving.logs import CURRENT_REQUEST
 from serving.metrics import Metrics
 from serving.model_host import ModelHost
-from serving.model_kinds import single_shot
 from serving.oip import rest
 from serving.oip.shared_memory import SharedMemoryRegions
-from serving.predict_routes import answer_predict
+from serving.openai_routes import build_router as build_openai_router
 from serving.predict_routes import build_router as build_predict_router
 from serving.served import Served
-from tasks.errors import BadInput, NotFound, NotReady, TidegateError
+from tasks.errors import BadInput, NotReady, TidegateError
 
 log = logging.getLogger(__name__)
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 PROTOCOL = "http"
-
-
-class Route(NamedTuple):
-    """A hot route. `call` is "infer" of the Open Inference Protocol (/v2), or a task's verb (/v1)."""
-
-    api: str
-    name: str
-    version: str | None
-    call: str
-
-
-def find_route(path: str) -> Route | None:
-    """/{v1|v2}/models/{name}[/versions/{version}]/{call}, if it is hot."""
-    parts = path.split("/")
-    if len(parts) == 5:
-        _, api, models, name, call = parts
-        version = None
-    elif len(parts) == 7 and parts[4] == "versions":
-        _, api, models, name, _, version, call = parts
-    else:
-        return None
-    is_hot = (api == "v2" and call == "infer") or (api == "v1" and call != "drift")
-    return Route(api, name, version, call) if is_hot and models == "models" else None
+Work = TypeVar("Work")
 
 
 class Front:
@@ -76,7 +47,8 @@ class Front:
     def __init__(
         self, host: ModelHost, config: ServerConfig, metrics: Metrics, regions: SharedMemoryRegions, slow: FastAPI
     ) -> None:
-        self._host, self._config, self._metrics, self._regions, self._slow = host, config, metrics, regions, slow
+        self._host, self._config, self._metrics, self._slow = host, config, metrics, slow
+        self._hot = HotRoutes(config, regions)
         self._disconnects = DisconnectWatch()
         self._id_prefix, self._numbers = os.urandom(4).hex().encode(), count(1)
 
@@ -99,44 +71,39 @@ class Front:
         request_id = self._request_id(headers)
         CURRENT_REQUEST.set(request_id.decode())
         model: Served | None = None
+        answer: Answer | EventStream | Sent
         try:
             if scope["method"] == "POST":
                 check_repeated(scope["headers"], headers)
-                model = self._host.get(route.name, route.version)
-                body = await read_body(receive, headers, self._config.max_body_bytes)
-                model = self._host.get(route.name, route.version)  # again: a swap may have come while the body did
-                answer = await self._while_connected(receive, self._answer(route, model, scope, headers, body, arrival))
+                if route.name:
+                    model = self._host.get(route.name, route.version)
+                body = await read_body(receive, headers, self._hot.max_bytes(route))
+                model = self._host.get(*route.addressee(body))  # again: a swap may have come while the body did
+                inquiry = Inquiry(route, headers, scope["query_string"], body, arrival)
+                answer = await self._while_connected(receive, self._hot.answer(model, inquiry))
+                if isinstance(answer, EventStream):
+                    sending = send_events(send, answer, route.wording, request_id, self._config.receive_timeout_s)
+                    answer = await self._while_connected(receive, sending)
             else:
                 answer = method_not_allowed(scope["method"], scope["path"], b"POST")
         except TidegateError as error:
-            answer = error_answer(error)
+            answer = route.wording.error_answer(error)
         except ClientDisconnected:
             answer = CLIENT_LEFT
         except Exception:
             log.exception("request to %s failed", scope["path"])
-            answer = internal_error(request_id)
-        # Counted before it is sent: whoever has its answer finds it counted.
+            answer = route.wording.internal_error(request_id)
+        # Counted before its end is sent: whoever has his answer finds it counted.
         if model is None:
             self._metrics.request_without_model(PROTOCOL, str(answer.status))
         else:
             model.statistics.request(PROTOCOL, str(answer.status), monotonic() - arrival.at)
-        if answer is not CLIENT_LEFT:
+        if isinstance(answer, Sent):
+            await end_events(send)
+        elif answer is not CLIENT_LEFT:
             await send_answer(receive, send, answer, request_id)
 
-    async def _answer(
-        self, route: Route, model: Served, scope: Scope, headers: Headers, body: bytes, arrival: Arrival
-    ) -> Answer:
-        """What the model answers. Raises TidegateError."""
-        if route.api == "v2":
-            max_json_bytes = self._config.max_json_bytes
-            return await rest.answer_infer(single_shot(model), headers, body, self._regions, arrival, max_json_bytes)
-        picture_model = single_shot(model)
-        if route.call != picture_model.task.verb:
-            verb = picture_model.task.verb
-            raise NotFound(f"model {model.name!r} has no {route.call!r}; POST /v1/models/{model.name}/{verb}")
-        return await answer_predict(picture_model, headers, scope["query_string"], body, arrival)
-
-    async def _while_connected(self, receive: Receive, work: Awaitable[Answer]) -> Answer:
+    async def _while_connected(self, receive: Receive, work: Awaitable[Work]) -> Work:
         """The result of `work`, or an end to it and ClientDisconnected when the client leaves."""
         task = asyncio.current_task()
         assert task is not None
@@ -206,5 +173,6 @@ def build_front(
     slow = new_api("Tidegate")
     slow.include_router(rest.build_router(host, config))
     slow.include_router(build_predict_router(host))
+    slow.include_router(build_openai_router(host))
     add_docs(slow, host)
     return Front(host, config, metrics, regions, slow)

@@ -27,10 +27,7 @@ async def answer_predict(
 ) -> Answer:
     """One picture as the body, or several as files of a form → one prediction each, in order; or one picture → one
     picture, where the parameters or the Accept header ask for that. Raises TidegateError."""
-    content_type = headers.get(b"content-type", b"")
-    form = parse_form(content_type, body) if is_multipart(content_type) else Form([body], {})
-    if not form.files:
-        raise BadInput("the form holds no file; give each picture a part with a file name")
+    form = read_pictures(headers, body)
     accepted = accepted_parameters(model.task, headers)
     params = model.task.parse_params({**accepted, **parse_query(query), **form.fields})
     deadline = arrival.deadline()
@@ -46,6 +43,15 @@ async def answer_predict(
     else:
         predictions = await model.predict_many(form.files, params, deadline)
     return json_answer({"model_name": model.name, "model_version": model.version, "predictions": predictions})
+
+
+def read_pictures(headers: Mapping[bytes, bytes], body: bytes) -> Form:
+    """One picture as the body, or several as files of a form. Raises BadInput for a form without any."""
+    content_type = headers.get(b"content-type", b"")
+    form = parse_form(content_type, body) if is_multipart(content_type) else Form([body], {})
+    if not form.files:
+        raise BadInput("the form holds no file; give each picture a part with a file name")
+    return form
 
 
 def accepted_parameters(task: Task, headers: Mapping[bytes, bytes]) -> Mapping[str, ParamValue]:

@@ -19,10 +19,10 @@ from serving.deadline import Arrival, Deadline
 from serving.logs import CURRENT_REQUEST
 from serving.metrics import Metrics
 from serving.model_host import ModelHost
-from serving.model_kinds import single_shot
 from serving.oip import metadata
 from serving.oip.grpc_health import health_handler
-from serving.oip.inference import check_num_tensors, infer, note_encoding
+from serving.oip.infer_request import check_num_tensors
+from serving.oip.inference import infer, note_encoding
 from serving.oip.parameters import deadline_of
 from serving.oip.protobuf import build_response, parse_request, plain_parameters
 from serving.oip.shared_memory import SharedMemoryRegions
@@ -234,7 +234,7 @@ class InferenceCalls:
             parameters = plain_parameters(message.parameters) if message.parameters else {}
             deadline = self._deadline(parameters, time_remaining_s)
             request, sinks = parse_request(message, parameters, deadline, self._regions)
-            computed = await infer(single_shot(model), request)
+            computed = await infer(model, request)
             encoding_since = monotonic()
             response = build_response(computed, sinks, self._regions)
             note_encoding(model, request, encoding_since)

@@ -1,81 +1,41 @@
-"""One inference in the words of no protocol: what HTTP and gRPC are translated into, and how it is answered."""
+"""How an inference is answered: from encoded pictures, from the graph's own tensors, or by generating."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from time import monotonic
 
 import numpy as np
 
-from serving.deadline import Deadline
 from serving.oip.codec import NUMPY_DTYPES, classify, datatype_of
+from serving.oip.infer_request import ENCODED_INPUT, InferRequest, InferResponse, WantedOutput, wanted_names
+from serving.oip.prompted_inference import infer_prompts
 from serving.served import Served
 from serving.served_model import ServedModel
 from tasks.errors import BadInput
-from tasks.task import Array, ParamValue, TensorSpec
+from tasks.task import Array, TensorSpec
 
-ENCODED_INPUT = "encoded_image"
 LABELLED_OUTPUT = "logits"
 """The graph output whose last axis follows the task's labels."""
 
 
-MAX_TENSORS = 256
-"""Inputs, and outputs, of one request. Each costs some microseconds of the event loop, and a body may name millions."""
-
-
-@dataclass(frozen=True, slots=True)
-class WantedOutput:
-    """`num_classes` > 0: the classification extension, that many classes as BYTES instead of the numbers."""
-
-    name: str
-    num_classes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class InferRequest:
-    """Inputs with their batch axis. `outputs`: the wanted ones in order; none means all. `params`: the task's own."""
-
-    inputs: Mapping[str, Array]
-    outputs: Sequence[WantedOutput]
-    params: Mapping[str, ParamValue]
-    deadline: Deadline
-    id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class InferResponse:
-    """Outputs in the order asked for, with their batch axis."""
-
-    model_name: str
-    model_version: str
-    id: str
-    outputs: Mapping[str, Array]
-
-
-async def infer(model: ServedModel, request: InferRequest) -> InferResponse:
-    """Encoded pictures → the task's outputs; the graph's own tensors → the graph's outputs.
+async def infer(model: Served, request: InferRequest) -> InferResponse:
+    """Encoded pictures → the task's outputs; the graph's own tensors → the graph's outputs; prompts → answers.
 
     Raises BadInput for what the model does not take, and whatever the model's own path raises.
     """
-    if ENCODED_INPUT in request.inputs:
+    if not isinstance(model, ServedModel):
+        outputs = await infer_prompts(model, request)
+    elif ENCODED_INPUT in request.inputs:
         outputs = await infer_encoded(model, request)
     else:
         outputs = await infer_tensors(model, request)
     return InferResponse(model.name, model.version, request.id, outputs)
 
 
-def check_num_tensors(num_inputs: int, num_outputs: int) -> None:
-    """To be called before any of them is looked at. Raises BadInput."""
-    if max(num_inputs, num_outputs) > MAX_TENSORS:
-        raise BadInput(
-            f"the request has {num_inputs} inputs and {num_outputs} outputs; at most {MAX_TENSORS} each are accepted"
-        )
-
-
 def note_encoding(model: Served, request: InferRequest, since: float) -> None:
     """The stage "encode" of tensors is their serialisation; that of pictures was observed by the model's own path."""
-    if ENCODED_INPUT not in request.inputs:
+    if isinstance(model, ServedModel) and ENCODED_INPUT not in request.inputs:
         model.statistics.encode.observe(monotonic() - since)
 
 
@@ -121,17 +81,6 @@ def presented(model: ServedModel, array: Array, wanted: WantedOutput) -> Array:
         return array
     labels = model.task.labels if wanted.name == LABELLED_OUTPUT else ()
     return classify(array, wanted.num_classes, labels)
-
-
-def wanted_names(outputs: Sequence[WantedOutput], offered: Sequence[str], occasion: str) -> list[str]:
-    """The names asked for, or all that are offered. Raises BadInput for an unknown or repeated one."""
-    names = [wanted.name for wanted in outputs]
-    for name in names:
-        if name not in offered:
-            raise BadInput(f"there is no output {name!r} for {occasion}; there are {', '.join(offered)}")
-    if len(set(names)) != len(names):
-        raise BadInput(f"outputs {', '.join(names)}: ask for each one once")
-    return names or list(offered)
 
 
 def check_inputs(specs: Sequence[TensorSpec], inputs: Mapping[str, Array]) -> None:

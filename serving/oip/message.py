@@ -11,7 +11,7 @@ import numpy as np
 
 from serving.deadline import Arrival
 from serving.oip.codec import Buffer, datatype_of, decode_binary, decode_json, encode_binary, encode_json
-from serving.oip.inference import ENCODED_INPUT, InferRequest, InferResponse, WantedOutput, check_num_tensors
+from serving.oip.infer_request import ENCODED_INPUT, InferRequest, InferResponse, WantedOutput, check_num_tensors
 from serving.oip.parameters import InputParameters, OutputParameters, deadline_of, flag, task_parameters
 from serving.oip.shared_memory import SharedMemoryRegions
 from tasks.errors import BadInput

@@ -10,9 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from serving.model_host import ModelHost
-from serving.model_kinds import single_shot
 from serving.model_slot import ModelState
-from serving.oip.inference import ENCODED_INPUT
+from serving.oip.infer_request import ENCODED_INPUT
+from serving.oip.prompted_inference import input_spec, output_specs
 from serving.served import Served
 from serving.served_model import ServedModel
 from serving.statistics import Histogram, Tally
@@ -39,14 +39,16 @@ def server_version() -> str:
         return "0+checkout"
 
 
-def wire_inputs(model: ServedModel) -> tuple[TensorSpec, ...]:
-    """All inputs are optional: either the graph's own, or encoded pictures."""
-    return (*model.runtime.inputs, ENCODED_SPEC)
+def wire_inputs(model: Served) -> tuple[TensorSpec, ...]:
+    """All inputs are optional: either the graph's own, or encoded pictures. A model that generates has one input."""
+    return (*model.runtime.inputs, ENCODED_SPEC) if isinstance(model, ServedModel) else (input_spec(model),)
 
 
-def wire_outputs(model: ServedModel) -> tuple[TensorSpec, ...]:
-    """The graph's outputs, for tensors; then the task's, for encoded pictures."""
-    return (*model.runtime.outputs, *model.task.wire_specs())
+def wire_outputs(model: Served) -> tuple[TensorSpec, ...]:
+    """The graph's outputs, for tensors; then the task's, for encoded pictures. Or those of generated answers."""
+    if isinstance(model, ServedModel):
+        return (*model.runtime.outputs, *model.task.wire_specs())
+    return output_specs(model)
 
 
 def model_metadata(model: Served) -> dict[str, Any]:
@@ -55,8 +57,8 @@ def model_metadata(model: Served) -> dict[str, Any]:
         "name": model.name,
         "versions": [model.version],
         "platform": PLATFORM,
-        "inputs": [tensor_metadata(spec) for spec in wire_inputs(single_shot(model))],
-        "outputs": [tensor_metadata(spec) for spec in wire_outputs(single_shot(model))],
+        "inputs": [tensor_metadata(spec) for spec in wire_inputs(model)],
+        "outputs": [tensor_metadata(spec) for spec in wire_outputs(model)],
         "parameters": {"variant": model.variant, "digest": model.package.digest},
     }
 
@@ -66,16 +68,21 @@ def tensor_metadata(spec: TensorSpec) -> dict[str, Any]:
 
 
 def model_config(model: Served) -> dict[str, Any]:
-    """The configuration as Triton's clients read it: `dims` without the batch axis, which `max_batch_size` implies."""
+    """The configuration as Triton's clients read it: `dims` without the batch axis, where `max_batch_size` implies one.
+
+    A model that generates is decoupled: ModelStreamInfer answers a request by several responses."""
+    plan = model.plan if isinstance(model, ServedModel) else None
+    batching = {} if plan is None else {"dynamic_batching": {"preferred_batch_size": list(plan.buckets)}}
+    first_axis = 0 if plan is None else 1
     return {
         "name": model.name,
         "platform": PLATFORM,
         "backend": BACKEND,
-        "max_batch_size": single_shot(model).plan.max_rows,
-        "input": [tensor_config(spec) | {"optional": True} for spec in wire_inputs(single_shot(model))],
-        "output": [tensor_config(spec) for spec in wire_outputs(single_shot(model))],
-        "dynamic_batching": {"preferred_batch_size": list(single_shot(model).plan.buckets)},
-        "model_transaction_policy": {"decoupled": False},
+        "max_batch_size": 0 if plan is None else plan.max_rows,
+        "input": [tensor_config(spec, first_axis) | {"optional": plan is not None} for spec in wire_inputs(model)],
+        "output": [tensor_config(spec, first_axis) for spec in wire_outputs(model)],
+        **batching,
+        "model_transaction_policy": {"decoupled": plan is None},
         "parameters": {
             "variant": {"string_value": model.variant},
             "digest": {"string_value": model.package.digest},
@@ -83,9 +90,9 @@ def model_config(model: Served) -> dict[str, Any]:
     }
 
 
-def tensor_config(spec: TensorSpec) -> dict[str, Any]:
+def tensor_config(spec: TensorSpec, first_axis: int) -> dict[str, Any]:
     datatype = "STRING" if spec.dtype == "BYTES" else spec.dtype
-    return {"name": spec.name, "data_type": f"TYPE_{datatype}", "dims": list(spec.shape[1:])}
+    return {"name": spec.name, "data_type": f"TYPE_{datatype}", "dims": list(spec.shape[first_axis:])}
 
 
 def model_statistics(model: Served) -> dict[str, Any]:

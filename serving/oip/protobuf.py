@@ -19,7 +19,7 @@ from serving.oip.codec import (
     encode_binary,
     shaped,
 )
-from serving.oip.inference import InferRequest, InferResponse, WantedOutput
+from serving.oip.infer_request import InferRequest, InferResponse, WantedOutput
 from serving.oip.parameters import InputParameters, OutputParameters, task_parameters
 from serving.oip.shared_memory import SharedMemoryRegions
 from tasks.errors import BadInput, TooLarge

@@ -27,7 +27,7 @@ from serving.oip.metadata import (
     server_metadata,
 )
 from serving.oip.shared_memory import SharedMemoryRegions
-from serving.served_model import ServedModel
+from serving.served import Served
 from tasks.errors import BadInput, Forbidden, TooLarge, Unsupported
 
 JSON_LENGTH = b"inference-header-content-length"
@@ -36,7 +36,7 @@ MAX_CONTROL_BYTES = 2**16
 
 
 async def answer_infer(
-    model: ServedModel,
+    model: Served,
     headers: Mapping[bytes, bytes],
     body: bytes,
     regions: SharedMemoryRegions,
@@ -141,10 +141,6 @@ def add_refusals(router: APIRouter) -> None:
     )
     unsupported = (
         "/v2/cudasharedmemory/{path:path}",
-        "/v2/models/{name}/generate",
-        "/v2/models/{name}/generate_stream",
-        "/v2/models/{name}/versions/{version}/generate",
-        "/v2/models/{name}/versions/{version}/generate_stream",
         "/v2/models/{name}/trace/setting",
         "/v2/trace/setting",
         "/v2/logging",

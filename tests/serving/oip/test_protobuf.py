@@ -11,7 +11,7 @@ from tritonclient.grpc.service_pb2 import InferParameter, ModelInferRequest, Mod
 
 from serving.deadline import Deadline
 from serving.oip.codec import NUMPY_DTYPES
-from serving.oip.inference import InferResponse, WantedOutput
+from serving.oip.infer_request import InferResponse, WantedOutput
 from serving.oip.protobuf import CONTENTS, build_response, parse_request, plain_parameters
 from serving.oip.shared_memory import SharedMemoryRegions
 from tasks.errors import BadInput, TidegateError, TooLarge

@@ -1,0 +1,85 @@
+"""POST /v1/models/{name}/generate and …/caption: a prompt or pictures in, answers with scores out, or events."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import msgspec
+
+from serving.answer import Answer, json_answer
+from serving.batcher import gather_or_cancel
+from serving.deadline import Deadline
+from serving.event_stream import EventStream, event
+from serving.multipart import Form
+from serving.prompted import Prompted, prompt_picture, prompt_text
+from serving.served import Served
+from tasks.errors import BadInput
+from tasks.task import Prediction
+
+STREAM = "stream"
+FLAGS: Mapping[str, bool] = {"true": True, "1": True, "false": False, "0": False}
+
+
+async def answer_generate(model: Served, body: bytes, deadline: Deadline) -> Answer | EventStream:
+    """`{"prompt": …}`, any parameters of generation beside it, and `stream`. Raises TidegateError."""
+    try:
+        given = msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadInput(f'the body must be a JSON object like {{"prompt": "Once"}}: {error}') from error
+    text, is_stream = given.pop("prompt", None), given.pop(STREAM, False)
+    if not isinstance(text, str):
+        raise BadInput(f"prompt must be a text, got {str(text)[:40]!r}" if text is not None else "prompt is missing")
+    if not isinstance(is_stream, bool):
+        raise BadInput(f"stream must be true or false, got {str(is_stream)[:40]!r}")
+    prompted = await prompt_text(model, text, given, deadline)
+    return await begin_stream(prompted) if is_stream else predictions_answer(model, [await prompted.predict()])
+
+
+async def answer_caption(
+    model: Served, form: Form, query: Mapping[str, str], deadline: Deadline
+) -> Answer | EventStream:
+    """One picture or several; parameters from query and form. Raises TidegateError."""
+    values = {**query, **form.fields}
+    told = values.pop(STREAM, "false")
+    if told.lower() not in FLAGS:
+        raise BadInput(f"stream must be true or false, got {told[:40]!r}")
+    if not FLAGS[told.lower()]:
+        return predictions_answer(
+            model, await gather_or_cancel([caption(model, file, values, deadline) for file in form.files])
+        )
+    if len(form.files) > 1:
+        raise BadInput(f"a stream is about one picture, and {len(form.files)} were sent: send each in its own request")
+    return await begin_stream(await prompt_picture(model, form.files[0], values, deadline))
+
+
+async def caption(model: Served, payload: bytes, values: Mapping[str, str], deadline: Deadline) -> Prediction:
+    """Of one picture."""
+    prompted = await prompt_picture(model, payload, values, deadline)
+    return await prompted.predict()
+
+
+def predictions_answer(model: Served, predictions: list[Prediction]) -> Answer:
+    return json_answer({"model_name": model.name, "model_version": model.version, "predictions": predictions})
+
+
+async def begin_stream(prompted: Prompted) -> EventStream:
+    """What can go wrong before the first token goes wrong here."""
+    await prompted.group.begin()
+    return EventStream(stream_events(prompted), prompted.cancel)
+
+
+async def stream_events(prompted: Prompted) -> AsyncIterator[bytes]:
+    """`{"choice": 0, "text": "…"}` as text comes; at the end what an answer without a stream would have been."""
+    async for delta in prompted:
+        if delta.text:
+            yield event({"choice": delta.choice, "text": delta.text})
+    model, usage = prompted.model, prompted.usage
+    yield event(
+        {
+            "model_name": model.name,
+            "model_version": model.version,
+            "predictions": [prompted.prediction()],
+            "usage": usage._asdict(),
+        }
+    )

@@ -1,0 +1,131 @@
+"""The OpenAI API: /v1/completions and /v1/chat/completions for the front, a router for the list of models."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from serving.answer import Answer, json_answer
+from serving.answer_group import AnswerGroup, Answering
+from serving.api import json_response
+from serving.deadline import Deadline
+from serving.event_stream import EventStream, event
+from serving.generative_model import GenerativeModel
+from serving.model_host import ModelHost
+from serving.oip.metadata import ready_models
+from serving.openai.chat import ChatWire
+from serving.openai.chat_request import ChatRequest
+from serving.openai.completion import CompletionWire
+from serving.openai.completion_request import CompletionRequest
+from serving.openai.head import DONE, Head
+from serving.openai.request import read_request
+from serving.prompts import chat_prompt, generative, text_prompt, text_task
+from serving.served import Served
+from serving.upstream.model import UpstreamModel
+from tasks.generation import Prompt
+from tasks.generation_params import GenerationParams
+from tasks.text_generation import TextGeneration
+
+COMPLETIONS, CHAT = "/v1/completions", "/v1/chat/completions"
+Wire = CompletionWire | ChatWire
+
+
+async def answer_openai(path: str, served: Served, body: bytes, deadline: Deadline) -> Answer | EventStream:
+    """POST to one of the two paths. Raises TidegateError."""
+    if isinstance(served, UpstreamModel):
+        return await served.forward(path, body, deadline)
+    model = generative(served)
+    answer = answer_chat if path == CHAT else answer_completion
+    return await answer(model, text_task(model), body, deadline)
+
+
+async def answer_completion(
+    model: GenerativeModel, task: TextGeneration, body: bytes, deadline: Deadline
+) -> Answer | EventStream:
+    """Texts go on."""
+    request = read_request(body, CompletionRequest)
+    params = task.parse_params(request.params())
+    prompts, texts = [], []
+    for given in request.prompts():
+        if isinstance(given, str):
+            prompts.append(await text_prompt(task, given))
+            texts.append(given)
+        else:
+            prompts.append(task.prompt_from_tokens(given))
+            texts.append(task.tokenizer.decode(given))
+    wire = CompletionWire(head_of(model, "cmpl"), request, texts, task.tokenizer)
+    return await answer_group(start_all(model, prompts, params, deadline), wire, is_stream=bool(request.stream))
+
+
+async def answer_chat(
+    model: GenerativeModel, task: TextGeneration, body: bytes, deadline: Deadline
+) -> Answer | EventStream:
+    """A conversation gets its next message, of any length that there is room for."""
+    request = read_request(body, ChatRequest)
+    params = task.parse_params({"max_tokens": task.context} | request.params())
+    prompt = await chat_prompt(task, request.turns())
+    wire = ChatWire(head_of(model, "chatcmpl"), request, task.tokenizer)
+    return await answer_group(start_all(model, [prompt], params, deadline), wire, is_stream=bool(request.stream))
+
+
+def start_all(
+    model: GenerativeModel, prompts: Sequence[Prompt], params: GenerationParams, deadline: Deadline
+) -> AnswerGroup:
+    """All of them or none: what refuses one of them refuses the request."""
+    started: list[Answering] = []
+    try:
+        for prompt in prompts:
+            started.append(model.start(prompt, params, deadline))
+    except BaseException:
+        for answering in started:
+            answering.cancel()
+        raise
+    return AnswerGroup(started, params.n)
+
+
+async def answer_group(group: AnswerGroup, wire: Wire, *, is_stream: bool) -> Answer | EventStream:
+    """What can go wrong before the first token goes wrong here."""
+    if is_stream:
+        await group.begin()
+        return EventStream(wire_events(wire, group), group.cancel)
+    answers = await group.wait()
+    return json_answer(wire.whole(answers, group.usage))
+
+
+async def wire_events(wire: Wire, group: AnswerGroup) -> AsyncIterator[bytes]:
+    """The chunks of one answer, framed."""
+    for chunk in wire.opening():
+        yield event(chunk)
+    async for delta in group:
+        for chunk in wire.pieces(delta):
+            yield event(chunk)
+    for chunk in wire.closing(group.usage):
+        yield event(chunk)
+    yield DONE
+
+
+def head_of(model: GenerativeModel, kind: str) -> Head:
+    return Head(kind, model.name, f"{model.variant}-{model.package.digest[:12]}")
+
+
+def build_router(host: ModelHost) -> APIRouter:
+    """What there is to ask."""
+    router = APIRouter(tags=["OpenAI"])
+
+    @router.get("/v1/models", summary="The models that are ready, as OpenAI's clients list them")
+    async def get_models() -> Response:
+        return json_response({"object": "list", "data": [model_wire(model) for model in ready_models(host)]})
+
+    @router.get("/v1/models/{name}", summary="One model, as OpenAI's clients retrieve it")
+    async def get_model(name: str) -> Response:
+        return json_response(model_wire(host.get(name)))
+
+    return router
+
+
+def model_wire(model: Served) -> dict[str, Any]:
+    created_at = datetime.fromisoformat(model.package.manifest.lineage.created_at)
+    return {"id": model.name, "object": "model", "created": int(created_at.timestamp()), "owned_by": "tidegate"}
