@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 
 from export.graphs.decoder_graph import copy_graph, decoder_graph
 from export.graphs.graph_builder import save_graph
+from export.graphs.graph_form import GraphForm
 from serving.generation.decoder import Step
 from serving.generation.graph_decoder import GraphDecoder
 from serving.runtimes.onnx_runtime import OnnxRuntime
@@ -43,9 +45,11 @@ def made(name: str) -> LanguageNetwork:
 class Subject:
     """A network and the decoder over its graphs."""
 
-    def __init__(self, network: LanguageNetwork, folder: Path, after_encoder: bool = False) -> None:
+    def __init__(
+        self, network: LanguageNetwork, folder: Path, prompt: Literal["tokens", "features"] = "tokens"
+    ) -> None:
         self.network = network
-        model = decoder_graph(network, context=CONTEXT, after_encoder=after_encoder)
+        model = decoder_graph(network, GraphForm(context=CONTEXT, prompt=prompt))
         save_graph(model, folder / "decoder.onnx")
         save_graph(copy_graph(model), folder / "copy.onnx")
         runtimes = [OnnxRuntime(folder / f"{role}.onnx") for role in ("decoder", "copy")]
@@ -148,7 +152,7 @@ def test_a_slot_may_be_filled_to_the_last_position(subject: Subject) -> None:
 
 
 def test_features_stand_before_the_tokens(tmp_path: Path) -> None:
-    subject = Subject(made("llama"), tmp_path, after_encoder=True)
+    subject = Subject(made("llama"), tmp_path, prompt="features")
     features = np.random.default_rng(0).standard_normal((5, 64)).astype(np.float32)
     tokens = drawn(1, 4)
     logits = subject.decoder.prefill(1, tokens[:2], 0, features)
@@ -160,7 +164,7 @@ def test_features_stand_before_the_tokens(tmp_path: Path) -> None:
 
 
 def test_a_cache_of_another_context_is_refused(tmp_path: Path) -> None:
-    model = decoder_graph(made("llama"), context=CONTEXT)
+    model = decoder_graph(made("llama"), GraphForm(context=CONTEXT))
     save_graph(model, tmp_path / "decoder.onnx")
     save_graph(copy_graph(model), tmp_path / "copy.onnx")
     decoder, copier = (OnnxRuntime(tmp_path / f"{name}.onnx") for name in ("decoder", "copy"))
