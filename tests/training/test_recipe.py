@@ -23,6 +23,18 @@ architecture = "resnet"
 """
 
 
+GOOD_TEXT = """
+name = "mine"
+task = "text_generation"
+[data]
+source = "stdlib"
+[text]
+context = 64
+[model]
+architecture = "llama"
+"""
+
+
 def write(folder: Path, text: str) -> Path:
     path = folder / "mine.toml"
     path.write_text(text)
@@ -99,6 +111,39 @@ def test_override_values_are_toml(value: float) -> None:
     text = str(value).lower() if isinstance(value, bool) else repr(value)
     apply_override(facts, f"a.b={text}")
     assert facts == {"a": {"b": value}}
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("image={height=8, width=8}", "no pictures"),
+        ("augment.invert=0.5", "no pictures"),
+        ("schedule.frozen_epochs=1", "no backbone"),
+        ("optimiser.backbone_factor=0.1", "no backbone"),
+        ("model.warm_start=digits", "warm_start"),
+        ("model.backbone={architecture='resnet'}", "model.backbone"),
+        ("model.architecture=resnet", "llama, lstm"),
+        ("model.options.heads=5", "heads"),
+        ("text.context=1", "text.context"),
+        ("text.tokenizer.vocabulary=256", "vocabulary"),
+        ("task=detection", "image"),
+    ],
+)
+def test_what_a_language_model_has_no_use_for_is_named(tmp_path: Path, override: str, said: str) -> None:
+    with pytest.raises(InvalidRecipe, match=said):
+        load_recipe(write(tmp_path, GOOD_TEXT), [override])
+
+
+def test_pictures_and_texts_must_be_described_where_they_are_learnt_from(tmp_path: Path) -> None:
+    for content, cut, said in (
+        (GOOD, "[image]\nheight = 16\nwidth = 16\n", "image"),
+        (GOOD_TEXT, "[text]\ncontext = 64\n", "text"),
+    ):
+        load_recipe(write(tmp_path, content))
+        with pytest.raises(InvalidRecipe, match=rf"add \[{said}\]"):
+            load_recipe(write(tmp_path, content.replace(cut, "")))
+    with pytest.raises(InvalidRecipe, match="no texts"):
+        load_recipe(write(tmp_path, GOOD), ["text.context=8"])
 
 
 @pytest.mark.parametrize("task", ["classification", "detection", "segmentation"])
