@@ -30,8 +30,7 @@ def prompt_signals(tokens: Sequence[int], tokenizer: Tokenizer) -> dict[str, Obs
     words = [token for token in tokens if pieces.is_fallback(token) or not pieces.is_silent(token)]
     if not words:
         return signals
-    num_bytes_inside = sum(byte & 0xC0 == 0x80 for token in words for byte in pieces[token])
-    num_characters = sum(len(pieces[token]) for token in words) - num_bytes_inside
+    num_characters = len(b"".join(pieces[token] for token in words).decode("utf-8", "replace"))
     return signals | {
         "prompt_fallback": Scalar(sum(map(pieces.is_fallback, words)) / len(words)),
         "characters_per_token": Scalar(num_characters / len(words)),

@@ -45,9 +45,11 @@ class Tokenizer:
             self._tokenizer = tokenizers.Tokenizer.from_buffer(content)
         except Exception as error:  # the library raises a bare Exception
             raise InvalidPackage(f"{path} is not a readable tokenizer.json: {error}") from error
-        # What a file for training may also ask for, and what would silently lose or add tokens here.
+        # What a file may ask for in training, and what would lose, add or jumble tokens here.
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
+        if isinstance(self._tokenizer.model, models.BPE):
+            self._tokenizer.model.dropout = None
         vocabulary = self._tokenizer.get_vocab(with_added_tokens=True)
         self._size = max(vocabulary.values(), default=-1) + 1
         self._longest = max(map(len, vocabulary), default=1)

@@ -117,9 +117,10 @@ class TextGeneration:
         """Tokens as they are, nothing added. Raises BadInput for none, too many, or an unknown one."""
         if not tokens:
             raise BadInput("the prompt is empty; send one or more tokens")
+        prompt = self._checked(tuple(tokens))
         if strange := next((token for token in tokens if not 0 <= token < self._spec.vocabulary), None):
             raise BadInput(f"the prompt has token {strange}; the model has tokens 0 to {self._spec.vocabulary - 1}")
-        return self._checked(tuple(tokens))
+        return prompt
 
     def _encoded(self, text: str) -> list[int]:
         if len(text) > self._max_characters:  # before time is spent on it

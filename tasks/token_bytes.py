@@ -32,7 +32,6 @@ class TokenBytes:
         check_steps(facts.decoder_steps, path)
         self._names = {token: name for name, token in vocabulary.items()}
         self._special = frozenset(token.id for token in facts.added_tokens if token.special)
-        self._added = frozenset(token.id for token in facts.added_tokens)
         self._is_byte_level = "ByteLevel" in steps
         self._has_fallback = "ByteFallback" in steps
         self._decode = decode
@@ -43,6 +42,7 @@ class TokenBytes:
         self._before_text = decode([self._before])
         self._inside: dict[int, bytes] = {}
         self._opening: dict[int, bytes] = {}
+        self._fallback: dict[int, bool] = {}
 
     def __getitem__(self, token: int) -> bytes:
         """What a token adds to a text that has begun; nothing for special tokens, and for ids without a token."""
@@ -64,6 +64,12 @@ class TokenBytes:
 
     def is_fallback(self, token: int) -> bool:
         """Whether the vocabulary has no better word: an unknown, a spelled byte, a part of a character."""
+        known = self._fallback.get(token)
+        if known is None:
+            known = self._fallback[token] = self._is_makeshift(token)
+        return known
+
+    def _is_makeshift(self, token: int) -> bool:
         if token == self._unknown or (self._has_fallback and BYTE_NAME.fullmatch(self._names.get(token, ""))):
             return True
         try:

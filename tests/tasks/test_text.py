@@ -60,10 +60,11 @@ def test_a_text_that_the_vocabulary_cannot_spell(tmp_path: Path) -> None:
         Tokenizer(path).encode("Ω")
 
 
-def test_what_a_file_says_about_padding_and_truncation_is_for_training(tmp_path: Path) -> None:
+def test_what_a_file_says_about_training_is_left_to_training(tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
     facts = json.loads(train_byte_level_bpe(CORPUS, 300, ["<|end|>"]))
     facts["truncation"] = {"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0}
+    facts["model"]["dropout"] = 0.9
     facts["padding"] = {
         "strategy": {"Fixed": 64},
         "direction": "Right",
@@ -74,8 +75,10 @@ def test_what_a_file_says_about_padding_and_truncation_is_for_training(tmp_path:
     }
     path.write_text(json.dumps(facts))
     tokenizer = Tokenizer(path)
-    assert tokenizer.decode(tokenizer.encode(CORPUS[0])) == CORPUS[0]
-    assert 0 not in tokenizer.encode(CORPUS[0])
+    tokens = tokenizer.encode(CORPUS[0])
+    assert tokenizer.decode(tokens) == CORPUS[0]
+    assert 0 not in tokens
+    assert all(tokenizer.encode(CORPUS[0]) == tokens for _ in range(20))
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"null", b"\xff\xfe", b'{"model": {"type": "BPE"}}'])
