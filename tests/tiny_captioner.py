@@ -27,7 +27,7 @@ from registry.manifest import (
 from registry.package import ModelPackage, seal_package
 from serving.runtimes.onnx_runtime import OnnxRuntime
 from tasks.captioning import Captioning, CaptioningSpec
-from tasks.generation import Encoded, Generated
+from tasks.generation import Encoded, FinishReason, Generated
 from tasks.image import ImageSpec
 from tasks.text import train_byte_level_bpe
 from tests.tiny_language import plain_evidence
@@ -162,7 +162,7 @@ def answer(network: Captioner, task: Captioning, payload: bytes, count: int) -> 
     with torch.inference_mode():
         logits = network.next_logits(network.features(image), fed)[0]
     logprobs = [float(row.log_softmax(-1)[token]) for row, token in zip(logits, tokens, strict=False)]
-    reason = "length" if len(tokens) == count else "stop"
+    reason: FinishReason = "length" if len(tokens) == count else "stop"
     return encoded, Generated(tuple(tokens), task.tokenizer.decode(tokens), reason, tuple(logprobs)), logits[0].numpy()
 
 
