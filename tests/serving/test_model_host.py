@@ -3,27 +3,19 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from prometheus_client import generate_latest
 
 from registry.package_cache import folder_bytes
-from serving.batcher import BatchLimits
-from serving.config import ServerConfig
 from serving.deadline import Deadline
-from serving.drift_feed import DriftFeed
-from serving.generator import GeneratorLimits
-from serving.metrics import Metrics
-from serving.model_host import ModelHost
 from serving.served_model import ServedModel
-from serving.surroundings import Surroundings
-from serving.workers import DecodePool
 from tasks.errors import InvalidPackage, NotFound, NotReady
 from tests.handmade import Handmade, build_package
+from tests.serving.host_server import HostServer, host_server, publish, until
 from tests.serving.remote_store import RemoteStore
 
 PICTURE = np.full((1, 32, 32, 3), 200, np.uint8)
@@ -48,37 +40,9 @@ def store(tmp_path: Path, packages: Path) -> RemoteStore:
     return made
 
 
-def publish(store: RemoteStore, package: Path) -> str:
-    """The next version, champion at once."""
-    info = store.publish(package)
-    store.set_alias(info.name, "champion", info.version)
-    return info.version
-
-
 def damage(store: RemoteStore, version: str) -> None:
     with (store.folder("colours", version) / "fp32" / "model.onnx").open("ab") as file:
         file.write(b"!")
-
-
-class Server:
-    """A host and what it needs."""
-
-    def __init__(self, store: RemoteStore, **settings: Any) -> None:
-        cache = str(store.root.parent / "cache")
-        self.config = ServerConfig(**{"cache_dir": cache, "poll_interval_s": 0.01, "runtime_threads": 1} | settings)
-        self.metrics = Metrics()
-        self.pool, self.feed = DecodePool(1), DriftFeed(16, 1.0)
-        surroundings = Surroundings(self.pool, self.feed, BatchLimits(64), 10**6, GeneratorLimits(64))
-        self.host = ModelHost(store, self.config, self.metrics, surroundings)
-
-    def scrape(self) -> str:
-        return generate_latest(self.metrics.registry).decode()
-
-    def reason(self, name: str = "colours") -> str:
-        return next(one.reason for one in self.host.index() if one.name == name)
-
-    def states(self) -> dict[str, str]:
-        return {one.name: one.state for one in self.host.index()}
 
 
 Starter = Callable[..., Any]
@@ -86,28 +50,13 @@ Starter = Callable[..., Any]
 
 @pytest.fixture
 async def start(store: RemoteStore) -> AsyncIterator[Starter]:
-    """`await start(max_batch=4)` → a running Server on the store."""
+    """`await start(max_batch=4)` → a running HostServer on the store."""
     async with AsyncExitStack() as stack:
 
-        @asynccontextmanager
-        async def running(**settings: Any) -> AsyncIterator[Server]:
-            server = Server(store, **settings)
-            await server.host.start()
-            yield server
-            await server.host.stop()
-            server.feed.close()
-            server.pool.close()
-
-        async def begin(**settings: Any) -> Server:
-            return await stack.enter_async_context(running(**settings))
+        async def begin(**settings: Any) -> HostServer:
+            return await stack.enter_async_context(host_server(store, **settings))
 
         yield begin
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 (nobody announces it)
-            await asyncio.sleep(0.005)
 
 
 async def last_logit(model: ServedModel) -> float:
