@@ -19,8 +19,9 @@ import numpy as np
 from serving.generation.answering import Answering
 from serving.generation.decoder import Decoder
 from serving.generation.history import History
+from serving.generation.plan import Progress
 from serving.generation.request import Delta, GenerationRequest
-from serving.generation.scheduler import Progress, Scheduler
+from serving.generation.scheduler import Scheduler
 from serving.generation.sequence import Sequence
 from serving.generation.slot_pool import SlotPool
 from serving.generation.statistics import GenerationStatistics

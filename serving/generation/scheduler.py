@@ -8,85 +8,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
-from typing import NamedTuple
 
 from serving.generation.decoder import Logits, Step
 from serving.generation.pace import MIN_PIECE, Pace
-from serving.generation.request import Delta
+from serving.generation.plan import Piece, Plan, Progress, Ran
 from serving.generation.scores import Scores
 from serving.generation.sequence import Sequence
 from serving.generation.slot_pool import Copy, SlotPool
 from serving.generation.waiting_line import WaitingLine
 from serving.generation.writer import Turn
 from tasks.errors import NotReady, TidegateError
-from tasks.task import Array
 
 log = logging.getLogger(__name__)
-
-
-class Piece(NamedTuple):
-    """Positions `start` … `stop` of a prompt, to be taken into the first slot of its sequence."""
-
-    sequence: Sequence
-    start: int
-    stop: int
-
-    @property
-    def is_last(self) -> bool:
-        """Whether logits are wanted after it."""
-        return self.stop == self.sequence.history.length
-
-    @property
-    def tokens(self) -> tuple[int, ...]:
-        """Those of its positions that are no features."""
-        num_features = self.sequence.history.num_features
-        return self.sequence.prompt.tokens[max(0, self.start - num_features) : self.stop - num_features]
-
-    @property
-    def features(self) -> Array | None:
-        """They come with the first piece."""
-        return self.sequence.prompt.features if self.start == 0 else None
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """One step, in the order in which it is run: copies, a decoding run, pieces of prompts."""
-
-    copies: list[Copy]
-    batch: list[Sequence]
-    steps: list[Step]
-    """Of all sequences of the batch: the feeds of the first, then of the second, …"""
-    held: dict[int, int]
-    pieces: list[Piece]
-
-
-@dataclass(slots=True)
-class Ran:
-    """What came of a plan. An error in place of logits is that of the run."""
-
-    logits: Logits | TidegateError | None = None
-    decode_s: float = 0.0
-    pieces: list[Logits | TidegateError | None] = field(default_factory=list)
-    prefill_s: list[float] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Progress:
-    """What a step brought for those who wait on the event loop."""
-
-    begun: list[Sequence] = field(default_factory=list)
-    """Prompts that were begun, `num_cached` as it was found."""
-    deltas: list[tuple[Sequence, Delta]] = field(default_factory=list)
-    searched: list[Sequence] = field(default_factory=list)
-    """Beam searches that are at their end: one may have found fewer answers than it was asked for."""
-    failures: list[tuple[Sequence, TidegateError]] = field(default_factory=list)
-    num_rows: int = 0
-    ran: Ran = field(default_factory=Ran)
-    at: float = 0.0
-    """When it was over, on the clock of `time.monotonic`."""
 
 
 class Scheduler:
@@ -137,7 +72,7 @@ class Scheduler:
             if sequence is None:
                 return
             if sequence.slots:
-                sequence.slots.append(self._pool.take_lowest())
+                sequence.slots.append(self._pool.take_any())
             else:
                 self._place(sequence)
             self._short = None if sequence.has_all_slots else sequence
@@ -146,7 +81,7 @@ class Scheduler:
         sequence.placed_at = monotonic()
         leader = sequence.leader
         if leader is not None and leader in self._filling:
-            sequence.slots.append(self._pool.take_lowest())
+            sequence.slots.append(self._pool.take_any())
             leader.followers.append(sequence)
             return
         placement = self._pool.take(sequence.history)

@@ -1,8 +1,9 @@
 """SlotPool: which slots are taken, and what every slot remembers, so that a prompt goes on from what is there already.
 
-Free slots are the cache of prefixes. Work is given to the lowest free slot, because a decoder computes all rows up to
-the highest one in use; what that slot remembers is first copied to the free slot that has been of no use for longest.
-Equal beginnings are found by comparing a prompt with all slots at once: it costs microseconds and needs no index.
+Free slots are the cache of prefixes. A decoder computes all rows from the first slot in use to the last, so work stays
+close together: a prompt goes where it makes that range longer by as little as possible, and what it needs of another
+slot is copied there. Equal beginnings are found by comparing a prompt with all slots at once: that takes microseconds
+and needs no index.
 
 Whoever can measure the time to the first token can tell whether a long beginning was asked for recently: tenants who
 must not learn even that from each other need models of their own.
@@ -10,7 +11,6 @@ must not learn even that from each other need models of their own.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable
 from itertools import count
 from typing import NamedTuple
@@ -49,33 +49,33 @@ class SlotPool:
         self._tokens = np.zeros((num_slots, context), np.int32)
         self._lengths = np.zeros(num_slots, np.int64)
         self._digests = [b""] * num_slots
-        self._free = list(range(num_slots))
         self._is_free = [True] * num_slots
         self._ticks = count(1)
         self._used_at = [0] * num_slots
 
     @property
     def num_free(self) -> int:
-        return len(self._free)
+        return sum(self._is_free)
 
-    def take_lowest(self) -> int:
-        """The lowest free slot, whatever it remembers."""
-        slot = heapq.heappop(self._free)
+    def take_any(self) -> int:
+        """A free slot, for a state that is copied there later."""
+        slot = self._narrowest(np.zeros(self.num_slots, np.int64))
         self._is_free[slot] = False
         return slot
 
     def take(self, history: History) -> Placement:
-        """The lowest free slot, with as much of a prompt in it as some slot has."""
-        slot = self._free[0]
+        """A free slot, with as much of a prompt in it as some slot has."""
         shared = self._shared(history)
         usable = self._usable(shared, history)
-        source = self._best(usable, slot)
+        slot = self._narrowest(np.where(usable >= MIN_SHARED, usable, 0))
+        best = int(usable.argmax())
+        source = best if usable[best] - usable[slot] >= MIN_SHARED else slot
         num_cached = int(usable[source])
         copies = self._save(slot, num_cached if source == slot else 0, source)
-        self.take_lowest()
+        self._is_free[slot] = False
         if source != slot:
             copies.append(self.copy(source, slot))
-        self._rewind(slot, num_cached)
+        self._lengths[slot] = num_cached
         snapshot_at = 0 if self._can_rewind else min(int(shared.max()), history.length - 1)
         return Placement(slot, num_cached, copies, snapshot_at if snapshot_at - num_cached >= MIN_SHARED else 0)
 
@@ -86,7 +86,7 @@ class SlotPool:
         if usable[source] - num_cached < MIN_SHARED:
             return Placement(slot, num_cached, [])
         copies = [self.copy(source, slot)]
-        self._rewind(slot, int(usable[source]))
+        self._lengths[slot] = usable[source]
         return Placement(slot, int(usable[source]), copies)
 
     def copy(self, source: int, target: int) -> Copy:
@@ -116,7 +116,6 @@ class SlotPool:
     def release(self, slots: Iterable[int]) -> None:
         """Nobody works in these slots any more; they keep what they remember."""
         for slot in slots:
-            heapq.heappush(self._free, slot)
             self._is_free[slot] = True
             self._used_at[slot] = next(self._ticks)
 
@@ -146,24 +145,26 @@ class SlotPool:
             return np.minimum(shared, history.length - 1)
         return np.where((shared == self._lengths) & (shared < history.length), shared, 0)
 
-    def _best(self, usable: NDArray[np.int64], slot: int) -> int:
-        """Where to take a prompt's beginning from: `slot` itself, unless a copy from another saves enough."""
-        best = int(usable.argmax())
-        return best if usable[best] - usable[slot] >= MIN_SHARED else slot
+    def _narrowest(self, usable: NDArray[np.int64]) -> int:
+        """The free slot that makes the range of those in use longer by least; of several the one with the most of the
+        prompt, then the least worth keeping."""
+        free = [slot for slot in range(self.num_slots) if self._is_free[slot]]
+        busy = [slot for slot in range(self.num_slots) if not self._is_free[slot]] or free
+        widening = {slot: max(busy[0] - slot, slot - busy[-1], 0) for slot in free}
+        return min(free, key=lambda slot: (widening[slot], -usable[slot], self._worth(slot)))
 
-    def _rewind(self, slot: int, length: int) -> None:
-        self._lengths[slot] = length
+    def _worth(self, slot: int) -> tuple[bool, int, int]:
+        """Larger where it would be a greater loss to overwrite what a free slot remembers."""
+        return bool(self._lengths[slot]), self._used_at[slot], slot
 
     def _save(self, slot: int, num_kept: int, source: int) -> list[Copy]:
-        """Before a free slot is overwritten from `num_kept` on: put what would be lost elsewhere."""
+        """Before a free slot is overwritten from `num_kept` on: put what would be lost where less is lost."""
         length = int(self._lengths[slot])
-        if length - num_kept < MIN_SHARED:
-            return []
         spare = self._spare((slot, source))
-        if spare is None:
+        if length - num_kept < MIN_SHARED or spare is None or self._worth(spare) > self._worth(slot):
             return []
-        shared = self._shared(History(self._tokens[slot, :length].copy(), self._digests[slot]))
         if self._can_rewind:
+            shared = self._shared(History(self._tokens[slot, :length].copy(), self._digests[slot]))
             others = [other for other in range(self.num_slots) if other != slot]
             if any(shared[other] == length for other in others):
                 return []  # another slot holds all of it
@@ -173,9 +174,9 @@ class SlotPool:
         return [self._keep(slot, spare)]
 
     def _spare(self, exclude: tuple[int, ...]) -> int | None:
-        """The free slot that has been of no use for longest; of empty ones the highest."""
-        spares = [slot for slot in self._free if slot not in exclude]
-        return min(spares, key=lambda slot: (self._lengths[slot] > 0, self._used_at[slot], -slot), default=None)
+        """The free slot whose content would be missed least."""
+        spares = [slot for slot in range(self.num_slots) if self._is_free[slot] and slot not in exclude]
+        return min(spares, key=self._worth, default=None)
 
     def _keep(self, source: int, target: int) -> Copy:
         copy = self.copy(source, target)

@@ -6,7 +6,7 @@ import logging
 from time import monotonic
 
 from serving.generation.decoder import Decoder, Logits
-from serving.generation.scheduler import Piece, Plan, Ran
+from serving.generation.plan import Piece, Plan, Ran
 from tasks.errors import NotReady, TidegateError
 
 log = logging.getLogger(__name__)
