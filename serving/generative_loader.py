@@ -12,6 +12,7 @@ from registry.decoder_interface import COPY, DECODER, ENCODER
 from registry.package import ModelPackage
 from serving.batch_plan import BatchPlan
 from serving.config import ServerConfig
+from serving.generation.constraint import ConstraintCompiler
 from serving.generation.decoder_costs import DecoderCosts, measure_costs
 from serving.generation.graph_decoder import GraphDecoder
 from serving.generation.self_test import replay_prompts
@@ -20,6 +21,7 @@ from serving.runtimes.runtime import Runtime
 from serving.variants import HostFacts, choose_variant
 from serving.workers import available_cpus
 from tasks.generation import GenerativeTask
+from tasks.generative_spec import GenerativeSpec
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +56,15 @@ class LoadedGenerative:
     variant: str
     task: GenerativeTask
     decoder: GraphDecoder
+    constraints: ConstraintCompiler
     encoder: EncoderStage | None
     monitor: Monitor
 
 
 def load_generative(package: ModelPackage, config: ServerConfig, host: HostFacts) -> LoadedGenerative:
     """Raises NotReady where this host can not run the model, InvalidPackage where the model does not prove itself."""
+    spec = package.task_spec
+    assert isinstance(spec, GenerativeSpec), "other models are loaded by load_model"
     name = choose_variant(package, config.variant, host)
     num_slots = usable_sizes(package, config.max_slots)[-1]
     graphs = open_generative(package, name, num_slots, config.runtime_threads or available_cpus())
@@ -71,7 +76,8 @@ def load_generative(package: ModelPackage, config: ServerConfig, host: HostFacts
     except BaseException:
         graphs.close()
         raise
-    return LoadedGenerative(package, name, graphs.task, graphs.decoder, encoder, monitor)
+    constraints = ConstraintCompiler(package.folder / spec.tokenizer, graphs.decoder.vocabulary, graphs.task.end_tokens)
+    return LoadedGenerative(package, name, graphs.task, graphs.decoder, constraints, encoder, monitor)
 
 
 def open_generative(package: ModelPackage, variant: str, num_slots: int, num_threads: int) -> GenerativeGraphs:

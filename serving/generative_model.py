@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -15,7 +15,7 @@ from serving.batcher import Batcher
 from serving.deadline import Deadline
 from serving.drift_feed import DriftCounts, Observed, Watched
 from serving.generation.answering import Answering
-from serving.generation.request import GenerationRequest
+from serving.generation.request import Constraint, GenerationRequest
 from serving.generation.statistics import GenerationStatistics
 from serving.generative_loader import LoadedGenerative
 from serving.generator import Generator
@@ -71,23 +71,32 @@ class GenerativeModel:
         except TimeoutError as error:
             raise DeadlineExceeded("the deadline passed before the picture was encoded") from error
 
-    def start(
+    async def start(
         self, prompt: Prompt, params: GenerationParams, deadline: Deadline, encoded: Encoded | None = None
     ) -> Answering:
         """Begin to answer; the version is not closed before that has ended. `encoded`: what the prompt was made of.
 
-        Raises BadInput for what can not be generated so, Overloaded, or NotReady."""
-        request = GenerationRequest(
-            prompt=prompt,
-            params=params,
-            end_tokens=self.task.end_tokens,
-            detokeniser=partial(self.task.detokeniser, prompt),
-            deadline=deadline,
-        )
-        answering = self.generator.submit(request)
-        self.num_in_flight += 1
-        answering.add_done_callback(partial(self._conclude, prompt, encoded))
-        return answering
+        Raises BadInput or TooLarge for what can not be generated so, a constraint among it; Unsupported, Overloaded,
+        DeadlineExceeded or NotReady."""
+        with self.lease():
+            request = GenerationRequest(
+                prompt=prompt,
+                params=params,
+                end_tokens=self.task.end_tokens,
+                detokeniser=partial(self.task.detokeniser, prompt),
+                constraint=await self._constraint(params),
+                deadline=deadline,
+            )
+            answering = self.generator.submit(request)
+            self.num_in_flight += 1
+            answering.add_done_callback(partial(self._conclude, prompt, encoded))
+            return answering
+
+    async def _constraint(self, params: GenerationParams) -> Callable[[], Constraint] | None:
+        """Compiled on a thread: that may take half a second."""
+        if not params.json_schema and not params.regex:
+            return None
+        return await self._surroundings.decode_pool.run(partial(self._loaded.constraints.compile, params))
 
     def _conclude(self, prompt: Prompt, encoded: Encoded | None, answering: Answering) -> None:
         """It has ended, however. What was answered is looked at on the loop's next turn, when it is on its way."""

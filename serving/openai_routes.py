@@ -57,7 +57,7 @@ async def answer_completion(
             prompts.append(task.prompt_from_tokens(given))
             texts.append(task.tokenizer.decode(given))
     wire = CompletionWire(head_of(model, "cmpl"), request, texts, task.tokenizer)
-    return await answer_group(start_all(model, prompts, params, deadline), wire, is_stream=bool(request.stream))
+    return await answer_group(await start_all(model, prompts, params, deadline), wire, is_stream=bool(request.stream))
 
 
 async def answer_chat(
@@ -68,17 +68,17 @@ async def answer_chat(
     params = task.parse_params({"max_tokens": task.context} | request.params())
     prompt = await chat_prompt(task, request.turns())
     wire = ChatWire(head_of(model, "chatcmpl"), request, task.tokenizer)
-    return await answer_group(start_all(model, [prompt], params, deadline), wire, is_stream=bool(request.stream))
+    return await answer_group(await start_all(model, [prompt], params, deadline), wire, is_stream=bool(request.stream))
 
 
-def start_all(
+async def start_all(
     model: GenerativeModel, prompts: Sequence[Prompt], params: GenerationParams, deadline: Deadline
 ) -> AnswerGroup:
     """All of them or none: what refuses one of them refuses the request."""
     started: list[Answering] = []
     try:
         for prompt in prompts:
-            started.append(model.start(prompt, params, deadline))
+            started.append(await model.start(prompt, params, deadline))
     except BaseException:
         for answering in started:
             answering.cancel()

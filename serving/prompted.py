@@ -65,7 +65,7 @@ async def prompt_text(served: Served, text: str, values: Mapping[str, object], d
     model = generative(served)
     task = text_task(model)
     params = task.parse_params(values)
-    group = AnswerGroup([model.start(await text_prompt(task, text), params, deadline)], params.n)
+    group = AnswerGroup([await model.start(await text_prompt(task, text), params, deadline)], params.n)
     return Prompted(model, params, group, task.finish, task.wire_outputs)
 
 
@@ -75,5 +75,5 @@ async def prompt_picture(served: Served, payload: bytes, values: Mapping[str, ob
     params = model.task.parse_params(values)
     with model.lease():
         encoded = await model.encode(payload, deadline)
-        answering = model.start(model.task.prompt_of(encoded), params, deadline, encoded)
+        answering = await model.start(model.task.prompt_of(encoded), params, deadline, encoded)
     return Prompted(model, params, AnswerGroup([answering], params.n), model.task.finish, model.task.wire_outputs)

@@ -38,9 +38,9 @@ def store(tmp_path: Path, packages: Path) -> RemoteStore:
     return made
 
 
-def begin(model: GenerativeModel, num_tokens: int, text: str = "Return the number") -> Answering:
+async def begin(model: GenerativeModel, num_tokens: int, text: str = "Return the number") -> Answering:
     params = model.task.parse_params({"temperature": 0, "max_tokens": num_tokens, "ignore_end": True})
-    return model.start(model.task.prompt(text), params, Deadline())
+    return await model.start(model.task.prompt(text), params, Deadline())
 
 
 def served(server: HostServer) -> GenerativeModel:
@@ -51,21 +51,21 @@ def served(server: HostServer) -> GenerativeModel:
 async def test_streams_of_the_old_version_end_as_they_began(store: RemoteStore, packages: Path, swap: str) -> None:
     async with host_server(store, swap=swap) as server:
         old = served(server)
-        alone = await begin(old, LONG).wait()
-        streams = [begin(old, LONG) for _ in range(3)]
+        alone = await (await begin(old, LONG)).wait()
+        streams = [await begin(old, LONG) for _ in range(3)]
         for stream in streams:
             await anext(stream)
         publish(store, packages / "tiny-1")
         await until(lambda: server.states() == {"tiny": "READY"} and served_version(server) == "2")
         new = served(server)
-        fresh = await begin(new, LONG).wait()
+        fresh = await (await begin(new, LONG)).wait()
         for stream in streams:
             (answer,) = await stream.wait()
             assert answer.text == alone[0].text
         assert fresh[0].text != alone[0].text
         await until(lambda: not server.host._retiring)
         with pytest.raises(NotReady):
-            begin(old, 1)
+            await begin(old, 1)
 
 
 def served_version(server: HostServer) -> str:
@@ -84,7 +84,7 @@ async def test_both_kinds_are_served_side_by_side_and_told_apart(store: RemoteSt
 
 async def test_stopping_answers_what_was_begun(store: RemoteStore) -> None:
     async with host_server(store) as server:
-        stream = begin(served(server), LONG)
+        stream = await begin(served(server), LONG)
         await anext(stream)
     (answer,) = await stream.wait()
     assert len(answer.tokens) == LONG
@@ -92,18 +92,18 @@ async def test_stopping_answers_what_was_begun(store: RemoteStore) -> None:
 
 async def test_an_unloaded_model_ends_its_streams_and_can_be_loaded_again(store: RemoteStore) -> None:
     async with host_server(store) as server:
-        stream = begin(served(server), LONG)
+        stream = await begin(served(server), LONG)
         await server.host.unload("tiny")
         with pytest.raises(NotReady, match="unloaded"):
             server.host.get("tiny")
         assert len((await stream.wait())[0].tokens) == LONG
         await server.host.load("tiny")
-        assert len((await begin(served(server), 4).wait())[0].tokens) == 4
+        assert len((await (await begin(served(server), 4)).wait())[0].tokens) == 4
 
 
 async def test_a_deployment_caps_slots_and_the_line_before_them(store: RemoteStore) -> None:
     async with host_server(store, max_slots=2) as server:
-        streams = [begin(served(server), LONG, f"{number} items") for number in range(6)]
+        streams = [await begin(served(server), LONG, f"{number} items") for number in range(6)]
         await anext(streams[0])
         scraped = values(server)
         assert scraped["tidegate_slots"] == 1  # the manifest has 1 and 4
@@ -128,9 +128,10 @@ def values(server: HostServer) -> dict[str, float]:
 async def test_a_scrape_shows_tokens_times_and_prefixes(store: RemoteStore) -> None:
     async with host_server(store) as server:
         model = served(server)
-        prompt = model.task.prompt("Return the number")
+        text = "Return the number of items in the list, or raise a ValueError if there are none. " * 2
+        prompt = model.task.prompt(text)
         for _ in range(2):
-            await begin(model, 8).wait()
+            await (await begin(model, 8, text)).wait()
         scraped = values(server)
         assert scraped["tidegate_time_to_first_token_seconds_count"] == 2
         assert scraped["tidegate_time_per_output_token_seconds_count"] == 2 * 7
@@ -156,10 +157,10 @@ async def test_every_metric_says_what_it_is(store: RemoteStore) -> None:
 
 async def test_numbers_go_on_when_a_version_comes_back(store: RemoteStore, packages: Path) -> None:
     async with host_server(store) as server:
-        await begin(served(server), 8).wait()
+        await (await begin(served(server), 8)).wait()
         await server.host.unload("tiny")
         await server.host.load("tiny")
-        await begin(served(server), 8).wait()
+        await (await begin(served(server), 8)).wait()
         assert values(server)["tidegate_completion_tokens_total"] == 16
 
 
@@ -167,7 +168,7 @@ async def test_drift_of_prompts_is_reported(store: RemoteStore) -> None:
     async with host_server(store, drift_min_window=3, drift_check_interval_s=0.01) as server:
         model = served(server)
         for number in range(4):
-            await begin(model, 3, f"Return {number} items").wait()
+            await (await begin(model, 3, f"Return {number} items")).wait()
         await until(lambda: model.drift.observed == 4)
         report = model.monitor.report()
         assert report.status != "collecting"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ from serving.statistics import ModelStatistics
 from serving.surroundings import Surroundings
 from serving.variants import detect_host
 from serving.workers import DecodePool
-from tasks.errors import DeadlineExceeded, NotReady, Unsupported
+from tasks.errors import BadInput, DeadlineExceeded, NotReady, Unsupported
 from tasks.generation_params import GenerationParams
 from tests.tiny_captioner import build_captioner_package
 from tests.tiny_language import build_language_package
@@ -85,7 +86,7 @@ async def test_a_prompt_is_continued_as_the_exporting_host_did(model: Generative
     package = model.package
     promised = package.golden_outputs("fp32")["continuation"]
     prompts = [payload.decode() for payload in package.golden_inputs()]
-    started = [model.start(model.task.prompt(text), greedy(model, promised.shape[1]), SOON) for text in prompts]
+    started = [await model.start(model.task.prompt(text), greedy(model, promised.shape[1]), SOON) for text in prompts]
     for answering, tokens in zip(started, promised, strict=True):
         (answer,) = await answering.wait()
         assert answer.tokens == tuple(tokens)
@@ -95,7 +96,7 @@ async def test_a_prompt_is_continued_as_the_exporting_host_did(model: Generative
 
 
 async def test_text_comes_as_it_is_written(model: GenerativeModel) -> None:
-    answering = model.start(model.task.prompt("Write the text"), greedy(model, 20), SOON)
+    answering = await model.start(model.task.prompt("Write the text"), greedy(model, 20), SOON)
     assert model.num_in_flight == 1
     pieces = [delta.text async for delta in answering]
     assert len(pieces) > 3
@@ -103,8 +104,8 @@ async def test_text_comes_as_it_is_written(model: GenerativeModel) -> None:
 
 
 async def test_what_was_answered_is_watched_and_what_was_not_is_not(model: GenerativeModel) -> None:
-    await model.start(model.task.prompt("Write the text"), greedy(model, 5), SOON).wait()
-    left = model.start(model.task.prompt("Write the text"), greedy(model, 200), SOON)
+    await (await model.start(model.task.prompt("Write the text"), greedy(model, 5), SOON)).wait()
+    left = await model.start(model.task.prompt("Write the text"), greedy(model, 200), SOON)
     left.cancel()
     async with asyncio.timeout(10):
         while not model.drift.observed:  # noqa: ASYNC110 (nobody announces it)
@@ -117,14 +118,14 @@ async def test_a_retired_version_writes_its_answers_to_the_end_and_begins_no_mor
     language: ModelPackage, around: Around
 ) -> None:
     model = around.open(language)
-    stream = model.start(model.task.prompt("Wait until"), greedy(model, 150), SOON)
+    stream = await model.start(model.task.prompt("Wait until"), greedy(model, 150), SOON)
     await anext(stream)
     retiring = asyncio.create_task(model.retire(timeout_s=30))
     (answer,) = await stream.wait()
     assert len(answer.tokens) == 150
     await retiring
     with pytest.raises(NotReady, match="unloaded"):
-        model.start(model.task.prompt("Wait until"), greedy(model, 5), SOON)
+        await model.start(model.task.prompt("Wait until"), greedy(model, 5), SOON)
 
 
 async def test_a_version_that_must_go_ends_its_streams_with_a_reason(
@@ -132,7 +133,7 @@ async def test_a_version_that_must_go_ends_its_streams_with_a_reason(
 ) -> None:
     monkeypatch.setattr("serving.generative_model.CLOSE_TIMEOUT_S", 0.0)
     model = around.open(language)
-    stream = model.start(model.task.prompt("Wait"), greedy(model, 200), SOON)
+    stream = await model.start(model.task.prompt("Wait"), greedy(model, 200), SOON)
     await model.retire(timeout_s=0)
     with pytest.raises(NotReady, match="unloaded"):
         await stream.wait()
@@ -149,7 +150,7 @@ async def test_a_picture_is_encoded_then_described(captions: GenerativeModel) ->
     encoded = await captions.encode(payload, SOON)
     prompt = captions.task.prompt_of(encoded)
     promised = captions.package.golden_outputs("fp32")["continuation"][0]
-    answering = captions.start(prompt, greedy(captions, len(promised)), SOON, encoded)
+    answering = await captions.start(prompt, greedy(captions, len(promised)), SOON, encoded)
     (answer,) = await answering.wait()
     assert answer.tokens == tuple(promised)
     assert answering.usage.prompt_tokens == prompt.length
@@ -164,3 +165,13 @@ async def test_a_deadline_that_has_passed_is_told_before_anything_is_encoded(cap
     with pytest.raises(DeadlineExceeded):
         await captions.encode(captions.package.golden_inputs()[0], Deadline.after(-1))
     assert captions.num_in_flight == 0
+
+
+async def test_an_answer_keeps_to_a_schema_and_one_that_is_none_is_told(model: GenerativeModel) -> None:
+    params = model.task.parse_params({"regex": "(yes|no), [0-9]{3}", "max_tokens": 50})
+    (answer,) = await (await model.start(model.task.prompt("Is it?"), params, SOON)).wait()
+    assert re.fullmatch("(yes|no), [0-9]{3}", answer.text)
+    broken = model.task.parse_params({"regex": "([0-9]"})
+    with pytest.raises(BadInput, match="regex can not be compiled"):
+        await model.start(model.task.prompt("Is it?"), broken, SOON)
+    assert model.num_in_flight == 0
