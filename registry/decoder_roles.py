@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from registry.decoder_interface import (
+    CACHES,
+    CONTEXT_AXIS,
     COPY,
     DECODER,
     EMBEDDING,
@@ -23,10 +25,11 @@ from registry.decoder_interface import (
 from registry.golden import CONTINUATION
 from registry.manifest import Graph, Variant
 from tasks.errors import InvalidPackage
+from tasks.generative_spec import GenerativeSpec
 from tasks.task import TensorSpec
 
 
-def check_roles(name: str, variant: Variant, has_encoder: bool) -> None:
+def check_roles(name: str, variant: Variant, spec: GenerativeSpec, has_encoder: bool) -> None:
     """Raises InvalidPackage for a variant that cannot generate, or whose golden outputs do not prove that it can."""
     roles = {DECODER, COPY, ENCODER} if has_encoder else {DECODER, COPY}
     if set(variant.graphs) != roles:
@@ -41,6 +44,7 @@ def check_roles(name: str, variant: Variant, has_encoder: bool) -> None:
     decoder = variant.graphs[DECODER]
     features = (FEATURES,) if has_encoder else ()
     state = state_of(name, decoder, (TOKENS, NUM_CACHED, NUM_NEW, WANTED, *features), (LOGITS,))
+    check_sizes(name, by_name(decoder.outputs)[LOGITS], state, spec)
     check_copy(name, variant.graphs[COPY], state)
     if has_encoder:
         check_encoder(name, variant.graphs[ENCODER])
@@ -58,6 +62,21 @@ def state_of(name: str, decoder: Graph, inputs: Collection[str], outputs: Collec
         raise InvalidPackage(f"the decoder of variant {name!r} lacks {lacks}; see registry/decoder_interface.py")
     check_same(f"the decoder of variant {name!r}", PAST, past, PRESENT, present)
     return past
+
+
+def check_sizes(name: str, logits: TensorSpec, state: Mapping[str, TensorSpec], spec: GenerativeSpec) -> None:
+    """Logits of the whole vocabulary, and caches that hold the whole context: what lies beyond would be written."""
+    if logits.shape[1:] != (spec.vocabulary,):
+        raise InvalidPackage(
+            f"the decoder of variant {name!r} has {LOGITS!r} of {list(logits.shape)}; the vocabulary is "
+            f"{spec.vocabulary}"
+        )
+    for tensor, cache in state.items():
+        if tensor.startswith(CACHES) and (len(cache.shape) != 4 or cache.shape[CONTEXT_AXIS] < spec.context):
+            raise InvalidPackage(
+                f"the decoder of variant {name!r} has {PAST}{tensor} of {list(cache.shape)}; expected [rows, heads, "
+                f"context, width] with a context of {spec.context} or more"
+            )
 
 
 def check_copy(name: str, copy: Graph, state: Mapping[str, TensorSpec]) -> None:

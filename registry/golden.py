@@ -17,6 +17,7 @@ import numpy as np
 
 from registry.decoder_interface import LOGITS
 from tasks.errors import InvalidPackage
+from tasks.generative_spec import GenerativeSpec
 from tasks.task import Array
 
 MAX_GOLDEN_BYTES = 2**30
@@ -60,9 +61,9 @@ def read_golden_outputs(path: Path, names: Collection[str], num_inputs: int) -> 
     return arrays
 
 
-def check_continuation(path: Path, outputs: Mapping[str, Array], vocabulary: int) -> None:
-    """Raises InvalidPackage for golden outputs that no model of `vocabulary` tokens could have given."""
-    logits, tokens = outputs[LOGITS], outputs[CONTINUATION]
+def check_continuation(path: Path, outputs: Mapping[str, Array], spec: GenerativeSpec) -> None:
+    """Raises InvalidPackage for golden outputs that no model of such a vocabulary and context could have given."""
+    logits, tokens, vocabulary = outputs[LOGITS], outputs[CONTINUATION], spec.vocabulary
     if logits.dtype != np.float32 or logits.shape[1:] != (vocabulary,):
         raise InvalidPackage(
             f"{path}: output {LOGITS!r} is {logits.dtype} {list(logits.shape)}, not float32 [inputs, {vocabulary}]"
@@ -71,8 +72,13 @@ def check_continuation(path: Path, outputs: Mapping[str, Array], vocabulary: int
         raise InvalidPackage(
             f"{path}: output {CONTINUATION!r} is {tokens.dtype} {list(tokens.shape)}, not int64 [inputs, tokens]"
         )
+    if not 0 < tokens.shape[1] < spec.context:
+        raise InvalidPackage(
+            f"{path}: output {CONTINUATION!r} has {tokens.shape[1]} tokens for each input; a context of {spec.context} "
+            f"has room for 1 to {spec.context - 1}"
+        )
     resumed = (tokens[:, :-1] == NO_TOKEN) & (tokens[:, 1:] != NO_TOKEN)
-    if tokens.size == 0 or tokens.min() < NO_TOKEN or tokens.max() >= vocabulary or resumed.any():
+    if tokens.min() < NO_TOKEN or tokens.max() >= vocabulary or resumed.any():
         raise InvalidPackage(
             f"{path}: output {CONTINUATION!r} must hold tokens from 0 to {vocabulary - 1}, and {NO_TOKEN} behind the "
             "last of an answer"

@@ -127,8 +127,8 @@ def check_generative(package: ModelPackage, spec: GenerativeSpec) -> None:
             raise InvalidPackage(f"the task refers to {file!r}, which the manifest does not list")
     has_encoder = open_generative_task(spec, package.folder).encoder is not None
     for name, variant in manifest.variants.items():
-        check_roles(name, variant, has_encoder)
-        check_continuation(package.folder / variant.golden.file, package.golden_outputs(name), spec.vocabulary)
+        check_roles(name, variant, spec, has_encoder)
+        check_continuation(package.folder / variant.golden.file, package.golden_outputs(name), spec)
 
 
 def seal_package(folder: Path, manifest: Manifest) -> ModelPackage:

@@ -166,6 +166,11 @@ WRONG: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
         ),
         "source_key_0 is FP32",
     ),
+    "logits of another vocabulary": (lambda: {"task": {**SPEC, "vocabulary": 299}}, "the vocabulary is 299"),
+    "a cache that ends before the context": (
+        lambda: {"task": {**SPEC, "context": 33}},
+        "past_key_0 of [-1, 2, 32, 8]; expected [rows, heads, context, width] with a context of 33 or more",
+    ),
     "a task of its own": (lambda: {"variants": {"fp32": variant(task=SPEC)}}, "a task of its own"),
     "no promised continuation": (lambda: with_golden(logits=1e-4), "lack 'continuation'"),
     "a continuation that may differ": (lambda: with_golden(logits=1e-4, continuation=1.0), "must be 0"),
@@ -199,7 +204,8 @@ GOLDEN: dict[str, tuple[dict[str, Any], str]] = {
     "tokens that are numbers": ({"logits": LOGITS, "continuation": np.zeros((2, 3))}, "not int64 [inputs, tokens]"),
     "tokens in a row": ({"logits": LOGITS, "continuation": np.zeros(2, np.int64)}, "not int64 [inputs, tokens]"),
     "a token that does not exist": ({"logits": LOGITS, "continuation": np.full((2, 3), 300)}, "from 0 to 299"),
-    "no tokens at all": ({"logits": LOGITS, "continuation": np.zeros((2, 0), np.int64)}, "must hold tokens"),
+    "no tokens at all": ({"logits": LOGITS, "continuation": np.zeros((2, 0), np.int64)}, "has room for 1 to 31"),
+    "more tokens than fit": ({"logits": LOGITS, "continuation": np.zeros((2, 32), np.int64)}, "has room for 1 to 31"),
     "a gap": ({"logits": LOGITS, "continuation": np.array([[1, -1, 2], [1, 2, 3]])}, "behind the last"),
 }
 
