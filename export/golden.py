@@ -9,7 +9,7 @@ within the tolerance can change: among those, for every class in turn, the harde
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from export.parity import Parity
@@ -75,10 +75,17 @@ def alternate_ends(ordered: Sequence[int]) -> list[int]:
     return [index for pair in pairs for index in pair][: len(ordered)]
 
 
-def write_golden(folder: Path, payloads: Sequence[bytes]) -> tuple[str, ...]:
+def picture_suffix(payload: bytes) -> str:
+    """Of the file of an encoded picture."""
+    return SUFFIXES.get(payload[:2], ".bin")
+
+
+def write_golden(
+    folder: Path, payloads: Sequence[bytes], suffix_of: Callable[[bytes], str] = picture_suffix
+) -> tuple[str, ...]:
     """Writes golden/0000.jpg … under the package folder, and names them."""
     (folder / "golden").mkdir()
-    names = tuple(f"golden/{i:04}{SUFFIXES.get(payload[:2], '.bin')}" for i, payload in enumerate(payloads))
+    names = tuple(f"golden/{i:04}{suffix_of(payload)}" for i, payload in enumerate(payloads))
     for name, payload in zip(names, payloads, strict=True):
         (folder / name).write_bytes(payload)
     return names

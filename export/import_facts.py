@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from export.recipe import Positive, Section
+from export.section import Positive, Section
 from tasks.errors import InvalidRecipe
 from tasks.image import ImageSpec
 

@@ -6,16 +6,17 @@ from pathlib import Path
 
 import msgspec
 
+from export.export_checkpoint import single_shot_recipe
 from export.import_facts import ImportFacts
 from export.pipeline import export_subject
-from export.recipe import ExportRecipe
+from export.recipe import AnyRecipe, ExportRecipe
 from export.subject import Subject
 from registry.package import ModelPackage
 from tasks.detection import DetectionSpec
 from tasks.errors import BadInput, InvalidRecipe
 
 
-def import_model(path: Path, facts: ImportFacts, samples: Path, recipe: ExportRecipe, output: Path) -> ModelPackage:
+def import_model(path: Path, facts: ImportFacts, samples: Path, recipe: AnyRecipe, output: Path) -> ModelPackage:
     """An ONNX file, or a transformers folder → a sealed package in the new folder `output`.
 
     `samples`: annotated pictures, see import_samples.py. Raises BadInput where these do not belong together, GateFailed
@@ -25,13 +26,13 @@ def import_model(path: Path, facts: ImportFacts, samples: Path, recipe: ExportRe
         from export.transformers_subject import subject_of_transformers
 
         subject = subject_of_transformers(path, facts, samples)
-        return export_subject(subject, fitting_recipe(recipe, subject), output)
+        return export_subject(subject, fitting_recipe(single_shot_recipe(recipe, facts.task), subject), output)
     if path.is_file() and path.suffix == ".onnx":
         return import_onnx(path, facts, samples, recipe, output)
     raise BadInput(f"{path} is neither an .onnx file nor a transformers folder with a config.json")
 
 
-def import_onnx(path: Path, facts: ImportFacts, samples: Path, recipe: ExportRecipe, output: Path) -> ModelPackage:
+def import_onnx(path: Path, facts: ImportFacts, samples: Path, recipe: AnyRecipe, output: Path) -> ModelPackage:
     """An ONNX classifier → a sealed package. Raises as `import_model` does."""
     if facts.task != "classification":
         raise BadInput(
@@ -40,7 +41,7 @@ def import_onnx(path: Path, facts: ImportFacts, samples: Path, recipe: ExportRec
         )
     from export.onnx_subject import subject_of_onnx
 
-    return export_subject(subject_of_onnx(path, facts, samples), recipe, output)
+    return export_subject(subject_of_onnx(path, facts, samples), single_shot_recipe(recipe, facts.task), output)
 
 
 def fitting_recipe(recipe: ExportRecipe, subject: Subject) -> ExportRecipe:

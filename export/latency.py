@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -36,19 +37,25 @@ def measure_latency(
     timings: dict[str, dict[int, Timing]] = {name: {} for name in graphs}
     for size in batch_sizes:
         feeds = {name: np.ascontiguousarray(value[:size]) for name, value in inputs.items()}
-        for _ in range(NUM_WARMUPS):
-            for runtime in runtimes.values():
-                runtime.run(feeds)
-        rounds: dict[str, list[float]] = {name: [] for name in graphs}
-        deadline = time.perf_counter() + seconds * len(graphs)
-        while time.perf_counter() < deadline or len(next(iter(rounds.values()))) < MIN_ROUNDS:
-            for name, runtime in runtimes.items():
-                start = time.perf_counter()
-                runtime.run(feeds)
-                rounds[name].append((time.perf_counter() - start) * 1000)
-        for name, values in rounds.items():
-            low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
-            timings[name][size] = Timing(float(median), float((high - low) / median))
+        calls = {name: partial(runtime.run, feeds) for name, runtime in runtimes.items()}
+        for name, timing in time_in_turn(calls, seconds).items():
+            timings[name][size] = timing
     for runtime in runtimes.values():
         runtime.close()
     return timings
+
+
+def time_in_turn(calls: Mapping[str, Callable[[], object]], seconds: float) -> dict[str, Timing]:
+    """Each call's time, `seconds` spent on each, all of them in turn within the same rounds."""
+    for _ in range(NUM_WARMUPS):
+        for call in calls.values():
+            call()
+    rounds: dict[str, list[float]] = {name: [] for name in calls}
+    deadline = time.perf_counter() + seconds * len(calls)
+    while time.perf_counter() < deadline or len(next(iter(rounds.values()))) < MIN_ROUNDS:
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            rounds[name].append((time.perf_counter() - start) * 1000)
+    quartiles = {name: np.quantile(values, [0.25, 0.5, 0.75]) for name, values in rounds.items()}
+    return {name: Timing(float(mid), float((high - low) / mid)) for name, (low, mid, high) in quartiles.items()}

@@ -5,7 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from importlib.metadata import version
 
-LIBRARIES = ("numpy", "onnx", "onnxscript", "pillow", "torch")
+import msgspec
+
+from registry.manifest import Lineage
+
+LIBRARIES = ("numpy", "onnx", "onnxscript", "pillow", "tokenizers", "torch")
 
 
 def now() -> str:
@@ -16,3 +20,12 @@ def now() -> str:
 def library_versions() -> dict[str, str]:
     """Of everything that can change a graph or a pixel."""
     return {name: version(name) for name in LIBRARIES}
+
+
+def complete_lineage(lineage: Lineage, recipe: msgspec.Struct) -> Lineage:
+    """Where the model came from, and how it was exported."""
+    return msgspec.structs.replace(
+        lineage,
+        recipe={**lineage.recipe, "export": msgspec.to_builtins(recipe)},
+        versions={**lineage.versions, **library_versions()},
+    )

@@ -36,15 +36,6 @@ class Draws:
     observed: list[Example]
 
 
-def export_checkpoint(checkpoint_folder: Path, recipe: ExportRecipe, output: Path, *, run_id: str = "") -> ModelPackage:
-    """A trained checkpoint → a sealed package in the new folder `output`. `run_id`: the run it is registered under,
-    where the checkpoint does not say. Raises as `export_subject` does."""
-    from export.torch_subject import subject_of_checkpoint
-    from training.checkpoint import load_checkpoint
-
-    return export_subject(subject_of_checkpoint(load_checkpoint(checkpoint_folder), run_id), recipe, output)
-
-
 def export_subject(subject: Subject, recipe: ExportRecipe, output: Path) -> ModelPackage:
     """Builds, proves and seals a package in the new folder `output`.
 

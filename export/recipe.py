@@ -10,20 +10,15 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from export.generative.recipe import GenerativeRecipe
+from export.generative.recipe import Plain as PlainDecoder
+from export.section import Count, Positive, Section, Share
 from registry.manifest import Precision
 from tasks.detection_spec import SuppressionInside
 from tasks.errors import InvalidRecipe
 from training.recipe import apply_override
 
 RECIPE_FOLDER = Path(__file__).parent / "recipes"
-
-Count = Annotated[int, msgspec.Meta(ge=1)]
-Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-Positive = Annotated[float, msgspec.Meta(gt=0)]
-
-
-class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of a recipe."""
 
 
 class Tolerances(Section, frozen=True, kw_only=True):
@@ -98,10 +93,14 @@ def list_export_recipes() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in RECIPE_FOLDER.glob("*.toml")))
 
 
-def load_export_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> ExportRecipe:
+AnyRecipe = ExportRecipe | GenerativeRecipe
+
+
+def load_export_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> AnyRecipe:
     """A recipe by name or by path to a TOML file, with `section.field=value` overrides (values in TOML).
 
-    Raises InvalidRecipe naming the file and the field.
+    One that says `protocol = "generative"` is for models that answer token by token. Raises InvalidRecipe naming the
+    file and the field.
     """
     path = find_export_recipe(name_or_path)
     try:
@@ -111,8 +110,12 @@ def load_export_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) 
     for override in overrides:
         apply_override(facts, override)
     origin = f"{path} with {', '.join(overrides)}" if overrides else str(path)
+    recipe: AnyRecipe
     try:
-        recipe = msgspec.convert(facts, ExportRecipe)
+        if "protocol" in facts:
+            recipe = msgspec.convert(facts, GenerativeRecipe)
+        else:
+            recipe = msgspec.convert(facts, ExportRecipe)
     except msgspec.ValidationError as error:
         raise InvalidRecipe(f"{origin}: {error}") from error
     check_recipe(recipe, origin)
@@ -133,12 +136,25 @@ def find_export_recipe(name_or_path: str | Path) -> Path:
     )
 
 
-def check_recipe(recipe: ExportRecipe, origin: str) -> None:
+def check_recipe(recipe: AnyRecipe, origin: str) -> None:
     """What types alone do not say. Raises InvalidRecipe."""
     if not recipe.variants:
         raise InvalidRecipe(f"{origin}: variants must name at least one variant, for example [variants.fp32]")
     for name in recipe.variants:
         if not name.isidentifier():
             raise InvalidRecipe(f"{origin}: variant name {name!r} must be letters, digits and _, as in 'int8'")
-    if not recipe.batch_buckets or any(a >= b for a, b in pairwise(recipe.batch_buckets)):
-        raise InvalidRecipe(f"{origin}: batch_buckets must increase, as in [1, 4, 16], got {recipe.batch_buckets}")
+    if isinstance(recipe, GenerativeRecipe):
+        check_increasing(recipe.slots, f"{origin}: slots")
+        if not any(isinstance(variant, PlainDecoder) for variant in recipe.variants.values()):
+            raise InvalidRecipe(
+                f'{origin}: one variant must have technique = "plain": it is compared with the trained model token for '
+                "token"
+            )
+    else:
+        check_increasing(recipe.batch_buckets, f"{origin}: batch_buckets")
+
+
+def check_increasing(sizes: Sequence[int], what: str) -> None:
+    """Raises InvalidRecipe."""
+    if not sizes or any(a >= b for a, b in pairwise(sizes)):
+        raise InvalidRecipe(f"{what} must increase, as in [1, 4, 16], got {sizes}")

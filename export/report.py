@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from export.generative.report import format_variants as format_generative
+from export.table import format_table, megabytes, percent
 from registry.manifest import ClassEvidence, Evidence
 from registry.package import ModelPackage
+from tasks.generative_spec import GenerativeSpec
 
 NUM_WORST_CLASSES = 3
 
 
 def format_report(package: ModelPackage) -> str:
     """The variants of a package, in the order in which a server prefers them."""
-    return format_variants({name: variant.evidence for name, variant in package.manifest.variants.items()})
+    evidence = {name: variant.evidence for name, variant in package.manifest.variants.items()}
+    return format_generative(evidence) if isinstance(package.task_spec, GenerativeSpec) else format_variants(evidence)
 
 
 def format_variants(variants: Mapping[str, Evidence]) -> str:
@@ -67,23 +71,3 @@ def worst_classes(per_class: Sequence[ClassEvidence]) -> str:
         for each in ordered
     ]
     return "worst classes " + "; ".join(lines)
-
-
-def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell; the first aligned left, figures right."""
-    lines = [list(header), *map(list, rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
-    columns = [
-        [cell.ljust(width) if i == 0 else cell.rjust(width) for cell in column]
-        for i, (column, width) in enumerate(zip(zip(*lines, strict=True), widths, strict=True))
-    ]
-    aligned = ["  ".join(cells) for cells in zip(*columns, strict=True)]
-    return "\n".join([aligned[0], "  ".join("─" * width for width in widths), *aligned[1:]])
-
-
-def percent(share: float) -> str:
-    return f"{share * 100:.2f} %"
-
-
-def megabytes(num_bytes: int) -> str:
-    return f"{num_bytes / 1e6:.2f} MB" if num_bytes >= 100_000 else f"{num_bytes / 1e3:.1f} kB"

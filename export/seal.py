@@ -11,13 +11,13 @@ import numpy as np
 
 from export.golden import choose_golden, replay_tolerance, write_golden
 from export.held_out import decode_batches, run_capped, stack
-from export.lineage import library_versions
+from export.lineage import complete_lineage
 from export.recipe import ExportRecipe
 from export.subject import Example, Subject
 from export.trial import Trial
 from export.verify import Variant as Built
 from monitoring.profile import build_profile, encode_profile
-from registry.manifest import Evidence, GoldenOutputs, Graph, Lineage, Manifest, Requirements, Variant
+from registry.manifest import Evidence, GoldenOutputs, Graph, Manifest, Requirements, Variant
 from registry.package import ModelPackage, seal_package
 from serving.runtimes.onnx_runtime import OnnxRuntime
 from serving.self_test import replay_golden
@@ -87,15 +87,6 @@ def replay(package: ModelPackage) -> None:
         runtime = OnnxRuntime(package.graph_path(name))
         replay_golden(package, name, open_task(package.task_spec_of(name)), runtime)
         runtime.close()
-
-
-def complete_lineage(lineage: Lineage, recipe: ExportRecipe) -> Lineage:
-    """Where the model came from, and how it was exported."""
-    return msgspec.structs.replace(
-        lineage,
-        recipe={**lineage.recipe, "export": msgspec.to_builtins(recipe)},
-        versions={**lineage.versions, **library_versions()},
-    )
 
 
 def order_by_speed(evidence: Mapping[str, Evidence]) -> list[str]:

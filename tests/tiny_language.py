@@ -11,6 +11,7 @@ import torch
 
 from export.graphs.decoder_graph import copy_graph, decoder_graph
 from export.graphs.graph_builder import save_graph
+from export.graphs.graph_form import GraphForm
 from monitoring.profile import build_profile, encode_profile
 from registry.manifest import (
     Evidence,
@@ -130,7 +131,7 @@ def build_network(tiny: TinyLanguage, vocabulary: int) -> LanguageNetwork:
 
 def write_graphs(network: LanguageNetwork, context: int, folder: Path) -> dict[str, Graph]:
     """<folder>/fp32/decoder.onnx and copy.onnx, as the manifest describes them."""
-    decoder = decoder_graph(network, context=context)
+    decoder = decoder_graph(network, GraphForm(context=context))
     graphs = {}
     for role, model in (("decoder", decoder), ("copy", copy_graph(decoder))):
         file = f"fp32/{role}.onnx"

@@ -19,7 +19,7 @@ os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 if TYPE_CHECKING:
-    from export.recipe import ExportRecipe
+    from export.recipe import AnyRecipe
     from registry.package import ModelPackage
     from training.recipe import Recipe
     from training.run import TrainedModel
@@ -34,12 +34,12 @@ def train_model(recipe: Recipe, store_uri: str | None, resume: bool = False) -> 
     return train(recipe, workdir=HOME, tracking_uri=uri, resume=resume)
 
 
-def export_model(name: str, recipe: ExportRecipe | None, store_uri: str | None) -> tuple[ModelPackage, VersionInfo]:
+def export_model(name: str, recipe: AnyRecipe | None, store_uri: str | None) -> tuple[ModelPackage, VersionInfo]:
     """The newest "<name>-trained" → a verified package, registered as the next version of "<name>". Without a recipe,
     by the one that bears the name of the model's task."""
     uri = require_tracking(store_uri)
     with pulse("loading the training framework"):
-        from export.pipeline import export_checkpoint
+        from export.export_checkpoint import export_checkpoint
         from export.recipe import load_export_recipe
         from training.checkpoint import read_facts
         from training.registered import newest_checkpoint
@@ -52,7 +52,7 @@ def export_model(name: str, recipe: ExportRecipe | None, store_uri: str | None) 
 
 
 def import_model(
-    model: Path, facts_file: Path, samples: Path, recipe: ExportRecipe | None, store_uri: str | None
+    model: Path, facts_file: Path, samples: Path, recipe: AnyRecipe | None, store_uri: str | None
 ) -> tuple[ModelPackage, VersionInfo]:
     """A model made elsewhere → a verified package, registered as the next version of the name in its facts."""
     from export.import_facts import load_import_facts

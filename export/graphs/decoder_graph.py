@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from export.graphs.graph_builder import ELEMENT_TYPES, FloatType, GraphBuilder
+from export.graphs.graph_builder import ELEMENT_TYPES, GraphBuilder
+from export.graphs.graph_form import GraphForm
 from export.graphs.llama_graph import LlamaGraph
 from export.graphs.lstm_graph import LstmGraph
 from registry.decoder_interface import PAST, SOURCE, TARGET
@@ -14,17 +15,14 @@ from training.models.lstm import LSTM
 from training.networks.language_network import LanguageNetwork
 
 
-def decoder_graph(
-    network: LanguageNetwork, float_type: FloatType = "fp32", *, context: int, after_encoder: bool = False
-) -> Any:
-    """The role `decoder` as a ModelProto. `context`: positions of a slot; `after_encoder`: with the input `features`.
-
-    Raises Unsupported for a network that nobody has written a graph for."""
+def decoder_graph(network: LanguageNetwork, form: GraphForm) -> Any:
+    """The role `decoder` as a ModelProto. Raises Unsupported for a network that nobody has written a graph for."""
     if isinstance(network, Llama):
-        return LlamaGraph(network, float_type, context, after_encoder).build()
-    if isinstance(network, LSTM) and not after_encoder:
-        return LstmGraph(network, float_type).build()
-    raise Unsupported(f"no decoder graph is known for {type(network).__name__}: export knows Llama and LSTM")
+        return LlamaGraph(network, form).build()
+    if isinstance(network, LSTM) and form.prompt == "tokens":
+        return LstmGraph(network, form).build()
+    after = " after features" if form.prompt == "features" else ""
+    raise Unsupported(f"no decoder graph is known for {type(network).__name__}{after}: export knows Llama and LSTM")
 
 
 def copy_graph(decoder: Any) -> Any:

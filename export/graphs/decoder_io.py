@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -49,16 +49,15 @@ def embed_with_features(builder: GraphBuilder, tokens: str, table: Tensor) -> st
     return builder.add("Where", mask, features, embed(builder, known, table))
 
 
-def add_logits(builder: GraphBuilder, hidden: str, head: Tensor, *, tied: bool) -> None:
-    """hidden [n, width], head [vocabulary, width] → the output `logits`.
-
-    A tied head is read in the order of the embeddings, so that the file holds it once."""
+def add_logits(builder: GraphBuilder, x: str, head: Tensor, kept: Literal["shared", "own"]) -> None:
+    """x [n, width], head [vocabulary, width] → the output `logits`. A shared head is the weight of the embeddings, read
+    the other way round."""
     output = builder.output(LOGITS, "FP32", [COUNT, head.shape[0]])
     own = output if builder.float_type == "fp32" else ""
-    if tied:
-        logits = builder.add("Gemm", hidden, "embedding", output=own, transB=1)
+    if kept == "shared":
+        logits = builder.add("Gemm", x, "embedding", output=own, transB=1)
     else:
-        logits = project(builder, hidden, "head", head, output=own)
+        logits = project(builder, x, "head", head, output=own)
     if not own:
         builder.add("Cast", logits, output=output, to=ELEMENT_TYPES["FP32"])
 

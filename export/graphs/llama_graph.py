@@ -18,7 +18,8 @@ from export.graphs.decoder_io import (
     embed_with_features,
     project,
 )
-from export.graphs.graph_builder import CONTRIB, ELEMENT_TYPES, FloatType, GraphBuilder, Size
+from export.graphs.graph_builder import CONTRIB, ELEMENT_TYPES, GraphBuilder, Size
+from export.graphs.graph_form import GraphForm
 from registry.decoder_interface import PAST, PRESENT
 from tasks.errors import Unsupported
 from training.models.llama import Block, FeedForward, Llama, RMSNorm
@@ -29,19 +30,19 @@ HEAD_STEP = 16
 class LlamaGraph:
     """Builds one graph; used once. Raises Unsupported for heads of a width that the operator does not take."""
 
-    def __init__(self, network: Llama, float_type: FloatType, context: int, after_encoder: bool) -> None:
+    def __init__(self, network: Llama, form: GraphForm) -> None:
         if (head_width := network.options.head_width) % HEAD_STEP:
             raise Unsupported(
                 f"heads are {head_width} wide, and GroupQueryAttention of ONNX Runtime takes multiples of {HEAD_STEP}: "
                 "train with another number of heads"
             )
-        self._network, self._context, self._after_encoder = network, context, after_encoder
-        self._builder = GraphBuilder(float_type)
+        self._network, self._form = network, form
+        self._builder = GraphBuilder(form.float_type)
 
     def build(self) -> Any:
         builder, network = self._builder, self._network
         inputs = add_inputs(builder)
-        lookup = embed_with_features if self._after_encoder else embed
+        lookup = embed_with_features if self._form.prompt == "features" else embed
         residual = lookup(builder, inputs.tokens, network.embedding.weight)
         normalised = ""
         positions = self._add_positions(inputs)
@@ -60,7 +61,8 @@ class LlamaGraph:
             following = network.blocks[level + 1].attention_norm if level + 1 < len(network.blocks) else network.norm
             assert isinstance(following, RMSNorm)
             normalised, residual = self._add_and_normalise(added, residual, following, f"following_{level}")
-        add_logits(builder, normalised, network.head_weight, tied=network.head is None)
+        head = "own" if network.head is not None else self._form.head
+        add_logits(builder, normalised, network.head_weight, head)
         return builder.model("decoder")
 
     def _add_positions(self, inputs: DecoderInputs) -> tuple[str, str]:
@@ -88,13 +90,13 @@ class LlamaGraph:
     def _attend(self, x: str, level: int, block: Block, positions: tuple[str, str]) -> str:
         """x [rows, length, width] → attended [rows, length, heads · head_width]; the cache takes the new tokens in."""
         builder, attention, network = self._builder, block.attention, self._network
-        shape: list[Size] = [ROWS, attention.kv_heads, self._context, attention.head_width]
+        shape: list[Size] = [ROWS, attention.kv_heads, self._form.context, attention.head_width]
         states = [f"key_{level}", f"value_{level}"]
         pasts = [builder.input(PAST + state, builder.state_dtype, shape) for state in states]
         presents = [builder.output(PRESENT + state, builder.state_dtype, shape) for state in states]
         qkv = project(builder, x, f"qkv_{level}", attention.qkv.weight)
         tables = [
-            builder.weight(name, array_of(table[: self._context]))
+            builder.weight(name, array_of(table[: self._form.context]))
             for name, table in (("cosine", network.cosine), ("sine", network.sine))
         ]
         attended, *_ = builder.add_many(

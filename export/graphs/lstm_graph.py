@@ -11,7 +11,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from export.graphs.decoder_io import ROWS, DecoderInputs, add_inputs, add_logits, array_of, embed
-from export.graphs.graph_builder import FloatType, GraphBuilder
+from export.graphs.graph_builder import GraphBuilder
+from export.graphs.graph_form import GraphForm
 from registry.decoder_interface import PAST, PRESENT
 from tasks.task import Array
 from training.models.lstm import LSTM
@@ -23,8 +24,9 @@ GATE_ORDER = (0, 3, 1, 2)
 class LstmGraph:
     """Builds one graph; used once."""
 
-    def __init__(self, network: LSTM, float_type: FloatType) -> None:
-        self._network, self._builder = network, GraphBuilder(float_type)
+    def __init__(self, network: LSTM, form: GraphForm) -> None:
+        self._network, self._form = network, form
+        self._builder = GraphBuilder(form.float_type)
 
     def build(self) -> Any:
         builder, network = self._builder, self._network
@@ -38,7 +40,7 @@ class LstmGraph:
             assert isinstance(layer, nn.LSTM)
             x = self._recur(x, level, layer, (lengths, anew, idle))
         by_row = builder.add("Transpose", x, perm=[1, 0, 2])
-        add_logits(builder, self._project(by_row, inputs), network.embedding.weight, tied=True)
+        add_logits(builder, self._project(by_row, inputs), network.embedding.weight, self._form.head)
         return builder.model("decoder")
 
     def _is_zero(self, counts: str) -> str:

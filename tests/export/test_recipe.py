@@ -6,15 +6,43 @@ from pathlib import Path
 
 import pytest
 
+from export.generative.recipe import GenerativeRecipe
 from export.recipe import Int8Static, Plain, list_export_recipes, load_export_recipe
 from tasks.errors import InvalidRecipe
 
+GENERATIVE = [f"{task}{length}" for task in ("captioning", "text_generation") for length in ("", "-quick")]
 
-@pytest.mark.parametrize("name", list_export_recipes())
+
+@pytest.mark.parametrize("name", sorted(set(list_export_recipes()) - set(GENERATIVE)))
 def test_bundled_recipes_build_float_and_int8(name: str) -> None:
     recipe = load_export_recipe(name)
     assert {type(variant) for variant in recipe.variants.values()} == {Plain, Int8Static}
     assert recipe.num_profile >= (1500 if name.endswith("-quick") else 5000)
+
+
+@pytest.mark.parametrize("name", GENERATIVE)
+def test_generative_recipes_prove_a_float_variant_on_many_continuations(name: str) -> None:
+    recipe = load_export_recipe(name)
+    assert isinstance(recipe, GenerativeRecipe)
+    assert {variant.precision for variant in recipe.variants.values()} >= {"fp32", "int8", "int4"}
+    assert recipe.num_continuations >= (60 if name.endswith("-quick") else 200)
+    assert recipe.num_verify >= recipe.num_continuations >= recipe.num_golden
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ('protocol="magic"', "protocol"),
+        ("slots=[4, 1]", "must increase"),
+        ("batch_buckets=[1]", "batch_buckets"),
+        ("variants.int4.block_size=33", "block_size"),
+        ('variants.fp32.technique="half"', 'technique = "plain"'),
+        ("variants.int8.tolerances.max_metric_drop=0.1", "max_metric_drop"),
+    ],
+)
+def test_wrong_field_of_a_generative_recipe_is_named(override: str, message: str) -> None:
+    with pytest.raises(InvalidRecipe, match=message):
+        load_export_recipe("text_generation", [override])
 
 
 def test_detectors_get_a_variant_that_suppresses_by_itself() -> None:
@@ -59,5 +87,8 @@ def test_variant_name_becomes_a_folder(tmp_path: Path) -> None:
 
 
 def test_unknown_recipe_lists_the_known() -> None:
-    with pytest.raises(InvalidRecipe, match="classification, detection, detection-quick, quick, segmentation"):
+    with pytest.raises(
+        InvalidRecipe,
+        match="captioning, captioning-quick, classification, detection, detection-quick, quick, segmentation",
+    ):
         load_export_recipe("nonsense")

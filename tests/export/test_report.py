@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from export.report import format_missed, format_table, format_variants
+from export.report import format_missed, format_variants
+from export.table import format_table
 from registry.manifest import ClassEvidence, Evidence, GateResult
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import torch
 
-from export.pipeline import export_checkpoint
+from export.export_checkpoint import export_checkpoint
 from export.recipe import load_export_recipe
 from tasks.classification import ClassificationSpec
 from training.checkpoint import CheckpointFacts, save_checkpoint

@@ -12,6 +12,7 @@ import torch
 
 from export.graphs.decoder_graph import copy_graph, decoder_graph
 from export.graphs.graph_builder import FloatType, save_graph
+from export.graphs.graph_form import GraphForm
 from serving.runtimes.onnx_runtime import OnnxRuntime
 from serving.runtimes.runtime import DeviceTensor
 from tasks.errors import Unsupported
@@ -34,7 +35,7 @@ class Driver:
     """A decoder graph with states for some slots, its logits beside those of the network."""
 
     def __init__(self, network: LanguageNetwork, folder: Path, slots: int, float_type: FloatType = "fp32") -> None:
-        model = decoder_graph(network, float_type, context=CONTEXT)
+        model = decoder_graph(network, GraphForm(context=CONTEXT, float_type=float_type))
         save_graph(model, folder / "decoder.onnx")
         save_graph(copy_graph(model), folder / "copy.onnx")
         self.runtime, self.copier = OnnxRuntime(folder / "decoder.onnx"), OnnxRuntime(folder / "copy.onnx")
@@ -107,6 +108,14 @@ def test_slot_that_starts_anew_forgets(network: LanguageNetwork, expected: Array
     np.testing.assert_allclose(found[0], expected[5], atol=5e-5)
 
 
+def test_head_of_its_own_says_the_same(network: LanguageNetwork, expected: Array, tmp_path: Path) -> None:
+    save_graph(decoder_graph(network, GraphForm(context=CONTEXT, head="own")), tmp_path / "own.onnx")
+    driver = Driver(network, tmp_path, slots=1)
+    driver.runtime = OnnxRuntime(tmp_path / "own.onnx")
+    found = driver.run([TOKENS], [0], [16], [(0, i) for i in range(16)])
+    np.testing.assert_allclose(found, expected, atol=5e-5)
+
+
 def test_half_precision_stays_close(network: LanguageNetwork, expected: Array, tmp_path: Path) -> None:
     driver = Driver(network, tmp_path, slots=1, float_type="fp16")
     found = driver.run([TOKENS], [0], [16], [(0, i) for i in range(16)])
@@ -132,7 +141,7 @@ def test_features_stand_for_tokens(tmp_path: Path) -> None:
     features = torch.randn(1, 3, 64)
     with torch.inference_mode():
         expected = network(torch.tensor([TOKENS[:4]]), features)[0].numpy()
-    save_graph(decoder_graph(network, context=CONTEXT, after_encoder=True), tmp_path / "decoder.onnx")
+    save_graph(decoder_graph(network, GraphForm(context=CONTEXT, prompt="features")), tmp_path / "decoder.onnx")
     runtime = OnnxRuntime(tmp_path / "decoder.onnx")
     padded = np.zeros((1, 7, 64), np.float32)
     padded[:, :3] = features.numpy()
@@ -162,10 +171,10 @@ def test_weights_too_large_for_one_file_lie_beside_it(
 
 def test_unknown_network_is_refused() -> None:
     with pytest.raises(Unsupported, match="Llama and LSTM"):
-        decoder_graph(LanguageNetwork(), context=CONTEXT)
+        decoder_graph(LanguageNetwork(), GraphForm(context=CONTEXT))
 
 
 def test_heads_that_the_engine_can_not_turn_are_refused() -> None:
     network = llama.build(llama.Options(width=32, depth=1, heads=4, kv_heads=4), VOCABULARY, CONTEXT)
     with pytest.raises(Unsupported, match="8 wide"):
-        decoder_graph(network, context=CONTEXT)
+        decoder_graph(network, GraphForm(context=CONTEXT))

@@ -1,0 +1,107 @@
+"""A recipe for models that generate: which variants are built, how much data proves them, what each may lose."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from export.section import Count, Positive, Section, Share
+from registry.manifest import Precision, Requirements
+
+
+class GenerativeTolerances(Section, frozen=True, kw_only=True):
+    """What a variant may lose against the trained model. Limits that are not set do not become gates."""
+
+    max_bits_per_byte_increase: Share
+    """On held-out text, as a share of the trained model's: 0.01 = one hundredth more."""
+    min_decision_agreement: Share
+    """Share of held-out tokens at which its best token is that of the trained model."""
+    max_relative_difference: Positive | None = None
+    """Of any logit after a prompt, in standard deviations of the logits between prompts."""
+    max_num_bytes: Count | None = None
+    max_latency_ms: Positive | None = None
+    """Median single-thread time of one token at batch 1 on the exporting host."""
+
+
+class GenerativeVariant(Section, frozen=True, kw_only=True, tag_field="technique"):
+    """One variant. The field `technique` says how it is made."""
+
+    tolerances: GenerativeTolerances
+
+    @property
+    def precision(self) -> Precision:
+        """What the manifest will say of it."""
+        raise NotImplementedError
+
+    @property
+    def requires(self) -> Requirements:
+        """What a host must have to run it."""
+        return Requirements()
+
+
+class Plain(GenerativeVariant, frozen=True, kw_only=True, tag="plain"):
+    """The float32 graph as it is. It must continue prompts exactly as the trained model does."""
+
+    @property
+    def precision(self) -> Precision:
+        return "fp32"
+
+
+class Half(GenerativeVariant, frozen=True, kw_only=True, tag="half"):
+    """Weights, states and all in between in float16: for a GPU, since processors compute it in float32 anyway."""
+
+    @property
+    def precision(self) -> Precision:
+        return "fp16"
+
+    @property
+    def requires(self) -> Requirements:
+        return Requirements(provider="cuda")
+
+
+class BlockWeights(GenerativeVariant, frozen=True, kw_only=True):
+    """Weights in blocks with a scale each, see compress/block_weights.py."""
+
+    block_size: Literal[16, 32, 64, 128] = 32
+
+
+class Int8(BlockWeights, frozen=True, kw_only=True, tag="int8_dynamic"):
+    """Weights and activations in bytes, scales of activations worked out for each token on its way."""
+
+    @property
+    def precision(self) -> Precision:
+        return "int8"
+
+
+class Int4(BlockWeights, frozen=True, kw_only=True, tag="int4_weights"):
+    """Weights of four bits."""
+
+    @property
+    def precision(self) -> Precision:
+        return "int4"
+
+
+class GenerativeRecipe(Section, frozen=True, kw_only=True):
+    """One export. The counts are upper limits: smaller data sets are used whole."""
+
+    protocol: Literal["generative"]
+    """Tells these recipes from those of models that answer at once."""
+    description: str = ""
+    variants: dict[str, Plain | Half | Int8 | Int4]
+    num_verify: Count = 400
+    """Held-out passages on which every variant is held against the trained model."""
+    num_continuations: Count = 200
+    """Of them, those whose prompts are continued greedily and compared token for token."""
+    continuation_tokens: Count = 48
+    num_profile: Count = 1_000
+    """Prompts that are answered for the reference profile."""
+    num_golden: Count = 16
+    golden_tokens: Count = 16
+    """Length of the golden continuations, at most."""
+    slots: tuple[Count, ...] = (1, 2, 4, 8)
+    """Numbers of requests that a server may answer at once; it takes the largest where nobody says otherwise."""
+    latency_seconds: Positive = 1.0
+    """Time spent on measuring each variant at each batch size."""
+    seed: Annotated[int, msgspec.Meta(ge=0, lt=2**32)] = 0
+    """Decides which passages are drawn, and what the profile's answers say."""

@@ -1,0 +1,134 @@
+"""The last step of a generative export: golden set, profiles and manifest beside the graphs, sealed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from export.generative.golden import choose_prompts, golden_arrays
+from export.generative.graph_speaker import GraphSpeaker
+from export.generative.other_kernels import kernel_difference
+from export.generative.passage import Passage
+from export.generative.recipe import BlockWeights, GenerativeRecipe, GenerativeVariant
+from export.generative.subject import GenerativeSubject, asset_names
+from export.generative.trial import GenerativeTrial
+from export.generative.variants import GraphFiles
+from export.golden import picture_suffix, replay_tolerance, write_golden
+from export.lineage import complete_lineage
+from export.seal import order_by_speed
+from monitoring.profile import build_profile, encode_profile
+from registry.decoder_interface import ENCODER, LOGITS
+from registry.golden import CONTINUATION
+from registry.manifest import Evidence, GoldenOutputs, Graph, Manifest, Variant
+from registry.package import ModelPackage, seal_package
+from serving.generation.self_test import replay_prompts
+from serving.runtimes.onnx_runtime import OnnxRuntime
+from tasks.captioning import CaptioningSpec
+from tasks.generation import GenerativeTask
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What `write_package` seals: everything by variant."""
+
+    graphs: Mapping[str, GraphFiles]
+    trials: Mapping[str, GenerativeTrial]
+    evidence: Mapping[str, Evidence]
+    passages: Sequence[Passage]
+    """In the order in which they were compared and continued."""
+
+
+def write_package(
+    subject: GenerativeSubject, task: GenerativeTask, recipe: GenerativeRecipe, proof: Proof, output: Path
+) -> ModelPackage:
+    """Golden set, profiles and manifest beside the graphs, sealed and replayed."""
+    tolerances = {
+        name: golden_tolerance(recipe.variants[name], trial, proof.graphs[name], task.context)
+        for name, trial in proof.trials.items()
+    }
+    continuations = {name: trial.continuations for name, trial in proof.trials.items()}
+    chosen = choose_prompts(continuations, tolerances, recipe.num_golden, recipe.golden_tokens)
+    for name, trial in proof.trials.items():
+        golden = [trial.continuations[index] for index in chosen]
+        logits, continuation = golden_arrays(golden, tolerances[name], recipe.golden_tokens)
+        np.savez(output / name / "golden.npz", **{LOGITS: logits, CONTINUATION: continuation})  # type: ignore[arg-type]
+        profile = build_profile(task.signal_specs(), trial.observations)
+        (output / name / "profile.json").write_bytes(encode_profile(profile))
+    for name in asset_names(subject.task_spec):
+        shutil.copyfile(subject.folder / name, output / name)
+    payloads = [proof.passages[index].payload for index in chosen]
+    spec = subject.task_spec
+    image_sizes = ((spec.image.height, spec.image.width),) if isinstance(spec, CaptioningSpec) else ()
+    manifest = Manifest(
+        name=subject.name,
+        task=msgspec.to_builtins(spec),
+        image_sizes=image_sizes,
+        batch_buckets=recipe.slots,
+        variants={
+            name: describe_variant(name, proof, recipe, tolerances[name], output)
+            for name in order_variants(proof.evidence, recipe)
+        },
+        golden_inputs=write_golden(output, payloads, picture_suffix if image_sizes else text_suffix),
+        lineage=complete_lineage(subject.lineage, recipe),
+    )
+    package = seal_package(output, manifest)
+    replay(package)
+    return package
+
+
+def golden_tolerance(config: GenerativeVariant, trial: GenerativeTrial, graphs: GraphFiles, context: int) -> float:
+    """How far a host's logits may be from those of this one: what other kernels were seen to do, or the share of their
+    spread that `replay_tolerance` allows."""
+    parity = {LOGITS: trial.parity}
+    if not isinstance(config, BlockWeights):
+        return replay_tolerance(config.precision, parity)[LOGITS]
+    floor = replay_tolerance("fp32", parity)[LOGITS]
+    return max(floor, kernel_difference(graphs, trial.continuations, context))
+
+
+def order_variants(evidence: Mapping[str, Evidence], recipe: GenerativeRecipe) -> list[str]:
+    """Those for a GPU first, whose speed was not measured here: a host without one passes them by. Then by speed."""
+    return sorted(order_by_speed(evidence), key=lambda name: recipe.variants[name].requires.provider != "cuda")
+
+
+def describe_variant(name: str, proof: Proof, recipe: GenerativeRecipe, tolerance: float, output: Path) -> Variant:
+    return Variant(
+        precision=recipe.variants[name].precision,
+        graphs={role: describe_graph(path, output) for role, path in proof.graphs[name].items()},
+        requires=recipe.variants[name].requires,
+        golden=GoldenOutputs(file=f"{name}/golden.npz", max_abs_difference={LOGITS: tolerance, CONTINUATION: 0.0}),
+        evidence=proof.evidence[name],
+        profile=f"{name}/profile.json",
+    )
+
+
+def describe_graph(path: Path, output: Path) -> Graph:
+    runtime = OnnxRuntime(path)
+    beside = sorted(each for each in path.parent.glob(f"{path.name}.*"))
+    found = Graph(
+        file=path.relative_to(output).as_posix(),
+        inputs=runtime.inputs,
+        outputs=runtime.outputs,
+        data_files=tuple(each.relative_to(output).as_posix() for each in beside),
+    )
+    runtime.close()
+    return found
+
+
+def replay(package: ModelPackage) -> None:
+    """The server's own self-test, with one slot. Raises InvalidPackage."""
+    for name in package.manifest.variants:
+        task = package.open_generative_task(name)
+        graphs = {role: package.graph_path(name, role) for role in package.variant(name).graphs}
+        speaker = GraphSpeaker(graphs, 1, task.context, 1)
+        replay_prompts(package, name, task, speaker.decoder, speaker.runtimes.get(ENCODER))
+        speaker.close()
+
+
+def text_suffix(payload: bytes) -> str:
+    return ".txt"

@@ -1,0 +1,46 @@
+"""What a generative export works on: a trained model with its files and its data, wherever it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from export.generative.passage import Passage, caption_passages, cut_documents
+from export.subject import Examples
+from registry.manifest import Lineage
+from tasks.generation import GenerativeTask
+from tasks.generative_spec import GenerativeSpec
+from training.networks.captioner import Captioner
+from training.networks.language_network import LanguageNetwork
+
+
+@dataclass(frozen=True)
+class GenerativeSubject:
+    """A trained model on its way into a package. Networks are in evaluation mode, on the CPU."""
+
+    name: str
+    task_spec: GenerativeSpec
+    folder: Path
+    """Where the files lie that the task names."""
+    decoder: LanguageNetwork
+    encoder: Captioner | None
+    """Of a model that starts from pictures: its `decoder` is the one above."""
+    held_out: Examples
+    """Never seen in training: UTF-8 documents, or pictures with captions."""
+    spare: Examples
+    """Not learnt from either, but may have decided something: it only widens the reference profile."""
+    lineage: Lineage
+
+
+def passages_of(examples: Examples, task: GenerativeTask, seed: int) -> list[Passage]:
+    """In random order."""
+    found = [examples[index] for index in range(len(examples))]
+    if task.encoder is not None:
+        return caption_passages(found, task, seed)
+    return cut_documents([example.payload.decode() for example in found], task, seed)
+
+
+def asset_names(spec: GenerativeSpec) -> tuple[str, ...]:
+    """Files of the package's root that the task names."""
+    named = (spec.tokenizer, getattr(spec, "chat_template", None))
+    return tuple(name for name in named if name)
