@@ -65,17 +65,17 @@ def state_of(name: str, decoder: Graph, inputs: Collection[str], outputs: Collec
 
 
 def check_sizes(name: str, logits: TensorSpec, state: Mapping[str, TensorSpec], spec: GenerativeSpec) -> None:
-    """Logits of the whole vocabulary, and caches that hold the whole context: what lies beyond would be written."""
+    """Logits of the whole vocabulary, and caches of just the context: beyond a shorter one, memory would be written."""
     if logits.shape[1:] != (spec.vocabulary,):
         raise InvalidPackage(
             f"the decoder of variant {name!r} has {LOGITS!r} of {list(logits.shape)}; the vocabulary is "
             f"{spec.vocabulary}"
         )
     for tensor, cache in state.items():
-        if tensor.startswith(CACHES) and (len(cache.shape) != 4 or cache.shape[CONTEXT_AXIS] < spec.context):
+        if tensor.startswith(CACHES) and (len(cache.shape) != 4 or cache.shape[CONTEXT_AXIS] != spec.context):
             raise InvalidPackage(
                 f"the decoder of variant {name!r} has {PAST}{tensor} of {list(cache.shape)}; expected [rows, heads, "
-                f"context, width] with a context of {spec.context} or more"
+                f"context, width] with a context of {spec.context}"
             )
 
 
