@@ -29,7 +29,7 @@ CODES: Mapping[ErrorKind, str] = {
     ErrorKind.DEADLINE_EXCEEDED: "deadline_exceeded",
     ErrorKind.UNSUPPORTED: "unsupported",
 }
-FIELD = re.compile(r"at `\$\.(\w+)")
+FIELD = re.compile(r"`\$\.(\w+)")
 """Where msgspec says what is wrong."""
 DO_NOT_RETRY = (b"x-should-retry", b"false")
 """The official clients repeat what failed with 5xx, two times unless told: to give up after the same time again."""

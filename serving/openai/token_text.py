@@ -22,8 +22,12 @@ class TokenText:
 
     def offset_of_next(self, token: int) -> int:
         """The character that `token`, the next one, begins with, or is a part of."""
-        offset = self._num_characters
-        self._num_characters += len(self._decoder.decode(self._tokenizer.pieces[token]))
+        content = self._tokenizer.pieces[token]
+        pending, _ = self._decoder.getstate()
+        # A character that was begun and does not go on has become U+FFFD, which stands before this token.
+        is_broken_off = bool(pending and content) and content[0] & 0xC0 != 0x80
+        offset = self._num_characters + is_broken_off
+        self._num_characters += len(self._decoder.decode(content))
         return offset
 
     def name(self, token: int) -> str:

@@ -22,6 +22,7 @@ from tests.handmade import Handmade, build_package
 from tests.handmade_detection import build_detector
 from tests.handmade_segmentation import build_segmenter
 from tests.handmade_suppression import build_crowd
+from tests.tiny_language import build_language_package
 
 TOKEN = "an-e2e-token"
 MAX_BODY_BYTES = 2_000_000
@@ -108,6 +109,21 @@ def objects_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
         yield started
 
 
+@pytest.fixture(scope="session")
+def language_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """Two language models with random weights: `tiny`, and `slow`, whose context takes seconds to fill; a classifier."""
+    folder = tmp_path_factory.mktemp("language")
+    packages = [
+        build_language_package(folder / "tiny", context=512),
+        build_language_package(
+            folder / "slow", name="slow", context=8192, width=256, depth=4, slots=(2,), num_golden=1
+        ),
+        build_package(folder / "colours", Handmade()),
+    ]
+    with start_server(folder, packages, MAX_WAITING="8", MAX_JSON_BYTES="200000") as started:
+        yield started
+
+
 @pytest.fixture
 def server(running_server: RunningServer) -> Iterator[RunningServer]:
     """That server, which must be ready afterwards and must not have met a fault of its own."""
@@ -120,6 +136,13 @@ def objects(objects_server: RunningServer) -> Iterator[RunningServer]:
     """The server of detectors and a segmenter, held to the same."""
     with unharmed(objects_server):
         yield objects_server
+
+
+@pytest.fixture
+def language(language_server: RunningServer) -> Iterator[RunningServer]:
+    """The server of language models, held to the same."""
+    with unharmed(language_server):
+        yield language_server
 
 
 @contextmanager
