@@ -111,7 +111,7 @@ def objects_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
 
 @pytest.fixture(scope="session")
 def language_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """Two language models with random weights: `tiny`, and `slow`, whose context takes seconds to fill; a classifier."""
+    """Language models with random weights: `tiny`, and `slow`, which takes seconds to fill its context; a classifier."""
     folder = tmp_path_factory.mktemp("language")
     packages = [
         build_language_package(folder / "tiny", context=512),
