@@ -64,7 +64,7 @@ class Progress:
     """What a step brought for those who wait on the event loop."""
 
     begun: list[Sequence] = field(default_factory=list)
-    """Prompts that were begun, `num_cached` as it was found."""
+    """Sequences that are in their slots, what was found of their prompts counted."""
     deltas: list[tuple[Sequence, Delta]] = field(default_factory=list)
     searched: list[Sequence] = field(default_factory=list)
     """Beam searches that are at their end: one may have found fewer answers than it was asked for."""

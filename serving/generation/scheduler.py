@@ -83,6 +83,7 @@ class Scheduler:
         if leader is not None and leader in self._filling:
             sequence.slots.append(self._pool.take_any())
             leader.followers.append(sequence)
+            self._progress.begun.append(sequence)
             return
         placement = self._pool.take(sequence.history)
         sequence.slots.append(placement.slot)
