@@ -32,6 +32,7 @@ class GenerativeGraphs:
 
     task: GenerativeTask
     decoder: GraphDecoder
+    constraints: ConstraintCompiler
     encoder: Runtime | None
 
     def close(self) -> None:
@@ -41,43 +42,31 @@ class GenerativeGraphs:
 
 
 @dataclass(frozen=True)
-class EncoderStage:
-    """What comes before the decoder, warmed."""
-
-    runtime: Runtime
-    plan: BatchPlan
-
-
-@dataclass(frozen=True)
 class LoadedGenerative:
-    """A variant that generates, proved itself on this host and waits for requests."""
+    """A variant that generates, proved itself on this host and waits for requests. `encoder_plan`: how the encoder is
+    run, where there is one."""
 
     package: ModelPackage
     variant: str
-    task: GenerativeTask
-    decoder: GraphDecoder
-    constraints: ConstraintCompiler
-    encoder: EncoderStage | None
+    graphs: GenerativeGraphs
+    encoder_plan: BatchPlan | None
     monitor: Monitor
 
 
 def load_generative(package: ModelPackage, config: ServerConfig, host: HostFacts) -> LoadedGenerative:
     """Raises NotReady where this host can not run the model, InvalidPackage where the model does not prove itself."""
-    spec = package.task_spec
-    assert isinstance(spec, GenerativeSpec), "other models are loaded by load_model"
     name = choose_variant(package, config.variant, host)
     num_slots = usable_sizes(package, config.max_slots)[-1]
     graphs = open_generative(package, name, num_slots, config.runtime_threads or available_cpus())
     try:
-        encoder = warm_encoder(package, config, graphs.encoder)
+        encoder_plan = warm_encoder(package, config, graphs.encoder)
         log.info("%s: %s", package.manifest.name, told(measure_costs(graphs.decoder)))
         replay_prompts(package, name, graphs.task, graphs.decoder, graphs.encoder)
         monitor = Monitor(decode_profile(package.profile_bytes(name)), monitor_config(config))
     except BaseException:
         graphs.close()
         raise
-    constraints = ConstraintCompiler(package.folder / spec.tokenizer, graphs.decoder.vocabulary, graphs.task.end_tokens)
-    return LoadedGenerative(package, name, graphs.task, graphs.decoder, constraints, encoder, monitor)
+    return LoadedGenerative(package, name, graphs, encoder_plan, monitor)
 
 
 def open_generative(package: ModelPackage, variant: str, num_slots: int, num_threads: int) -> GenerativeGraphs:
@@ -85,6 +74,8 @@ def open_generative(package: ModelPackage, variant: str, num_slots: int, num_thr
     while it works; copying a slot is bound by memory, and gets one.
 
     Raises NotReady where this host can not run them, InvalidPackage for graphs that the manifest does not describe."""
+    spec = package.task_spec
+    assert isinstance(spec, GenerativeSpec), "other models are opened by open_runtime"
     task = package.open_generative_task(variant)
     threads = {DECODER: num_threads, COPY: 1, ENCODER: max(1, num_threads // 2)}
     runtimes: dict[str, Runtime] = {}
@@ -97,17 +88,18 @@ def open_generative(package: ModelPackage, variant: str, num_slots: int, num_thr
         for runtime in runtimes.values():
             runtime.close()
         raise
-    return GenerativeGraphs(task, decoder, runtimes.get(ENCODER))
+    constraints = ConstraintCompiler(package.folder / spec.tokenizer, decoder.vocabulary, task.end_tokens)
+    return GenerativeGraphs(task, decoder, constraints, runtimes.get(ENCODER))
 
 
-def warm_encoder(package: ModelPackage, config: ServerConfig, runtime: Runtime | None) -> EncoderStage | None:
+def warm_encoder(package: ModelPackage, config: ServerConfig, runtime: Runtime | None) -> BatchPlan | None:
     """Its batches are of the sizes that slots come in: more pictures at once than answers are of no use."""
     if runtime is None:
         return None
     sizes = [
         size for size in usable_sizes(package, config.max_slots) if config.max_batch is None or size <= config.max_batch
     ]
-    return EncoderStage(runtime, BatchPlan(warm_up(runtime, sizes or [1], package.manifest.image_sizes[0])))
+    return BatchPlan(warm_up(runtime, sizes or [1], package.manifest.image_sizes[0]))
 
 
 def told(costs: DecoderCosts) -> str:

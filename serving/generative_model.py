@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from registry.package import ModelPackage
+from serving.batch_plan import BatchPlan
 from serving.batcher import Batcher
 from serving.deadline import Deadline
 from serving.drift_feed import DriftCounts, Observed, Watched
@@ -44,16 +45,16 @@ class GenerativeModel:
     ) -> None:
         self.name, self.version, self.variant = name, version, loaded.variant
         self.package: ModelPackage = loaded.package
-        self.task: GenerativeTask = loaded.task
+        self.task: GenerativeTask = loaded.graphs.task
         self.monitor = loaded.monitor
         self.statistics, self.generation = statistics, generation
         self.drift = DriftCounts()
         self.num_in_flight = 0
-        self._loaded, self._surroundings = loaded, surroundings
+        self._graphs, self._surroundings = loaded.graphs, surroundings
         self._loop = asyncio.get_running_loop()
         self._watched = Watched(self.monitor, self.drift)
-        self.generator = Generator(loaded.decoder, surroundings.generator_limits, generation)
-        self._pictures = self._open_pictures()
+        self.generator = Generator(loaded.graphs.decoder, surroundings.generator_limits, generation)
+        self._pictures = self._open_pictures(loaded.encoder_plan)
 
     async def encode(self, payload: bytes, deadline: Deadline) -> Encoded:
         """An encoded picture and what the encoder made of it, for `task.prompt_of` and for `start`. Whoever goes on
@@ -96,7 +97,7 @@ class GenerativeModel:
         """Compiled on a thread: that may take half a second."""
         if not params.json_schema and not params.regex:
             return None
-        return await self._surroundings.decode_pool.run(partial(self._loaded.constraints.compile, params))
+        return await self._surroundings.decode_pool.run(partial(self._graphs.constraints.compile, params))
 
     def _conclude(self, prompt: Prompt, encoded: Encoded | None, answering: Answering) -> None:
         """It has ended, however. What was answered is looked at on the loop's next turn, when it is on its way."""
@@ -128,20 +129,20 @@ class GenerativeModel:
         """Wait until all streams have ended, but not longer than `timeout_s`, then free what this version holds."""
         await until_idle(lambda: self.num_in_flight, timeout_s)
         if await self.generator.close(CLOSE_TIMEOUT_S):
-            await asyncio.to_thread(self._loaded.decoder.close)
+            await asyncio.to_thread(self._graphs.decoder.close)
         else:
             log.error("the decoder of %s/%s hangs; its memory stays taken", self.name, self.version)
-        if self._pictures is None or self._loaded.encoder is None:
+        if self._pictures is None or self._graphs.encoder is None:
             return
         if await self._pictures.batcher.close(CLOSE_TIMEOUT_S):
-            await asyncio.to_thread(self._loaded.encoder.runtime.close)
+            await asyncio.to_thread(self._graphs.encoder.close)
         else:
             log.error("the encoder of %s/%s hangs; its memory stays taken", self.name, self.version)
 
-    def _open_pictures(self) -> PictureStage | None:
+    def _open_pictures(self, plan: BatchPlan | None) -> PictureStage | None:
         """What comes before the prompt, where the task has that."""
-        encoder, stage, around = self.task.encoder, self._loaded.encoder, self._surroundings
-        if encoder is None or stage is None:
+        encoder, runtime, around = self.task.encoder, self._graphs.encoder, self._surroundings
+        if encoder is None or runtime is None or plan is None:
             return None
-        batcher = Batcher(stage.runtime, stage.plan, around.limits, self.statistics)
+        batcher = Batcher(runtime, plan, around.limits, self.statistics)
         return PictureStage(encoder, batcher, self.statistics, around.decode_pool, around.max_pixels)

@@ -39,8 +39,8 @@ def put_together(
     if isinstance(loaded, LoadedModel):
         statistics = metrics.for_model(name, version, loaded.plan.buckets)
         return ServedModel(name, version, loaded, statistics, surroundings)
-    statistics = metrics.for_model(name, version, (1,) if loaded.encoder is None else loaded.encoder.plan.buckets)
-    generation = metrics.for_generation(name, version, loaded.decoder.num_slots)
+    statistics = metrics.for_model(name, version, (1,) if loaded.encoder_plan is None else loaded.encoder_plan.buckets)
+    generation = metrics.for_generation(name, version, loaded.graphs.decoder.num_slots)
     return GenerativeModel(name, version, loaded, statistics, generation, surroundings)
 
 

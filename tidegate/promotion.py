@@ -17,11 +17,9 @@ from registry.promotion import promote
 from registry.reference import CHAMPION
 from registry.store import ModelRef, PackageStore, newest
 from registry.tracking import HOME
-from serving.model_loader import open_runtime
-from serving.self_test import replay_golden
+from serving.model_kinds import prove_variant
 from serving.variants import detect_host, find_obstacle
 from tasks.errors import InvalidPackage, InvalidRecipe, NotReady
-from tasks.task import open_task
 
 
 def promote_model(
@@ -78,11 +76,7 @@ def replay_here(package: ModelPackage) -> tuple[GateResult, ...]:
 def replay_problem(package: ModelPackage, variant: str) -> str:
     """Why a variant does not prove itself here, or nothing."""
     try:
-        runtime = open_runtime(package, variant, num_threads=1)
-        try:
-            replay_golden(package, variant, open_task(package.task_spec_of(variant)), runtime)
-        finally:
-            runtime.close()
+        prove_variant(package, variant, num_threads=1)
     except (InvalidPackage, NotReady) as error:
         return str(error)
     return ""

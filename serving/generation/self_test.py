@@ -32,7 +32,7 @@ def replay_prompts(
     for index, (file, payload) in enumerate(payloads):
         what = f"golden input {file!r} on {variant!r}"
         try:
-            prompt = golden_prompt(task, payload, encoder)
+            prompt = payload_prompt(task, payload, encoder)
         except TidegateError as error:
             raise InvalidPackage(f"{what} can not be taken as a prompt: {error}") from error
         promised = list(takewhile(lambda token: token != NO_TOKEN, expected[CONTINUATION][index].tolist()))
@@ -44,8 +44,8 @@ def replay_prompts(
             raise InvalidPackage(f"{what}: the tokens {tokens} follow, not {promised}")
 
 
-def golden_prompt(task: GenerativeTask, payload: bytes, encoder: Runtime | None) -> Prompt:
-    """A golden input as a client would send it → what the decoder continues. Raises what the task raises for it."""
+def payload_prompt(task: GenerativeTask, payload: bytes, encoder: Runtime | None) -> Prompt:
+    """A text in UTF-8, or an encoded picture → what the decoder continues. Raises what the task raises for it."""
     if task.encoder is None or encoder is None:
         return task.prompt(decode_text(payload))
     sample = task.encoder.sample_from_bytes(payload)

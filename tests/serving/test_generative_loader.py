@@ -38,10 +38,10 @@ def changed_golden(package: ModelPackage, folder: Path, **outputs: np.ndarray) -
 def test_the_largest_number_of_slots_is_served_unless_a_deployment_caps_it(language: ModelPackage) -> None:
     for cap, num_slots in ((None, 4), (3, 2), (100, 4)):
         loaded = load_generative(language, msgspec.structs.replace(CONFIG, max_slots=cap), detect_host())
-        assert loaded.decoder.num_slots == num_slots
+        assert loaded.graphs.decoder.num_slots == num_slots
         assert loaded.variant == "fp32"
-        assert loaded.encoder is None
-        loaded.decoder.close()
+        assert loaded.encoder_plan is None
+        loaded.graphs.decoder.close()
 
 
 def test_an_opened_package_continues_text(language: ModelPackage) -> None:

@@ -40,7 +40,7 @@ class Around:
     def open(self, package: ModelPackage) -> GenerativeModel:
         loaded = load_generative(package, ServerConfig(runtime_threads=1), detect_host())
         limits = BatchLimits(64), 10**6, GeneratorLimits(64)
-        generation = GenerationStatistics(loaded.decoder.num_slots)
+        generation = GenerationStatistics(loaded.graphs.decoder.num_slots)
         surroundings = Surroundings(self.pool, self.feed, *limits)
         return GenerativeModel("tiny", "1", loaded, ModelStatistics((1.0,)), generation, surroundings)
 
