@@ -12,7 +12,9 @@ import msgspec
 from tasks.errors import InvalidRecipe
 from tasks.image import ImageSpec
 from training.data.config import DataConfig, Seed
+from training.loss_config import ClassificationLoss, LossConfig
 from training.networks.config import Building, ModelConfig
+from training.recipe_section import AtLeastOne, NonNegative, Positive, Section, Share, ZeroOrMore
 
 RECIPE_FOLDER = Path(__file__).parent / "recipes"
 
@@ -25,16 +27,6 @@ NETWORK_KINDS: Mapping[TaskName, Building] = {
     "text_generation": "language_model",
 }
 """Task → what `model.architecture` of its recipe must build."""
-
-Positive = Annotated[float, msgspec.Meta(gt=0)]
-NonNegative = Annotated[float, msgspec.Meta(ge=0)]
-Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
-AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
-ZeroOrMore = Annotated[int, msgspec.Meta(ge=0)]
-
-
-class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of a recipe."""
 
 
 class OptimiserConfig(Section, frozen=True, kw_only=True):
@@ -99,45 +91,6 @@ class AugmentConfig(Section, frozen=True, kw_only=True):
     mixup_alpha: NonNegative = 0.0
 
 
-class ClassificationLoss(Section, frozen=True, kw_only=True, tag_field="task", tag="classification"):
-    """Cross-entropy."""
-
-    label_smoothing: Share = 0.0
-
-
-class DetectionLoss(Section, frozen=True, kw_only=True, tag_field="task", tag="detection"):
-    """Every detector has losses of its own, and their weights among its options."""
-
-
-class SegmentationLoss(Section, frozen=True, kw_only=True, tag_field="task", tag="segmentation"):
-    """Cross-entropy of every pixel, plus `dice_weight` times one minus the Dice coefficient.
-
-    In the cross-entropy a class weighs as `class_weights` says, one number for each label; where that is empty, by its
-    share of the training pixels to the power of −`class_balance`: 0 leaves them as they are, 1 makes all classes equal.
-    """
-
-    dice_weight: NonNegative = 1.0
-    class_weights: tuple[Positive, ...] = ()
-    class_balance: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
-
-    def __post_init__(self) -> None:
-        if self.class_weights and self.class_balance:
-            raise ValueError("class_weights and class_balance exclude each other: leave one of them out")
-
-
-class CaptioningLoss(Section, frozen=True, kw_only=True, tag_field="task", tag="captioning"):
-    """Cross-entropy of every token of a caption."""
-
-    label_smoothing: Share = 0.0
-
-
-class TextGenerationLoss(Section, frozen=True, kw_only=True, tag_field="task", tag="text_generation"):
-    """Cross-entropy of every token."""
-
-
-LossConfig = ClassificationLoss | DetectionLoss | SegmentationLoss | CaptioningLoss | TextGenerationLoss
-
-
 class Recipe(Section, frozen=True, kw_only=True):
     """One training run. `name` becomes the model's name in the registry."""
 
@@ -147,6 +100,8 @@ class Recipe(Section, frozen=True, kw_only=True):
     seed: Seed = 0
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = "auto"
     """"auto": bfloat16 mixed precision on a GPU that has it, full precision elsewhere."""
+    distribution: Literal["replicate", "shard"] = "replicate"
+    """Of several processes each holds all weights (DDP), or its share of every block of the network (FSDP)."""
     ema_decay: Share = 0.0
     """Validate and keep an exponential moving average of the weights; 0 keeps the weights themselves."""
     data: DataConfig
@@ -209,6 +164,7 @@ def parse_recipe(facts: Mapping[str, Any], origin: str) -> Recipe:
         raise InvalidRecipe(f"{origin}: {error}") from error
     try:
         check_tables(recipe)
+        check_distribution(recipe)
     except InvalidRecipe as error:
         raise InvalidRecipe(f"{origin}: {error}") from error
     schedule = recipe.schedule
@@ -218,6 +174,12 @@ def parse_recipe(facts: Mapping[str, Any], origin: str) -> Recipe:
             f"({schedule.epochs})"
         )
     return recipe
+
+
+def check_distribution(recipe: Recipe) -> None:
+    """Raises InvalidRecipe for what cannot be done to weights that no process holds as a whole."""
+    if recipe.distribution == "shard" and (recipe.ema_decay or recipe.precision == "16-mixed"):
+        raise InvalidRecipe("distribution shard has no ema_decay and no precision 16-mixed: take bf16-mixed, or none")
 
 
 def check_tables(recipe: Recipe) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import warnings
@@ -22,7 +23,9 @@ from training.ema import WeightAverage
 from training.fit_progress import FitProgress
 from training.history import EpochListener, EpochRecord, HistoryCallback
 from training.learner import Learner
+from training.networks.network import Trainable
 from training.recipe import Recipe
+from training.sharding import ShardedStrategy, check_shardable
 
 LAST, BEST = "last.ckpt", "best.ckpt"
 
@@ -68,6 +71,7 @@ def fit(
     resumption included.
     """
     world = World.from_environment()
+    whole = copy_to_shard(learner, recipe, world)
     history = HistoryCallback(on_epoch)
     callbacks = build_callbacks(recipe, folder, learner, history)
     with quiet_lightning():
@@ -79,9 +83,20 @@ def fit(
             ckpt_path=resume_from,
             weights_only=True,
         )
+    if whole is not None:
+        learner.network = whole
     best = SafetensorsCheckpointIO().load_checkpoint(folder / BEST)
     learner.load_state_dict(best["state_dict"])
     return history.records
+
+
+def copy_to_shard(learner: Learner, recipe: Recipe, world: World) -> Trainable | None:
+    """A copy of the network that stays whole, where the network itself will be cut into shards: in the end it takes the
+    best weights. Raises InvalidRecipe where the network cannot be cut."""
+    if recipe.distribution == "replicate":
+        return None
+    check_shardable(learner.network)
+    return copy.deepcopy(learner.network) if world.size > 1 else None
 
 
 def build_callbacks(recipe: Recipe, folder: Path, learner: Learner, history: HistoryCallback) -> list[pl.Callback]:
@@ -125,9 +140,12 @@ def choose_strategy(recipe: Recipe, world: World) -> dict[str, Any]:
     """One device, or as many processes as torchrun started."""
     if world.size == 1:
         return {"devices": 1}
+    devices = {"devices": world.local_size, "num_nodes": world.size // world.local_size}
+    if recipe.distribution == "shard":
+        return {"strategy": ShardedStrategy(world.size), **devices}
     # While the backbone is frozen its weights take no part in the loss, which data parallelism must be told.
     strategy = "ddp_find_unused_parameters_true" if recipe.schedule.frozen_epochs else "ddp"
-    return {"strategy": strategy, "devices": world.local_size, "num_nodes": world.size // world.local_size}
+    return {"strategy": strategy, **devices}
 
 
 def choose_precision(recipe: Recipe) -> str:

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.errors import InvalidRecipe
-from training.recipe import RECIPE_FOLDER, ClassificationLoss, apply_override, list_recipes, load_recipe, parse_recipe
+from training.loss_config import ClassificationLoss
+from training.recipe import RECIPE_FOLDER, apply_override, list_recipes, load_recipe, parse_recipe
 
 GOOD = """
 name = "mine"

@@ -15,8 +15,9 @@ from training.captioning.targets import PADDING, shift_right
 from training.data.augment import BatchAugmenter
 from training.data.batches import Batch
 from training.learner import Learner
+from training.loss_config import CaptioningLoss
 from training.networks.captioner import Captioner
-from training.recipe import CaptioningLoss, Recipe
+from training.recipe import Recipe
 
 
 class CaptioningLearner(Learner):

@@ -13,8 +13,9 @@ from torchmetrics.classification import MulticlassAccuracy
 from training.data.augment import BatchAugmenter, mix_up
 from training.data.batches import Batch
 from training.learner import Learner
+from training.loss_config import ClassificationLoss
 from training.networks.classifier import Classifier
-from training.recipe import ClassificationLoss, Recipe
+from training.recipe import Recipe
 
 
 class ClassificationLearner(Learner):

@@ -2,8 +2,8 @@
 
 Every file of the library is one text: its docstrings one after the other. Tests, files that were generated, and
 what is installed beside the library are left out, and so is every docstring, and every paragraph of one, that stands
-in another place too, nearly or exactly word for word. Then whole modules are held out, those that only implement another one (`_pydecimal`) together with
-it: nothing of a held-out module, and no text of it, is learnt from.
+in another place too, nearly or exactly word for word. Then whole modules are held out, those that only implement
+another one (`_pydecimal`) together with it: nothing of a held-out module, and no text of it, is learnt from.
 """
 
 from __future__ import annotations

@@ -158,6 +158,9 @@ class Llama(LanguageNetwork):
         weight: Tensor = self.embedding.weight if self.head is None else self.head.weight
         return weight
 
+    def blocks_to_shard(self) -> tuple[nn.Module, ...]:
+        return tuple(self.blocks)
+
     def forward(self, tokens: Tensor, features: Tensor | None = None) -> Tensor:
         x = self.embedding(tokens)
         if features is not None:

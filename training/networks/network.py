@@ -72,6 +72,10 @@ class Trainable(nn.Module):
         network learns alike."""
         return ()
 
+    def blocks_to_shard(self) -> tuple[nn.Module, ...]:
+        """The parts that are computed one after the other and hold nearly all weights; none where there are no such."""
+        return ()
+
     def head_parameters(self) -> list[nn.Parameter]:
         """All that is learnt above the backbones."""
         below = {id(parameter) for part in self.backbones() for parameter in part.parameters()}

@@ -9,11 +9,12 @@ from training.data.pixels import TargetCodec
 from training.data.source import AnnotatedSource, DataSource
 from training.image_kind import ImageKind
 from training.learner import Learner
+from training.loss_config import SegmentationLoss
 from training.networks.build import build_head
 from training.networks.config import ModelConfig
 from training.networks.network import Trainable
 from training.networks.segmenter import Segmenter
-from training.recipe import Recipe, SegmentationLoss
+from training.recipe import Recipe
 from training.segmentation.learner import SegmentationLearner
 from training.segmentation.report import SegmentationEvaluation, evaluate
 from training.segmentation.targets import MaskTargets

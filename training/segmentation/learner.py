@@ -13,8 +13,9 @@ from training.data.annotation import IGNORED
 from training.data.augment import BatchAugmenter
 from training.data.batches import Batch
 from training.learner import Learner
+from training.loss_config import SegmentationLoss
 from training.networks.segmenter import Segmenter
-from training.recipe import Recipe, SegmentationLoss
+from training.recipe import Recipe
 from training.segmentation.losses import MaskLoss
 from training.segmentation.mask_metrics import intersection_over_union, mean_of_known
 

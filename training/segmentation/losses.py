@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.data.annotation import IGNORED
-from training.recipe import SegmentationLoss
+from training.loss_config import SegmentationLoss
 
 
 class MaskLoss(nn.Module):

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from training.data.annotation import IGNORED
-from training.recipe import SegmentationLoss
+from training.loss_config import SegmentationLoss
 from training.segmentation.losses import MaskLoss
 
 NUM_CLASSES = 3
