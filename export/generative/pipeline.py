@@ -62,12 +62,11 @@ def export_generative(subject: GenerativeSubject, recipe: GenerativeRecipe, outp
 
 def draw_passages(subject: GenerativeSubject, task: GenerativeTask, recipe: GenerativeRecipe) -> Draws:
     """Evidence comes from held-out data alone; the profile takes spare data where that runs out."""
-    held_out = passages_of(subject.held_out, task, recipe.seed)
+    held_out = passages_of(subject.held_out, task, max(recipe.num_verify, recipe.num_profile), recipe.seed)
     if not held_out:
         raise BadInput(f"{subject.name}: verifying needs held-out data; there is none, or it is too short")
     observed = held_out[: recipe.num_profile]
-    if len(observed) < recipe.num_profile:
-        observed += passages_of(subject.spare, task, recipe.seed)[: recipe.num_profile - len(observed)]
+    observed += passages_of(subject.spare, task, recipe.num_profile - len(observed), recipe.seed)
     return Draws(held_out[: recipe.num_verify], observed)
 
 

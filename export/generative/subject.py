@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from export.generative.passage import Passage, caption_passages, cut_documents
+from export.held_out import draw
 from export.subject import Examples
 from registry.manifest import Lineage
 from tasks.generation import GenerativeTask
@@ -32,12 +33,12 @@ class GenerativeSubject:
     lineage: Lineage
 
 
-def passages_of(examples: Examples, task: GenerativeTask, seed: int) -> list[Passage]:
-    """In random order."""
-    found = [examples[index] for index in range(len(examples))]
+def passages_of(examples: Examples, task: GenerativeTask, count: int, seed: int) -> list[Passage]:
+    """At most `count`, in random order. One document makes many, a picture one."""
     if task.encoder is not None:
-        return caption_passages(found, task, seed)
-    return cut_documents([example.payload.decode() for example in found], task, seed)
+        return caption_passages(draw(examples, count, seed), task, seed)
+    documents = [examples[index].payload.decode() for index in range(len(examples))]
+    return cut_documents(documents, task, seed)[:count]
 
 
 def asset_names(spec: GenerativeSpec) -> tuple[str, ...]:

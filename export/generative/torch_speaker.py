@@ -24,12 +24,12 @@ class TorchSpeaker:
     @torch.inference_mode()
     def encode(self, tensors: dict[str, Array]) -> dict[str, Array]:
         assert self._encoder is not None
-        features, embedding = self._encoder(torch.from_numpy(tensors["image"])[None])
+        features, embedding = self._encoder(torch.tensor(tensors["image"])[None])
         return {FEATURES: features[0].numpy(), EMBEDDING: embedding[0].numpy()}
 
     @torch.inference_mode()
     def expect(self, prompt: Prompt, answer: Sequence[int]) -> Logits:
         tokens = torch.tensor([[*prompt.tokens, *answer[:-1]]])
-        features = None if prompt.features is None else torch.from_numpy(prompt.features)[None]
+        features = None if prompt.features is None else torch.tensor(prompt.features)[None]
         logits: Logits = self._network(tokens, features)[0, len(prompt.tokens) - 1 :].float().numpy()
         return logits

@@ -1,0 +1,102 @@
+"""From the folders that training leaves to packages, by the call that the command line makes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+
+from export.export_checkpoint import export_checkpoint
+from export.generative.recipe import GenerativeRecipe
+from export.recipe import load_export_recipe
+from tasks.errors import InvalidRecipe
+from tests.captioning_recipes import tiny_recipe as captioning_recipe
+from tests.language_subjects import document
+from training.checkpoint import CheckpointFacts, save_checkpoint
+from training.data.source import open_source
+from training.kind import open_kind
+from training.recipe import Recipe, parse_recipe
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEGATE_CACHE", str(tmp_path / "cache"))
+
+
+def untrained(recipe: Recipe, folder: Path) -> None:
+    """A checkpoint of the recipe's network with random weights, large enough to say something."""
+    source, kind = open_source(recipe.data), open_kind(recipe.task)
+    spec = kind.spec(source, recipe)
+    torch.manual_seed(0)
+    network = kind.network(recipe.model, spec)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.ndim == 2:
+                parameter.mul_(4)
+    facts = CheckpointFacts(
+        task=msgspec.to_builtins(spec),
+        recipe=msgspec.to_builtins(recipe),
+        network=recipe.model,
+        dataset_digest="0" * 64,
+        split_sizes={},
+        git_commit="abc",
+        libraries={"torch": "2.13"},
+        metrics={},
+    )
+    save_checkpoint(folder, network, facts, kind.assets(source, recipe))
+
+
+def tolerant_recipe(task: str) -> GenerativeRecipe:
+    """On random weights compression may cost anything, but the float32 graphs must be right."""
+    counts = ["num_verify=12", "num_continuations=12", "num_profile=12", "num_golden=3", "latency_seconds=0.01"]
+    loose = [
+        f"variants.{name}.tolerances={{max_bits_per_byte_increase=1.0, min_decision_agreement=0.0}}"
+        for name in ("int8", "int4")
+    ]
+    found = load_export_recipe(f"{task}-quick", [*counts, "continuation_tokens=8", "golden_tokens=4", *loose])
+    assert isinstance(found, GenerativeRecipe)
+    return found
+
+
+def text_recipe(folder: Path) -> Recipe:
+    (folder / "texts").mkdir()
+    for seed in range(10):
+        (folder / "texts" / f"{seed}.txt").write_text(document(seed))
+    facts = {
+        "name": "sentences",
+        "task": "text_generation",
+        "data": {"source": "files", "path": str(folder / "texts"), "validation_fraction": 0.2, "test_fraction": 0.3},
+        "text": {"context": 48, "tokenizer": {"vocabulary": 300}},
+        "model": {"architecture": "llama", "options": {"width": 32, "depth": 1, "heads": 2, "kv_heads": 1}},
+    }
+    return parse_recipe(facts, "sentences")
+
+
+def test_checkpoint_of_a_language_model_becomes_a_package(tmp_path: Path) -> None:
+    untrained(text_recipe(tmp_path), tmp_path / "checkpoint")
+    recipe = tolerant_recipe("text_generation")
+    package = export_checkpoint(tmp_path / "checkpoint", recipe, tmp_path / "package", run_id="run-7")
+    manifest = package.manifest
+    assert (manifest.name, manifest.lineage.run_id, manifest.lineage.git_commit) == ("sentences", "run-7", "abc")
+    assert manifest.task["context"] == 48
+    assert set(manifest.variants) == {"fp32", "int8", "int4"}
+    assert package.variant("fp32").evidence.num_examples == 12
+
+
+def test_checkpoint_of_a_captioner_becomes_a_package_with_an_encoder(tmp_path: Path) -> None:
+    untrained(captioning_recipe(), tmp_path / "checkpoint")
+    package = export_checkpoint(tmp_path / "checkpoint", tolerant_recipe("captioning"), tmp_path / "package")
+    assert package.manifest.image_sizes
+    assert {graph.graphs["encoder"].file for graph in package.manifest.variants.values()} == {"encoder.onnx"}
+    assert all(name.endswith(".jpg") or name.endswith(".png") for name in package.manifest.golden_inputs)
+    evidence = package.variant("fp32").evidence
+    assert [gate.value for gate in evidence.gates if gate.name == "continuations_changed"] == [0]
+    assert evidence.num_bytes > package.graph_path("fp32", "encoder").stat().st_size
+
+
+def test_recipe_of_another_kind_of_model_is_refused(tmp_path: Path) -> None:
+    untrained(text_recipe(tmp_path), tmp_path / "checkpoint")
+    with pytest.raises(InvalidRecipe, match='protocol = "generative"'):
+        export_checkpoint(tmp_path / "checkpoint", load_export_recipe("quick"), tmp_path / "package")
