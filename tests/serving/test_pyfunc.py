@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import base64
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from registry.package import ModelPackage
-from serving.pyfunc import PyfuncModel, _load_pyfunc
+from serving.pyfunc import GenerativePyfuncModel, PyfuncModel, _load_pyfunc
 from tasks.classification import ClassificationParams
 from tasks.errors import BadInput, InvalidPackage
 from tasks.task import open_task
 from tests.handmade import encoded
 from tests.handmade_detection import build_detector
 from tests.handmade_segmentation import build_segmenter, encoded_patches
+from tests.tiny_captioner import build_captioner_package
+from tests.tiny_language import build_language_package
 
 PICTURES = [encoded(seed) for seed in range(3)]
 
@@ -83,3 +86,47 @@ def test_a_damaged_package_is_not_loaded(package: ModelPackage, tmp_path: Path) 
     (copy / "fp32" / "model.onnx").write_bytes(b"")
     with pytest.raises(InvalidPackage):
         _load_pyfunc(str(copy))
+
+
+@pytest.fixture(scope="module")
+def writer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GenerativePyfuncModel]:
+    folder = build_language_package(tmp_path_factory.mktemp("package") / "tiny").folder
+    model = _load_pyfunc(str(folder))
+    assert isinstance(model, GenerativePyfuncModel)
+    yield model
+    model.generator.close()
+
+
+@pytest.mark.parametrize("given", [["Return the", "Wait"], {"text_input": ["Return the", "Wait"]}])
+def test_every_prompt_is_continued(writer: GenerativePyfuncModel, given: Any) -> None:
+    unset = {"seed": None, "stop": None, "temperature": 0.0, "max_tokens": 5, "logprobs": 1}
+    answers = writer.predict(given, unset)
+    assert [len(answer["choices"][0]["logprobs"]) for answer in answers] == [5, 5]
+    assert writer.predict(given, unset) == answers
+
+
+async def test_a_notebook_that_has_an_event_loop_may_call_it_too(writer: GenerativePyfuncModel) -> None:
+    assert len(writer.predict(["Return the"] * 9, {"max_tokens": 2})) == 9
+
+
+@pytest.mark.parametrize("given", [{"prompt": ["Wait"]}, [b"bytes"], ["\ud800"], None])
+def test_what_is_no_column_of_texts_is_refused(writer: GenerativePyfuncModel, given: Any) -> None:
+    with pytest.raises(BadInput, match="text_input"):
+        writer.predict(given)
+
+
+def test_a_prompt_that_can_not_be_continued_is_refused(writer: GenerativePyfuncModel) -> None:
+    with pytest.raises(BadInput, match="empty"):
+        writer.predict(["Wait", ""])
+    with pytest.raises(BadInput, match="regex can not be compiled"):
+        writer.predict(["Wait"], {"regex": "("})
+
+
+def test_pictures_are_described(tmp_path: Path) -> None:
+    model = _load_pyfunc(str(build_captioner_package(tmp_path / "captions").folder))
+    assert isinstance(model, GenerativePyfuncModel)
+    (answer,) = model.predict({"encoded_image": [PICTURES[0]]}, {"n": 2, "max_tokens": 4})
+    assert len(answer["captions"]) == 2
+    with pytest.raises(BadInput):
+        model.predict([b"no picture"])
+    model.generator.close()
