@@ -198,9 +198,9 @@ async def test_a_reader_who_is_cancelled_cancels_the_request(bench: Bench) -> No
     reader = asyncio.create_task(first.wait())
     await asyncio.sleep(0)
     reader.cancel()
+    await bench.until(lambda: first.is_over)
     bench.fake.gate.set()
     await bench.until(lambda: bench.generator.num_running == 0)
-    assert first.is_over
     assert len([run for run in bench.fake.runs if run[0] == "decode"]) <= 1
 
 
