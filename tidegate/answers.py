@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self
 
 import msgspec
 
-from tasks.errors import BadInput, Conflict
+from tasks.errors import BadInput, Conflict, TidegateError
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -21,6 +21,11 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     prediction: Any = None
     error: str = ""
     error_kind: str = ""
+
+
+def failure(file: str, model: str, version: str, error: TidegateError) -> Answer:
+    """Of a file that could not be answered."""
+    return Answer(file=file, model=model, version=version, error=str(error), error_kind=error.kind)
 
 
 class AnswerSink(Protocol):

@@ -16,21 +16,15 @@ import numpy as np
 
 from registry.package import ModelPackage
 from serving.runtimes.runtime import Runtime
-from tasks.errors import BadInput, NotFound, TidegateError
+from tasks.errors import BadInput, TidegateError
 from tasks.task import Array, Sample, Task
-from tidegate.answers import Answer, AnswerFile, AnswerSink, AnswerStream
+from tidegate.answers import Answer, AnswerFile, AnswerSink, AnswerStream, failure
+from tidegate.input_files import InputFile, find_inputs
 from training.progress import track
 
 if TYPE_CHECKING:
     from registry.store import PackageStore, VersionInfo
-
-
-@dataclass(frozen=True)
-class InputFile:
-    """One file to answer, and its name in the answers: relative to the folder that was asked for."""
-
-    path: Path
-    name: str
+    from tidegate.generative_predictor import GenerativePredictor
 
 
 @dataclass(frozen=True)
@@ -48,26 +42,6 @@ class Failed:
 
     file: InputFile
     error: TidegateError
-
-
-def find_inputs(path: Path) -> list[InputFile]:
-    """A file as it is; of a folder every file in it that is not hidden, in order. Raises NotFound for neither."""
-    if path.is_file():
-        return [InputFile(path, printable(path.name))]
-    if not path.is_dir():
-        raise NotFound(f"{path} is neither a file nor a folder")
-    found = (file for file in sorted(path.rglob("*")) if file.is_file())
-    relative = ((file, file.relative_to(path)) for file in found)
-    return [
-        InputFile(file, printable(name.as_posix()))
-        for file, name in relative
-        if not any(part.startswith(".") for part in name.parts)
-    ]
-
-
-def printable(name: str) -> str:
-    """A file name may hold bytes that are no text; JSON may not."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 class Predictor:
@@ -117,21 +91,12 @@ class Predictor:
         row = 0
         for item in chunk:
             if isinstance(item, Failed):
-                yield self._failure(item)
+                yield failure(item.file.name, self._model, self._version, item.error)
                 continue
             one = {name: batch[row] for name, batch in outputs.items()}
             prediction = self._task.decode_output(one, item.sample, self._params)
             yield Answer(file=item.file.name, model=self._model, version=self._version, prediction=prediction)
             row += 1
-
-    def _failure(self, item: Failed) -> Answer:
-        return Answer(
-            file=item.file.name,
-            model=self._model,
-            version=self._version,
-            error=str(item.error),
-            error_kind=item.error.kind,
-        )
 
 
 @dataclass
@@ -171,18 +136,24 @@ def answer_files(store_uri: str | None, reference: str, source: Path, out: Path 
 
 
 @contextmanager
-def open_predictor(store: PackageStore, found: VersionInfo) -> Iterator[Predictor]:
+def open_predictor(store: PackageStore, found: VersionInfo) -> Iterator[Predictor | GenerativePredictor]:
     """The model on this machine's engine. Raises NotReady where none of its variants can run here."""
     from serving.config import load_config
+    from serving.model_kinds import generates
     from serving.runtimes.onnx_runtime import OnnxRuntime
     from serving.variants import choose_variant, detect_host
     from serving.workers import available_cpus
     from tasks.task import open_task
+    from tidegate.generative_predictor import open_generative_predictor
 
     config = load_config(os.environ, {})
     package = store.fetch(found, Path(config.cache_dir))
     variant = choose_variant(package, config.variant, detect_host())
     num_threads = available_cpus()
+    if generates(package):
+        with open_generative_predictor(package, found.version, variant, num_threads) as predictor:
+            yield predictor
+        return
     requires = package.variant(variant).requires
     runtime = OnnxRuntime(package.graph_path(variant), requires.provider, num_threads)
     try:

@@ -61,7 +61,7 @@ def serve(
 
 def predict(
     name: NameArgument,
-    source: Annotated[Path, typer.Argument(metavar="FILE|FOLDER", help="A picture, or a folder of them.")],
+    source: Annotated[Path, typer.Argument(metavar="FILE|FOLDER", help="A picture or a prompt, or a folder of them.")],
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Append answers here and skip what it holds. Default: stdout.")
     ] = None,

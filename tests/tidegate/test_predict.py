@@ -13,18 +13,9 @@ from serving.runtimes.onnx_runtime import OnnxRuntime
 from tasks.errors import NotFound
 from tasks.task import open_task
 from tests.handmade import LABELS, Handmade, build_package, encoded
-from tidegate.answers import Answer
-from tidegate.predict import Predictor, find_inputs
-
-
-class Collected:
-    """A sink that remembers."""
-
-    def __init__(self) -> None:
-        self.answers: list[Answer] = []
-
-    def append(self, answer: Answer) -> None:
-        self.answers.append(answer)
+from tests.tidegate.collected import Collected
+from tidegate.input_files import find_inputs
+from tidegate.predict import Predictor
 
 
 @pytest.fixture(scope="module")
