@@ -111,7 +111,7 @@ def objects_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
 
 @pytest.fixture(scope="session")
 def language_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """Language models with random weights: `tiny`, and `slow`, which takes seconds to fill its context; a classifier."""
+    """Models with random weights: `tiny`; `slow`, which takes seconds to fill its context; and a classifier."""
     folder = tmp_path_factory.mktemp("language")
     packages = [
         build_language_package(folder / "tiny", context=512),

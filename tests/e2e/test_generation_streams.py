@@ -1,0 +1,178 @@
+"""Streams that are left, read slowly, refused, or disturbed by what others send."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import numpy as np
+import openai
+import pytest
+import tritonclient.grpc as triton
+
+from tests.e2e.conftest import RunningServer
+from tests.e2e.hostile_requests import mutations
+
+pytestmark = pytest.mark.e2e
+LONG = {"model": "slow", "prompt": "Return", "max_tokens": 8000, "stream": True, "ignore_end": True, "seed": 1}
+COMPLETIONS = "/v1/completions"
+
+
+def metric(server: RunningServer, name: str, label: str = "") -> float:
+    """Of the slow model."""
+    with urllib.request.urlopen(f"http://{server.metrics}/metrics", timeout=30) as answer:
+        lines = answer.read().decode().splitlines()
+    found = [line for line in lines if line.startswith(f'tidegate_{name}{{model="slow"') and label in line]
+    return sum(float(line.rpartition(" ")[2]) for line in found)
+
+
+def eventually(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    expires_at = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < expires_at, "it did not happen"
+        time.sleep(0.02)
+
+
+def running(server: RunningServer) -> float:
+    return metric(server, "running_sequences")
+
+
+@pytest.fixture
+def http(language: RunningServer) -> Iterator[httpx.Client]:
+    eventually(lambda: running(language) == 0)
+    with httpx.Client(base_url=f"http://{language.http}", timeout=60) as client:
+        yield client
+
+
+def test_who_leaves_a_stream_frees_its_slot(language: RunningServer, http: httpx.Client) -> None:
+    cancelled = metric(language, "generation_unanswered_total", 'outcome="cancelled"')
+    with http.stream("POST", COMPLETIONS, json=LONG) as answer:
+        next(answer.iter_lines())
+        assert running(language) == 1
+    eventually(lambda: running(language) == 0)
+    assert metric(language, "generation_unanswered_total", 'outcome="cancelled"') == cancelled + 1
+
+
+def test_who_leaves_before_the_answer_frees_its_slot(language: RunningServer) -> None:
+    body = json.dumps(LONG | {"stream": False}).encode()
+    head = f"POST {COMPLETIONS} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    host, port = language.http.split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(head + body)
+        eventually(lambda: running(language) == 1)
+    eventually(lambda: running(language) == 0)
+
+
+def test_a_grpc_client_who_leaves_frees_its_slot(language: RunningServer, http: httpx.Client) -> None:
+    first = []
+    tensor = triton.InferInput("text_input", [1], "BYTES")
+    tensor.set_data_from_numpy(np.array([b"Return"], object))
+    client = triton.InferenceServerClient(language.grpc)
+    client.start_stream(lambda result, error: first.append(result))
+    client.async_stream_infer("slow", [tensor], parameters={"max_tokens": 8000, "ignore_end": True})
+    eventually(lambda: bool(first))
+    assert running(language) == 1
+    client.stop_stream(cancel_requests=True)
+    client.close()
+    eventually(lambda: running(language) == 0)
+
+
+def test_who_reads_slowly_keeps_nobody_waiting(language: RunningServer, http: httpx.Client) -> None:
+    """Its answer is made and waits; neither the other slot nor the server's memory suffers."""
+    before = language.resident_bytes()
+    body = json.dumps(LONG | {"max_tokens": 3000, "logprobs": 20}).encode()
+    head = f"POST {COMPLETIONS} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    host, port = language.http.split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.sendall(head + body)
+        eventually(lambda: running(language) == 1)
+        quick = http.post(COMPLETIONS, json=LONG | {"stream": False, "max_tokens": 50})
+        assert quick.json()["usage"]["completion_tokens"] == 50
+        eventually(lambda: running(language) == 0)  # generated to its end, although nobody read
+        assert language.resident_bytes() - before < 100_000_000
+
+
+def test_too_many_are_told_to_come_back(language: RunningServer) -> None:
+    async def ask() -> list[Any]:
+        async with openai.AsyncOpenAI(base_url=f"http://{language.http}/v1", api_key="none", max_retries=0) as client:
+            asked = {**LONG, "max_tokens": 300}
+            ignore_end, stream = asked.pop("ignore_end"), asked.pop("stream")
+            assert stream
+            calls = [client.completions.create(**asked, extra_body={"ignore_end": ignore_end}) for _ in range(30)]  # type: ignore[call-overload]
+            return await asyncio.gather(*calls, return_exceptions=True)
+
+    answers = asyncio.run(ask())
+    refused = [one for one in answers if isinstance(one, openai.RateLimitError)]
+    answered = [one for one in answers if not isinstance(one, Exception)]
+    assert len(refused) + len(answered) == 30
+    assert refused
+    assert answered
+    assert len({one.choices[0].text for one in answered}) == 1  # one seed, one text, whatever else went on
+    assert all(int(one.response.headers["retry-after"]) >= 1 for one in refused)
+
+
+def test_a_stream_ends_with_an_error_when_its_time_is_up(http: httpx.Client) -> None:
+    request = {"text_input": "Return", "parameters": {"max_tokens": 8000, "ignore_end": True, "timeout": 500_000}}
+    answer = http.post("/v2/models/slow/generate_stream", json=request)
+    assert answer.status_code == 200  # it had begun
+    *pieces, last = [json.loads(block.removeprefix("data: ")) for block in answer.text.strip().split("\n\n")]
+    assert pieces
+    assert all("text_output" in piece for piece in pieces)
+    assert "deadline" in last["error"]
+    whole = http.post("/v2/models/slow/generate", json=request)
+    assert whole.status_code == 504
+
+
+def test_nothing_that_others_send_disturbs_a_stream(language: RunningServer, http: httpx.Client) -> None:
+    asked = LONG | {"max_tokens": 1500, "seed": 11}
+
+    def text(answer: httpx.Response) -> Iterator[str]:
+        for line in answer.iter_lines():
+            if line.startswith("data: {"):
+                yield json.loads(line.removeprefix("data: "))["choices"][0]["text"]
+
+    with http.stream("POST", COMPLETIONS, json=asked) as answer:
+        undisturbed = "".join(text(answer))
+    with http.stream("POST", COMPLETIONS, json=asked) as answer, httpx.Client(base_url=http.base_url) as other:
+        pieces = text(answer)
+        collected = [next(pieces)]
+        statuses = set()
+        for body in hostile_bodies():
+            statuses.add(other.post(COMPLETIONS, content=body, timeout=60).status_code)
+        collected += list(pieces)
+    assert statuses <= {200, 400, 404, 413}
+    assert {400, 404, 413} <= statuses
+    assert "".join(collected) == undisturbed
+
+
+def hostile_bodies() -> Iterator[bytes]:
+    """Ways to get a completion wrong; some of them turn out to be right."""
+    whole = {"model": "tiny", "prompt": "a", "max_tokens": 2, "stop": ["x"], "logit_bias": {"5": 1.0}}
+    whole |= {"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}}
+    for changed in mutations(whole):
+        yield json.dumps(changed).encode()
+    for field, value in (
+        ("stop", ["x"] * 10_000),
+        ("prompt", ""),
+        ("prompt", "word " * 30_000),
+        ("prompt", "word " * 60_000),
+        ("max_tokens", 10**30),
+        ("regex", "(" * 10_000),
+        ("regex", "(a{1,1000}){1,1000}"),
+        ("response_format", {"type": "json_schema", "json_schema": {"name": "n", "schema": deep_schema(5_000)}}),
+    ):
+        yield json.dumps(whole | {field: value}).encode()
+    yield b'{"model": "tiny", "prompt": "\xff\xfe"}'
+    yield b'{"model": "tiny", "prompt": "\\ud800"}'
+    yield b"[" * 100_000
+
+
+def deep_schema(depth: int) -> Any:
+    return json.loads('{"type":"array","items":' * depth + "{}" + "}" * depth) if depth < 900 else {"$ref": "#/nowhere"}
