@@ -12,7 +12,7 @@ from export.section import Positive, Section
 from tasks.errors import InvalidRecipe
 from tasks.image import ImageSpec
 
-TaskName = Literal["classification", "detection", "segmentation"]
+TaskName = Literal["classification", "detection", "segmentation", "text_generation"]
 Triple = tuple[float, float, float]
 PositiveTriple = tuple[Positive, Positive, Positive]
 
@@ -51,11 +51,18 @@ class DetectionFacts(Section, frozen=True, kw_only=True):
     score_threshold: Annotated[float, msgspec.Meta(ge=0.01, le=1)] = 0.5
 
 
+class TextFacts(Section, frozen=True, kw_only=True):
+    """`context`: positions of prompt and answer together, at most; a model that was made for fewer keeps to those.
+    Memory is taken for all of them, in every slot."""
+
+    context: Annotated[int, msgspec.Meta(ge=2)] = 4096
+
+
 class ImportFacts(Section, frozen=True, kw_only=True):
     """The whole TOML. `labels` in the order of the model's outputs; `image` as the model's input takes it.
 
-    A transformers folder knows its labels, size and preprocessing; what is given here overrides that. Detectors and
-    segmenters can be imported from such a folder alone.
+    A transformers folder knows its labels, size and preprocessing; what is given here overrides that. Detectors,
+    segmenters and language models can be imported from such a folder alone.
     """
 
     name: Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9-]*$")]
@@ -67,6 +74,7 @@ class ImportFacts(Section, frozen=True, kw_only=True):
     temperature: Positive = 1.0
     """Divides the logits of a classifier; 1 leaves the model's own confidence."""
     detection: DetectionFacts = DetectionFacts()
+    text: TextFacts = TextFacts()
 
 
 def load_import_facts(path: Path) -> ImportFacts:

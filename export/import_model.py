@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from export.export_checkpoint import single_shot_recipe
+from export.export_checkpoint import generative_recipe, single_shot_recipe
 from export.import_facts import ImportFacts
 from export.pipeline import export_subject
 from export.recipe import AnyRecipe, ExportRecipe
@@ -19,10 +19,14 @@ from tasks.errors import BadInput, InvalidRecipe
 def import_model(path: Path, facts: ImportFacts, samples: Path, recipe: AnyRecipe, output: Path) -> ModelPackage:
     """An ONNX file, or a transformers folder → a sealed package in the new folder `output`.
 
-    `samples`: annotated pictures, see import_samples.py. Raises BadInput where these do not belong together, GateFailed
-    where a variant is too far from the unmodified model.
+    `samples`: annotated pictures, see import_samples.py, or texts. Raises BadInput where these do not belong together,
+    GateFailed where a variant is too far from the unmodified model.
     """
     if path.is_dir() and (path / "config.json").is_file():
+        if facts.task == "text_generation":
+            from export.generative.import_llama import import_llama
+
+            return import_llama(path, facts, samples, generative_recipe(recipe, facts.task), output)
         from export.transformers_subject import subject_of_transformers
 
         subject = subject_of_transformers(path, facts, samples)
