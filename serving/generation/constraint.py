@@ -21,7 +21,7 @@ from serving.generation.request import Constraint
 from tasks.errors import BadInput, TooLarge, Unsupported
 from tasks.generation_params import GenerationParams
 
-MAX_SCHEMA_CHARACTERS = 100_000
+MAX_SCHEMA_CHARACTERS = 50_000
 MAX_REGEX_CHARACTERS = 10_000
 MAX_REMEMBERED = 32
 """Compiled constraints that are kept: most callers send the same few again and again."""
@@ -33,7 +33,7 @@ LIMITS = llguidance.LLParserLimits(
     step_lexer_fuel=100_000,  # about 7 ms a step at worst, while everybody else waits
     step_max_items=20_000,  # about 1 ms
     max_lexer_states=20_000,  # about 40 MB an answer
-    max_grammar_size=100_000,
+    max_grammar_size=20_000,
     verbose_errors=False,
 )
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class ConstraintCompiler:
     def compile(self, params: GenerationParams) -> Callable[[], Constraint] | None:
         """What the parameters ask for: call it for each answer. None if they ask for nothing.
 
-        May take half a second: not for the event loop, though it lets go of the interpreter meanwhile. Raises BadInput
+        May take a quarter of a second: not for the event loop, though it lets go of the interpreter meanwhile. Raises BadInput
         with what the compiler says, TooLarge, or Unsupported."""
         if not params.json_schema and not params.regex:
             return None
