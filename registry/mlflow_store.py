@@ -1,4 +1,5 @@
-"""The MLflow store: packages as versions of registered models. The only file of the lower layers that imports mlflow.
+"""The MLflow store: packages as versions of registered models. Of the lower layers only this file and
+registry/mlflow_signature.py import mlflow.
 
 A package is logged as a pyfunc model (so that `mlflow.pyfunc.load_model` and `mlflow models serve` predict with it) and
 lies in the model's artifacts under data/package. The digest is a tag of the version; promotion events and claims on
@@ -28,28 +29,21 @@ import mlflow.artifacts
 import mlflow.models
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from msgspec import inspect
 
 from registry.event import PromotionEvent
 from registry.lock import LockRecord
+from registry.mlflow_signature import input_example, pyfunc_signature
 from registry.mlflow_tags import DIGEST_TAG, LOCK_TAG, PACKAGE_TAG, event_tags, events_of, lock_tag, locks_of
 from registry.package import ModelPackage, open_package
 from registry.package_cache import fetch_into
 from registry.reference import ModelRef, VersionInfo, check_alias, check_name, no_such_version
 from registry.tracking import EXPERIMENT, database_file
 from tasks.errors import BadInput, NotFound, NotReady, Unsupported
-from tasks.task import task_class
 
 LOADER_MODULE = "serving.pyfunc"
 """What MLflow imports by this name to run a package: the registry itself can not run one."""
 PACKAGE_FOLDER = "package"
 PYFUNC_REQUIREMENTS = ("tidegate[cpu]",)
-PARAM_TYPES: Mapping[type[inspect.Type], str] = {
-    inspect.BoolType: "boolean",
-    inspect.IntType: "long",
-    inspect.FloatType: "double",
-    inspect.LiteralType: "string",
-}
 
 
 class MlflowStore:
@@ -223,13 +217,12 @@ class MlflowStore:
 
 
 def save_pyfunc(package: ModelPackage, staging: Path, description: Any) -> None:
-    """The package as an MLflow model in `staging`/model, with a golden picture as the example of an input."""
+    """The package as an MLflow model in `staging`/model, with a golden input as the example of one."""
     import mlflow.pyfunc
 
     # MLflow keeps the last word of the path, and it must be the same for every package.
     data = staging / PACKAGE_FOLDER
     data.symlink_to(package.folder.resolve(), target_is_directory=True)
-    input_example = {"encoded_image": package.golden_inputs()[0]}
     mlflow.pyfunc.save_model(
         staging / "model",
         loader_module=LOADER_MODULE,
@@ -237,26 +230,8 @@ def save_pyfunc(package: ModelPackage, staging: Path, description: Any) -> None:
         mlflow_model=description,
         signature=pyfunc_signature(package),
         pip_requirements=list(PYFUNC_REQUIREMENTS),
-        input_example=input_example,
+        input_example=input_example(package),
     )
-
-
-def pyfunc_signature(package: ModelPackage) -> Any:
-    """One column of encoded pictures (base64 in JSON), and the options of the task with their defaults."""
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
-
-    options = inspect.type_info(task_class(str(package.manifest.task["kind"])).params_type)
-    assert isinstance(options, inspect.StructType)
-    # MLflow drops what the signature does not name, with nothing but a warning: all must be there, unset ones as null.
-    params = [ParamSpec(option.name, param_type(option.type), option.default) for option in options.fields]
-    return ModelSignature(Schema([ColSpec("binary", "encoded_image")]), params=ParamSchema(params))
-
-
-def param_type(declared: inspect.Type) -> str:
-    """An option's type in the words of MLflow, whether or not it may be left unset."""
-    choices = declared.types if isinstance(declared, inspect.UnionType) else (declared,)
-    return next(PARAM_TYPES[type(choice)] for choice in choices if type(choice) in PARAM_TYPES)
 
 
 def describe(version: Any, aliases: Mapping[str, str]) -> VersionInfo:
