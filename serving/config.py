@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from registry.manifest import Name
+from serving.upstream.declaration import Upstream
 from tasks.errors import InvalidRecipe
 
 PREFIX = "TIDEGATE_"
@@ -37,6 +39,8 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     # What is served
     models: tuple[str, ...] = ()
     """References: name, name@alias or name/version. None: every model that has a champion."""
+    upstreams: dict[Name, Upstream] = {}
+    """Models that another server runs, by the name that they have here."""
     variant: str = "auto"
     """A variant's name, or auto: the first that this host can run and whose gates passed."""
     swap: Literal["beside", "replace"] = "beside"
@@ -120,7 +124,7 @@ def read_file(path: Path) -> dict[str, Any]:
 
 
 def read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    """TIDEGATE_HTTP_PORT=8080 → http_port; tuples are separated by commas."""
+    """TIDEGATE_HTTP_PORT=8080 → http_port; names of models are separated by commas, upstreams are a JSON object."""
     values: dict[str, Any] = {}
     for variable, text in environment.items():
         name = variable.removeprefix(PREFIX)
@@ -131,8 +135,22 @@ def read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         if not is_field(name):
             raise InvalidRecipe(f"environment variable {variable}: there is no such setting; known: {known_fields()}")
         field = name.lower()
-        values[field] = tuple(p.strip() for p in text.split(",") if p.strip()) if field == "models" else text
+        values[field] = parse_text(field, text)
     return convert_source(values, "environment variable TIDEGATE_*", strict=False)
+
+
+def parse_text(field: str, text: str) -> Any:
+    """What a variable says about a field that is no word or number; other fields as they are. Raises InvalidRecipe."""
+    if field == "models":
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    if field != "upstreams":
+        return text
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise InvalidRecipe(
+            f'environment variable {PREFIX}UPSTREAMS must be like {{"name": {{"url": "http://host/v1"}}}}: {error}'
+        ) from error
 
 
 def is_field(name: str) -> bool:

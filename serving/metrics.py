@@ -155,8 +155,9 @@ def state_metrics(series: Sequence[NamedSeries]) -> Iterator[Metric]:
             continue
         depth.add_metric((name, version), model.num_waiting)
         in_flight.add_metric((name, version), model.num_in_flight)
-        precision = model.package.variant(model.variant).precision
-        info.add_metric((name, version, model.variant, precision, model.package.digest[:12]), 1)
+        precision = model.package.variant(model.variant).precision if model.package else ""
+        digest = model.package.digest[:12] if model.package else ""
+        info.add_metric((name, version, model.variant, precision, digest), 1)
     yield from (depth, in_flight, info)
 
 

@@ -21,8 +21,9 @@ from serving.model_kinds import load, put_together
 from serving.model_slot import ModelSlot, ModelState, State
 from serving.served import Served
 from serving.surroundings import Surroundings
+from serving.upstream.upstreams import Upstreams
 from serving.variants import HostFacts, detect_host
-from tasks.errors import ErrorKind, NotFound, NotReady, TidegateError
+from tasks.errors import ErrorKind, NotFound, NotReady, TidegateError, Unsupported
 
 Result = TypeVar("Result")
 DEFINITE = frozenset({ErrorKind.NOT_FOUND, ErrorKind.BAD_INPUT})
@@ -38,6 +39,7 @@ class ModelHost:
         self._cache = Path(config.cache_dir)
         self._last_good = LastGood(self._cache)
         self._host: HostFacts = detect_host()
+        self._upstreams = Upstreams(config, metrics, surroundings.drift_feed)
         self._slots: dict[str, ModelSlot] = {}
         self._by_name: dict[str, Served] = {}
         self._by_version: dict[tuple[str, str], Served] = {}
@@ -55,7 +57,7 @@ class ModelHost:
             return model
         slots = [slot for slot in self._slots.values() if slot.ref.name == name]
         if not slots:
-            known = ", ".join(sorted({slot.ref.name for slot in self._slots.values()})) or "none"
+            known = ", ".join(sorted({one.name for one in self.index()})) or "none"
             raise NotFound(f"there is no model {name!r} here; served are: {known}")
         served = sorted(v for n, v in self._by_version if n == name)
         if version is not None and served and all(slot.ref.version != version for slot in slots):
@@ -64,8 +66,9 @@ class ModelHost:
         raise NotReady(f"model {name!r} is not ready ({state.state}): {state.reason or 'it is being loaded'}")
 
     def index(self) -> list[ModelState]:
-        """Everything configured, one line for each reference."""
-        return [slot.describe(self._config.hang_timeout_s) for slot in self._slots.values()]
+        """Everything configured, one line for each reference and each upstream."""
+        slots = [slot.describe(self._config.hang_timeout_s) for slot in self._slots.values()]
+        return [*slots, *self._upstreams.index()]
 
     def ready(self) -> bool:
         """Is there anything that can answer, and is this server to stay?"""
@@ -73,6 +76,8 @@ class ModelHost:
 
     async def start(self) -> None:
         """Load everything configured, then follow the store. A model that fails leaves the others serving."""
+        await self._upstreams.start()
+        self._route()
         for ref in await self._configured():
             self._slots.setdefault(str(ref), ModelSlot(ref))
         for slot in list(self._slots.values()):
@@ -89,10 +94,12 @@ class ModelHost:
             for slot in self._slots.values():
                 self._retire(slot, grace_s=0.0)
             await asyncio.gather(*self._retiring)
+        await self._upstreams.stop(grace_s=0.0)
         self._loader.shutdown(wait=False, cancel_futures=True)
 
     async def load(self, name: str, version: str | None = None) -> None:
         """Bring in a model, or look for a newer version of it now. Raises what kept it from being served."""
+        self._check_is_ours(name)
         ref = ModelRef.parse(name if version is None else f"{name}/{version}")
         slots = [slot for slot in self._slots.values() if slot.ref.name == name and version in (None, slot.ref.version)]
         for slot in slots or [self._slots.setdefault(str(ref), ModelSlot(ref))]:
@@ -105,6 +112,7 @@ class ModelHost:
 
     async def unload(self, name: str) -> None:
         """Let the model finish and free it; it stays unloaded until it is loaded again. Raises NotFound."""
+        self._check_is_ours(name)
         slots = [slot for slot in self._slots.values() if slot.ref.name == name]
         if not slots:
             raise NotFound(f"there is no model {name!r} here")
@@ -113,6 +121,10 @@ class ModelHost:
                 slot.follows = False
                 self._retire(slot)
                 slot.state, slot.reason = State.UNAVAILABLE, "unloaded"
+
+    def _check_is_ours(self, name: str) -> None:
+        if name in self._upstreams.by_name:
+            raise Unsupported(f"model {name!r} runs on another server; load and unload it there")
 
     async def _configured(self) -> list[ModelRef]:
         """What the configuration names, or every model with a champion; the last good ones if the store is away."""
@@ -182,7 +194,7 @@ class ModelHost:
         replaced = None
         if slot.model is None:
             slot.state, slot.reason = State.LOADING, ""
-        elif self._config.swap == "replace" and slot.info is not None:
+        elif self._config.swap == "replace" and slot.info is not None and slot.model.package is not None:
             replaced = slot.model.package, slot.info
             self._retire(slot)
             slot.state, slot.reason = State.LOADING, f"version {info.version} is taking the place of the one before"
@@ -205,7 +217,8 @@ class ModelHost:
         self._metrics.serve(model)
         self._route()
         log.info("%s is served: variant %s, digest %s", info, model.variant, info.digest[:12])
-        in_use = {one.package.digest for one in (*self._by_version.values(), *self._retiring.values())}
+        loaded_now = (*self._by_version.values(), *self._retiring.values())
+        in_use = {one.package.digest for one in loaded_now if one.package is not None}
         await self._on_loader(partial(self._tidy_up, slot.ref, info, in_use))
 
     def _tidy_up(self, ref: ModelRef, info: VersionInfo, in_use: set[str]) -> None:
@@ -241,8 +254,9 @@ class ModelHost:
         task.add_done_callback(self._retiring.pop)
 
     def _route(self) -> None:
-        """What `get` looks up: for a plain name the first of its references that has a model."""
+        """What `get` looks up: for a plain name the upstream, or the first of its references that has a model."""
         models = [slot.model for slot in self._slots.values() if slot.model is not None]
+        models = [*self._upstreams.by_name.values(), *models]
         self._by_version = {(model.name, model.version): model for model in models}
         self._by_name = {model.name: model for model in reversed(models)}
 

@@ -127,5 +127,8 @@ def build_router(host: ModelHost) -> APIRouter:
 
 
 def model_wire(model: Served) -> dict[str, Any]:
-    created_at = datetime.fromisoformat(model.package.manifest.lineage.created_at)
-    return {"id": model.name, "object": "model", "created": int(created_at.timestamp()), "owned_by": "tidegate"}
+    """`created`: when it was exported; 0 for a model that another server runs."""
+    created = 0.0
+    if model.package is not None:
+        created = datetime.fromisoformat(model.package.manifest.lineage.created_at).timestamp()
+    return {"id": model.name, "object": "model", "created": int(created), "owned_by": "tidegate"}

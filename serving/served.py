@@ -17,12 +17,16 @@ class Served(Protocol):
     name: str
     version: str
     variant: str
-    package: ModelPackage
     statistics: ModelStatistics
     monitor: Monitor
     drift: DriftCounts
     num_in_flight: int
     """Requests accepted and not yet answered, streams included."""
+
+    @property
+    def package(self) -> ModelPackage | None:
+        """None: another server runs it."""
+        ...
 
     @property
     def num_waiting(self) -> int:

@@ -52,15 +52,19 @@ def wire_outputs(model: Served) -> tuple[TensorSpec, ...]:
 
 
 def model_metadata(model: Served) -> dict[str, Any]:
-    """`parameters` says which variant of the package answers, and the digest of the package."""
+    """`parameters` says which variant of the package answers, and the digest of the package (if there is one)."""
     return {
         "name": model.name,
         "versions": [model.version],
         "platform": PLATFORM,
         "inputs": [tensor_metadata(spec) for spec in wire_inputs(model)],
         "outputs": [tensor_metadata(spec) for spec in wire_outputs(model)],
-        "parameters": {"variant": model.variant, "digest": model.package.digest},
+        "parameters": {"variant": model.variant, "digest": digest_of(model)},
     }
+
+
+def digest_of(model: Served) -> str:
+    return model.package.digest if model.package else ""
 
 
 def tensor_metadata(spec: TensorSpec) -> dict[str, Any]:
@@ -85,7 +89,7 @@ def model_config(model: Served) -> dict[str, Any]:
         "model_transaction_policy": {"decoupled": plan is None},
         "parameters": {
             "variant": {"string_value": model.variant},
-            "digest": {"string_value": model.package.digest},
+            "digest": {"string_value": digest_of(model)},
         },
     }
 

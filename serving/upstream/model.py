@@ -120,13 +120,9 @@ class UpstreamModel:
             self.ailment = str(error)
 
     @property
-    def precision(self) -> str:
-        """Nobody tells."""
-        return ""
-
-    @property
-    def digest(self) -> str:
-        return ""
+    def package(self) -> None:
+        """What it consists of, the other server knows."""
+        return None
 
     @property
     def num_waiting(self) -> int:
