@@ -44,7 +44,7 @@ def build_decoder(subject: GenerativeSubject, config: GenerativeVariant) -> Any:
     prompt: Literal["tokens", "features"] = "tokens" if subject.encoder is None else "features"
     context = subject.task_spec.context
     if isinstance(config, BlockWeights):
-        plain = decoder_graph(subject.decoder, GraphForm(context=context, prompt=prompt, head="own"))
+        plain = decoder_graph(subject.decoder, GraphForm(context=context, prompt=prompt, weights="compressible"))
         return quantize_blocks(plain, 4 if isinstance(config, Int4) else 8, config.block_size)
     float_type: Literal["fp16", "fp32"] = "fp16" if isinstance(config, Half) else "fp32"
     return decoder_graph(subject.decoder, GraphForm(context=context, prompt=prompt, float_type=float_type))

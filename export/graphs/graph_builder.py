@@ -22,6 +22,7 @@ WEIGHTS_SUFFIX = ".weights"
 Size = int | str
 """Of an axis: a number, or the name of one that is free."""
 ELEMENT_TYPES = {
+    "BOOL": TensorProto.BOOL,
     "FP32": TensorProto.FLOAT,
     "FP16": TensorProto.FLOAT16,
     "INT32": TensorProto.INT32,
@@ -32,7 +33,9 @@ ELEMENT_TYPES = {
 class GraphBuilder:
     """Names results by itself; callers name only what stands in the interface."""
 
-    def __init__(self, float_type: FloatType = "fp32") -> None:
+    def __init__(self, float_type: FloatType = "fp32", prefix: str = "") -> None:
+        """`prefix`: of all names that it makes up, for the body of a loop."""
+        self._prefix = prefix
         self._numpy_type = np.dtype(np.float32 if float_type == "fp32" else np.float16)
         self.float_type = float_type
         self._inputs: list[Any] = []
@@ -72,20 +75,24 @@ class GraphBuilder:
 
     def add_many(self, op: str, *inputs: str, outputs: Sequence[str], domain: str = "", **attributes: Any) -> list[str]:
         """One node with several results; an empty name is made up."""
-        names = [name or f"{op}_{len(self._nodes)}_{index}" for index, name in enumerate(outputs)]
+        names = [name or f"{self._prefix}{op}_{len(self._nodes)}_{index}" for index, name in enumerate(outputs)]
         return self.add_sparse(op, *inputs, outputs=names, domain=domain, **attributes)
 
     def add_sparse(
         self, op: str, *inputs: str, outputs: Sequence[str], domain: str = "", **attributes: Any
     ) -> list[str]:
         """The same; a result with an empty name is left out."""
-        label, names = f"{op}_{len(self._nodes)}", list(outputs)
+        label, names = f"{self._prefix}{op}_{len(self._nodes)}", list(outputs)
         self._nodes.append(helper.make_node(op, list(inputs), names, name=label, domain=domain, **attributes))
         return names
 
+    def body(self, name: str) -> Any:
+        """The GraphProto alone: of a loop, which may read what stands outside it."""
+        return helper.make_graph(self._nodes, name, self._inputs, self._outputs, list(self._weights.values()))
+
     def model(self, name: str) -> Any:
         """The finished ModelProto."""
-        graph = helper.make_graph(self._nodes, name, self._inputs, self._outputs, list(self._weights.values()))
+        graph = self.body(name)
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, CONTRIB_OPSET)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
 

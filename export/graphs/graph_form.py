@@ -15,8 +15,9 @@ class GraphForm:
     context: int
     float_type: FloatType = "fp32"
     """Of weights, states and everything between them."""
-    head: Literal["shared", "own"] = "shared"
-    """Where the network ties head and embeddings: "shared" keeps them once; "own" twice, so that the head, of which
-    every step reads all, can be compressed, and the embeddings, of which it reads a row, be left as they are."""
+    weights: Literal["whole", "compressible"] = "whole"
+    """"compressible": every layer is a matrix product whose weight nothing else reads. A head that the network ties to
+    the embeddings then stands twice, because a step reads all of the head and a row of the embeddings; and an LSTM
+    becomes a loop of products."""
     prompt: Literal["tokens", "features"] = "tokens"
     """Whether the graph has the input `features` too."""

@@ -61,8 +61,8 @@ class LlamaGraph:
             following = network.blocks[level + 1].attention_norm if level + 1 < len(network.blocks) else network.norm
             assert isinstance(following, RMSNorm)
             normalised, residual = self._add_and_normalise(added, residual, following, f"following_{level}")
-        head = "own" if network.head is not None else self._form.head
-        add_logits(builder, normalised, network.head_weight, head)
+        is_shared = network.head is None and self._form.weights == "whole"
+        add_logits(builder, normalised, network.head_weight, "shared" if is_shared else "own")
         return builder.model("decoder")
 
     def _add_positions(self, inputs: DecoderInputs) -> tuple[str, str]:

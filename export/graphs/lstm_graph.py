@@ -5,20 +5,27 @@ A row without new tokens keeps its state, one that starts anew begins at zero, a
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from export.graphs.decoder_io import ROWS, DecoderInputs, add_inputs, add_logits, array_of, embed
-from export.graphs.graph_builder import GraphBuilder
+from export.graphs.graph_builder import GraphBuilder, Size
 from export.graphs.graph_form import GraphForm
+from export.graphs.lstm_recurrence import recur_by_operator, recur_by_products
 from registry.decoder_interface import PAST, PRESENT
-from tasks.task import Array
 from training.models.lstm import LSTM
 
-GATE_ORDER = (0, 3, 1, 2)
-"""Of torch's gates i, f, g, o, those that ONNX wants: i, o, f, c."""
+
+class Rows(NamedTuple):
+    """Names of what is known of the rows."""
+
+    num_new: str
+    anew: str
+    """BOOL [rows, 1]: starts at zero, whatever its state."""
+    idle: str
+    """BOOL [rows, 1]: keeps its state."""
 
 
 class LstmGraph:
@@ -33,14 +40,14 @@ class LstmGraph:
         inputs = add_inputs(builder)
         embedded = embed(builder, inputs.tokens, network.embedding.weight)
         x = builder.add("Transpose", embedded, perm=[1, 0, 2])
-        # ONNX Runtime answers zeros for a row without tokens: it gets one, and its state is put back afterwards.
-        lengths = builder.add("Max", inputs.num_new, builder.integers([1], "int32"))
-        anew, idle = (self._is_zero(name) for name in (inputs.num_cached, inputs.num_new))
+        rows = Rows(inputs.num_new, self._is_zero(inputs.num_cached), self._is_zero(inputs.num_new))
         for level, layer in enumerate(network.layers):
             assert isinstance(layer, nn.LSTM)
-            x = self._recur(x, level, layer, (lengths, anew, idle))
+            x = self._layer(x, level, layer, rows)
         by_row = builder.add("Transpose", x, perm=[1, 0, 2])
-        add_logits(builder, self._project(by_row, inputs), network.embedding.weight, self._form.head)
+        is_shared = self._form.weights == "whole"
+        projected = self._project(by_row, inputs)
+        add_logits(builder, projected, network.embedding.weight, "shared" if is_shared else "own")
         return builder.model("decoder")
 
     def _is_zero(self, counts: str) -> str:
@@ -49,28 +56,20 @@ class LstmGraph:
         column = builder.add("Unsqueeze", counts, builder.integers([1]))
         return builder.add("Equal", column, builder.integers(0, "int32"))
 
-    def _recur(self, x: str, level: int, layer: nn.LSTM, rows: tuple[str, str, str]) -> str:
-        """x [length, rows, in] → [length, rows, hidden]. `rows`: lengths, which start anew, which are idle."""
-        builder, hidden, (lengths, anew, idle) = self._builder, layer.hidden_size, rows
+    def _layer(self, x: str, level: int, layer: nn.LSTM, rows: Rows) -> str:
+        """x [length, rows, in] → [length, rows, hidden]; the state takes the new tokens in."""
+        builder = self._builder
+        shape: list[Size] = [ROWS, layer.hidden_size]
         zero = builder.weight("zero", np.zeros(1, np.float32))
         states = [f"hidden_{level}", f"cell_{level}"]
-        pasts = [builder.input(PAST + state, builder.state_dtype, [ROWS, hidden]) for state in states]
-        started = [builder.add("Where", anew, zero, past) for past in pasts]
-        initial = [builder.add("Unsqueeze", each, builder.integers([0])) for each in started]
-        weights = [
-            builder.weight(f"{name}_{level}", ordered(layer.get_parameter(f"weight_{name}_l0"))[None])
-            for name in ("ih", "hh")
-        ]
-        biases = [ordered(layer.get_parameter(f"bias_{name}_l0")) for name in ("ih", "hh")]
-        bias = builder.weight(f"bias_{level}", np.concatenate(biases)[None])
-        y, *finals = builder.add_many(
-            "LSTM", x, *weights, bias, lengths, *initial, outputs=["", "", ""], hidden_size=hidden
-        )
+        pasts = [builder.input(PAST + state, builder.state_dtype, shape) for state in states]
+        started = [builder.add("Where", rows.anew, zero, past) for past in pasts]
+        recur = recur_by_operator if self._form.weights == "whole" else recur_by_products
+        y, *finals = recur(builder, x, layer, level, rows.num_new, started)
         for state, past, final in zip(states, pasts, finals, strict=True):
-            moved = builder.add("Squeeze", final, builder.integers([0]))
-            present = builder.output(PRESENT + state, builder.state_dtype, [ROWS, hidden])
-            builder.add("Where", idle, past, moved, output=present)
-        return builder.add("Squeeze", y, builder.integers([1]))
+            present = builder.output(PRESENT + state, builder.state_dtype, shape)
+            builder.add("Where", rows.idle, past, final, output=present)
+        return y
 
     def _project(self, x: str, inputs: DecoderInputs) -> str:
         """x [rows, length, hidden] → what the head takes, of the wanted tokens [n, width]."""
@@ -79,9 +78,3 @@ class LstmGraph:
         weight = builder.weight("projection", array_of(projection.weight.T))
         bias = builder.weight("projection_bias", array_of(projection.bias))
         return builder.add("Add", builder.add("MatMul", wanted, weight), bias)
-
-
-def ordered(gates: Tensor) -> Array:
-    """[4 · hidden, …] in torch's order of gates → in that of ONNX."""
-    parts = np.split(array_of(gates), 4)
-    return np.concatenate([parts[gate] for gate in GATE_ORDER])

@@ -1,4 +1,4 @@
-"""One trained language model of each architecture, for all tests of this folder."""
+"""One trained language model, for all tests of this folder."""
 
 from __future__ import annotations
 

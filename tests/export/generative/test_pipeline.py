@@ -18,6 +18,7 @@ from monitoring.profile import decode_profile
 from registry.package import ModelPackage, open_package
 from serving.runtimes.onnx_runtime import OnnxRuntime
 from tasks.errors import BadInput, Conflict, GateFailed
+from tests.language_subjects import language_subject
 from training.models.llama import Llama
 
 
@@ -134,6 +135,14 @@ def test_variant_outside_its_tolerance_fails_with_a_table(
     missed = [line.split()[:2] for line in str(failure.value).splitlines() if line.startswith("int4 ")]
     assert ["int4", "bits_per_byte_increase"] in missed
     assert ["int4", "num_bytes"] in missed
+
+
+def test_lstm_passes_the_same_gates(recipe: GenerativeRecipe, tmp_path: Path) -> None:
+    (tmp_path / "lstm").mkdir()
+    package = export_generative(language_subject(tmp_path / "lstm", "lstm"), recipe, tmp_path / "package")
+    assert set(package.manifest.variants) == {"fp32", "int8", "int4", "fp16"}
+    sizes = {name: variant.evidence.num_bytes for name, variant in package.manifest.variants.items()}
+    assert sizes["int4"] < sizes["int8"] < 0.7 * sizes["fp32"]
 
 
 def test_no_data_no_package(subject: GenerativeSubject, recipe: GenerativeRecipe, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -34,8 +35,15 @@ TOKENS = [int(token) for token in np.random.default_rng(0).integers(0, VOCABULAR
 class Driver:
     """A decoder graph with states for some slots, its logits beside those of the network."""
 
-    def __init__(self, network: LanguageNetwork, folder: Path, slots: int, float_type: FloatType = "fp32") -> None:
-        model = decoder_graph(network, GraphForm(context=CONTEXT, float_type=float_type))
+    def __init__(
+        self,
+        network: LanguageNetwork,
+        folder: Path,
+        slots: int,
+        float_type: FloatType = "fp32",
+        weights: Literal["whole", "compressible"] = "whole",
+    ) -> None:
+        model = decoder_graph(network, GraphForm(context=CONTEXT, float_type=float_type, weights=weights))
         save_graph(model, folder / "decoder.onnx")
         save_graph(copy_graph(model), folder / "copy.onnx")
         self.runtime, self.copier = OnnxRuntime(folder / "decoder.onnx"), OnnxRuntime(folder / "copy.onnx")
@@ -80,8 +88,11 @@ def expected(network: LanguageNetwork) -> Array:
         return network(torch.tensor([TOKENS]))[0].numpy()
 
 
-def test_prompt_in_pieces_then_tokens_one_by_one(network: LanguageNetwork, expected: Array, tmp_path: Path) -> None:
-    driver = Driver(network, tmp_path, slots=1)
+@pytest.mark.parametrize("weights", ["whole", "compressible"])
+def test_prompt_in_pieces_then_tokens_one_by_one(
+    network: LanguageNetwork, expected: Array, tmp_path: Path, weights: Literal["whole", "compressible"]
+) -> None:
+    driver = Driver(network, tmp_path, slots=1, weights=weights)
     found = driver.run([TOKENS[:5]], [0], [5], [(0, i) for i in range(5)])
     np.testing.assert_allclose(found, expected[:5], atol=5e-5)
     assert driver.run([TOKENS[5:9]], [5], [4], []).shape == (0, VOCABULARY)
@@ -90,9 +101,13 @@ def test_prompt_in_pieces_then_tokens_one_by_one(network: LanguageNetwork, expec
         np.testing.assert_allclose(found[0], expected[position], atol=5e-5)
 
 
-def test_rows_of_all_lengths_together(network: LanguageNetwork, expected: Array, tmp_path: Path) -> None:
+@pytest.mark.parametrize("weights", ["whole", "compressible"])
+def test_rows_of_all_lengths_together(
+    network: LanguageNetwork, expected: Array, tmp_path: Path, weights: Literal["whole", "compressible"]
+) -> None:
     """Padded prompts, then a step in which one row goes on, one starts anew and one is idle: it loses nothing."""
-    driver, padded = Driver(network, tmp_path, slots=3), [TOKENS[:7], TOKENS[:4] + [0] * 3, [0] * 7]
+    driver = Driver(network, tmp_path, slots=3, weights=weights)
+    padded = [TOKENS[:7], TOKENS[:4] + [0] * 3, [0] * 7]
     found = driver.run(padded, [0, 0, 0], [7, 4, 0], [(1, 3), (0, 6)])
     np.testing.assert_allclose(found, expected[[3, 6]], atol=5e-5)
     found = driver.run([[TOKENS[7]], [0], [TOKENS[0]]], [7, 4, 0], [1, 0, 1], [(2, 0), (0, 0)])
@@ -106,14 +121,6 @@ def test_slot_that_starts_anew_forgets(network: LanguageNetwork, expected: Array
     driver.run([[9, 8, 7], [1, 2, 3]], [0, 0], [3, 3], [])
     found = driver.run([TOKENS[:6], [5] * 6], [0, 0], [6, 6], [(0, 5)])
     np.testing.assert_allclose(found[0], expected[5], atol=5e-5)
-
-
-def test_head_of_its_own_says_the_same(network: LanguageNetwork, expected: Array, tmp_path: Path) -> None:
-    save_graph(decoder_graph(network, GraphForm(context=CONTEXT, head="own")), tmp_path / "own.onnx")
-    driver = Driver(network, tmp_path, slots=1)
-    driver.runtime = OnnxRuntime(tmp_path / "own.onnx")
-    found = driver.run([TOKENS], [0], [16], [(0, i) for i in range(16)])
-    np.testing.assert_allclose(found, expected, atol=5e-5)
 
 
 def test_half_precision_stays_close(network: LanguageNetwork, expected: Array, tmp_path: Path) -> None:
