@@ -9,6 +9,8 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from export.graphs.decoder_graph import copy_graph, decoder_graph
 from export.graphs.graph_builder import save_graph
@@ -170,3 +172,42 @@ def test_a_cache_of_another_context_is_refused(tmp_path: Path) -> None:
     decoder, copier = (OnnxRuntime(tmp_path / f"{name}.onnx") for name in ("decoder", "copy"))
     with pytest.raises(InvalidPackage, match=f"\\[rows, heads, {CONTEXT + 1}, width\\] was expected"):
         GraphDecoder(decoder, copier, SLOTS, CONTEXT + 1)
+
+
+OPERATIONS = st.lists(
+    st.tuples(
+        st.sampled_from(["begin", "prolong", "step", "copy"]),
+        st.integers(0, SLOTS - 1),
+        st.integers(0, SLOTS - 1),
+        st.integers(1, 6),
+    ),
+    min_size=1,
+    max_size=14,
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(operations=OPERATIONS)
+def test_whatever_happens_in_other_slots_each_one_knows_its_own_text(
+    subject: Subject, operations: list[tuple[str, int, int, int]]
+) -> None:
+    """Prompts begin and go on in pieces, slots are copied, and any stretch of them takes a step, in any order."""
+    held: dict[int, list[int]] = {}
+    for number, (operation, slot, other, length) in enumerate(operations):
+        known, new = held.get(slot, []), drawn(number, length)
+        if operation == "copy" and slot in held:
+            subject.decoder.copy(slot, other)
+            held[other] = list(known)
+        elif operation == "step":
+            steps = [Step(s, new[0], len(held[s])) for s in sorted(held) if slot <= s <= other]
+            steps = [step for step in steps if step.num_cached < CONTEXT - 1]
+            if steps:
+                idle = {s: len(tokens) for s, tokens in held.items() if s not in {step.slot for step in steps}}
+                for row, step in zip(subject.decoder.decode(steps, idle), steps, strict=True):
+                    held[step.slot].append(step.token)
+                    np.testing.assert_allclose(row, subject.expected(held[step.slot]), atol=TOLERANCE)
+        elif operation in ("begin", "prolong"):
+            before = known if operation == "prolong" and len(known) + length < CONTEXT else []
+            held[slot] = [*before, *new]
+            logits = subject.decoder.prefill(slot, new, len(before))
+            np.testing.assert_allclose(logits, subject.expected(held[slot]), atol=TOLERANCE)
