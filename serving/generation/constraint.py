@@ -63,8 +63,8 @@ class ConstraintCompiler:
     def compile(self, params: GenerationParams) -> Callable[[], Constraint] | None:
         """What the parameters ask for: call it for each answer. None if they ask for nothing.
 
-        May take a quarter of a second: not for the event loop, though it lets go of the interpreter meanwhile. Raises BadInput
-        with what the compiler says, TooLarge, or Unsupported."""
+        May take a quarter of a second: not for the event loop, though it lets go of the interpreter meanwhile. Raises
+        BadInput with what the compiler says, TooLarge, or Unsupported."""
         if not params.json_schema and not params.regex:
             return None
         if self._complaint:

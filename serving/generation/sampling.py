@@ -83,36 +83,48 @@ def sample(logits: NDArray[np.float32], params: GenerationParams, uniform: float
 
     Temperature, then top_k, top_p and min_p, each of what the one before it has left."""
     with np.errstate(over="ignore", under="ignore"):
-        weights = np.exp((logits - logits.max()) / np.float32(max(params.temperature, SMALLEST_TEMPERATURE)))
-    tokens = None
-    if params.top_k and params.top_k < len(weights):
-        tokens = best_tokens(weights, params.top_k)
-        weights = weights[tokens]
+        logits = (logits - logits.max()) / np.float32(max(params.temperature, SMALLEST_TEMPERATURE))
+        tokens = None
+        if params.top_k and params.top_k < len(logits):
+            tokens = best_tokens(logits, params.top_k)
+            logits = logits[tokens]
+        weights = np.exp(logits)
     if params.top_p < 1 or params.min_p > 0:
-        kept = best_tokens(weights, min(nucleus_size(weights, params.top_p), int((weights >= params.min_p).sum())))
+        size = min(nucleus_size(weights, params.top_p), int(np.count_nonzero(weights >= params.min_p)))
+        kept = best_tokens(logits, size)
         tokens = kept if tokens is None else tokens[kept]
         weights = weights[kept]
-    sums = np.cumsum(weights, dtype=np.float64)
-    # A product that is rounded up to the whole sum would point behind the last token.
-    passed = int(np.searchsorted(sums, min(uniform * sums[-1], np.nextafter(sums[-1], 0)), side="right"))
-    return passed if tokens is None else int(tokens[passed])
+    place = passed_at(weights, uniform)
+    return place if tokens is None else int(tokens[place])
 
 
 SMALLEST_TEMPERATURE = 1e-6
 """Below it a difference of logits that a float can hold is as good as infinite."""
-NUCLEUS_GUESS = 256
-"""So many best tokens are sorted first: mostly they have the share asked for, and the vocabulary stays unsorted."""
+BLOCK = 256
+
+
+def passed_at(weights: NDArray[np.float32], uniform: float) -> int:
+    """The first index up to which the weights sum to more than `uniform` of their whole sum: first the block of weights
+    is found, then the place in it."""
+    starts = np.arange(0, len(weights), BLOCK)
+    sums = np.add.reduceat(weights, starts, dtype=np.float64).cumsum()
+    wanted = uniform * sums[-1]
+    # A product that is rounded up to the whole sum would point behind the last weight.
+    block = int(np.searchsorted(sums, min(wanted, np.nextafter(sums[-1], 0)), side="right"))
+    inside = weights[block * BLOCK : (block + 1) * BLOCK].cumsum(dtype=np.float64)
+    wanted -= sums[block - 1] if block else 0.0
+    return block * BLOCK + int(np.searchsorted(inside, min(wanted, np.nextafter(inside[-1], 0)), side="right"))
 
 
 def nucleus_size(weights: NDArray[np.float32], top_p: float) -> int:
-    """How many of the best tokens together have a share `top_p` of all weights."""
+    """How many of the best tokens together have a share `top_p` of all weights, the largest of which is 1."""
     if top_p >= 1:
         return len(weights)
     wanted = top_p * weights.sum(dtype=np.float64)
-    if len(weights) > NUCLEUS_GUESS:
-        best = np.partition(weights, len(weights) - NUCLEUS_GUESS)[-NUCLEUS_GUESS:]
-        sums = np.cumsum(np.sort(best)[::-1], dtype=np.float64)
-        if sums[-1] >= wanted:
-            return int(np.searchsorted(sums, wanted)) + 1
-    sums = np.cumsum(np.sort(weights)[::-1], dtype=np.float64)
-    return min(int(np.searchsorted(sums, wanted)) + 1, len(weights))
+    for smallest in (1e-2, 1e-4, -1.0):
+        # Sorting is what costs: the tail, which is long, mostly does not matter.
+        leading = weights[weights > smallest]
+        if leading.sum(dtype=np.float64) >= wanted:
+            break
+    sums = np.sort(leading)[::-1].cumsum(dtype=np.float64)
+    return min(int(np.searchsorted(sums, wanted)) + 1, len(leading))

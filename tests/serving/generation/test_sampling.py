@@ -9,8 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from serving.generation.sampling import NUCLEUS_GUESS, Sampler, nucleus_size, sample
-from serving.generation.scores import Scores
+from serving.generation.sampling import BLOCK, Sampler, nucleus_size, passed_at, sample
+from serving.generation.scores import Scores, best_tokens
 from tasks.errors import BadInput, NotReady
 from tasks.generation_params import GenerationParams
 
@@ -81,13 +81,29 @@ def test_frequencies_are_the_probabilities(narrowed: dict[str, Any]) -> None:
     assert stats.chisquare(observed, wanted).pvalue > 0.01
 
 
-@given(st.integers(1, 2 * NUCLEUS_GUESS), st.floats(0.01, 0.999), st.integers(0, 5), st.sampled_from([0.1, 1, 5]))
+@given(st.integers(1, 2 * BLOCK), st.floats(0.01, 0.999), st.integers(0, 5), st.sampled_from([0.1, 1, 5]))
 def test_a_nucleus_is_as_large_as_it_must_be(size: int, top_p: float, seed: int, spread: float) -> None:
-    weights = np.exp(np.random.default_rng(seed).normal(0, spread, size)).astype(np.float32)
+    logits = np.random.default_rng(seed).normal(0, spread, size)
+    weights = np.exp(logits - logits.max()).astype(np.float32)
     found = nucleus_size(weights, top_p)
     best = np.sort(weights)[::-1].astype(np.float64)
     assert best[:found].sum() >= top_p * best.sum() * (1 - 1e-9)
     assert best[: found - 1].sum() < top_p * best.sum() * (1 + 1e-9)
+
+
+@given(st.integers(1, 3 * BLOCK), st.integers(0, 5), st.floats(0, 1, exclude_max=True))
+def test_the_place_is_the_one_where_the_sum_passes(size: int, seed: int, uniform: float) -> None:
+    weights = np.random.default_rng(seed).integers(0, 4, size).astype(np.float32)
+    weights[seed % size] = 1
+    sums = weights.astype(np.float64).cumsum()
+    assert passed_at(weights, uniform) == np.flatnonzero(sums > uniform * sums[-1])[0]
+    assert weights[passed_at(weights, np.nextafter(1.0, 0.0))] > 0
+
+
+@given(st.lists(st.integers(-30, 3), min_size=1, max_size=50), st.integers(1, 60))
+def test_the_best_tokens_are_the_first_of_the_sorted(values: list[int], count: int) -> None:
+    ranked = sorted(range(len(values)), key=lambda token: (-values[token], token))
+    assert best_tokens(np.array(values, np.float32), count).tolist() == sorted(ranked[:count])
 
 
 def test_equal_logits_are_chosen_by_their_order() -> None:
