@@ -20,6 +20,7 @@ def tiny_recipe(**changes: Any) -> Recipe:
             "options": {
                 "strides": [4, 8],
                 "channels": 8,
+                "depth": 1,
                 "decoder": {"width": 32, "depth": 2, "heads": 2, "kv_heads": 1},
             },
             "backbone": {

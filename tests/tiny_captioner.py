@@ -120,7 +120,7 @@ def build_network(tiny: TinyCaptioner) -> Captioner:
     torch.manual_seed(tiny.seed)
     backbone = ModelConfig(architecture="resnet", options={"depths": [1, 1, 1], "widths": [8, 8, 16], "stem": "halve"})
     decoder = llama.Options(width=64, depth=2, heads=4, kv_heads=2, tie_embeddings=False)
-    options = prefix_captioner.Options(strides=(4, 8), channels=8, decoder=decoder)
+    options = prefix_captioner.Options(strides=(4, 8), channels=8, depth=1, decoder=decoder)
     network = prefix_captioner.build(options, build_trunk(backbone, IMAGE), VOCABULARY, tiny.context, IMAGE)
     with torch.no_grad():
         for parameter in network.decoder.parameters():
@@ -160,7 +160,7 @@ def answer(network: Captioner, task: Captioning, payload: bytes, count: int) -> 
     tokens = caption_greedily(network, image, task.spec.begin_token, task.end_tokens, count)[0]
     fed = torch.tensor([[task.spec.begin_token, *tokens]])
     with torch.inference_mode():
-        logits = network.next_logits(network.features(image), fed)[0]
+        logits = network.next_logits(network.see(image), fed)[0]
     logprobs = [float(row.log_softmax(-1)[token]) for row, token in zip(logits, tokens, strict=False)]
     reason: FinishReason = "length" if len(tokens) == count else "stop"
     return encoded, Generated(tuple(tokens), task.tokenizer.decode(tokens), reason, tuple(logprobs)), logits[0].numpy()

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from tasks.errors import InvalidRecipe
 from training.checkpoint import WEIGHTS_FILE
-from training.networks.network import Trainable
+from training.networks.network import Network, Trainable
 
 TRUNK = ("normalise.", "backbone.")
-"""What is taken over: the backbone, and the normalisation that its weights were learnt behind."""
+"""What is always taken over: the backbone, and the normalisation that its weights were learnt behind."""
 
 
 def warm_start(network: Trainable, name_or_folder: str, tracking_uri: str) -> str:
@@ -57,5 +57,16 @@ def replace_trunk(network: Trainable, weights: dict[str, Tensor]) -> str:
     )
     if differing:
         return f"{len(differing)} tensors differ, {differing[0]} first"
-    network.load_state_dict(found, strict=False)
+    network.load_state_dict(found | find_parts(network, weights), strict=False)
     return ""
+
+
+def find_parts(network: Trainable, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What the network can take over besides its trunk: parts of which the other one has every tensor."""
+    parts: dict[str, Tensor] = {}
+    for beginning in network.warm_parts if isinstance(network, Network) else ():
+        wanted = {name: tensor.shape for name, tensor in network.state_dict().items() if name.startswith(beginning)}
+        found = {name: weights[name] for name in wanted if name in weights}
+        if {name: tensor.shape for name, tensor in found.items()} == wanted:
+            parts |= found
+    return parts

@@ -54,8 +54,8 @@ def draw_captions(panels: Sequence[Panel], path: Path) -> None:
 
 
 def draw_gazes(gazes: Sequence[Gaze], path: Path) -> None:
-    """A row for each picture: as it is, then under the words that drew most attention to it, brighter where the model
-    looked. Over each word, which share of its attention was on the picture at all."""
+    """A row for each picture: as it is, then for the words that drew most attention to one place, brighter where the
+    model looked. Over each word, which share of its attention was on the picture at all."""
     figure = Figure(figsize=(1.6 * (WORDS_SHOWN + 1), 1.9 * max(1, len(gazes))), layout="constrained")
     grid = figure.subplots(max(1, len(gazes)), WORDS_SHOWN + 1, squeeze=False)
     for row in grid:
@@ -71,10 +71,10 @@ def draw_gazes(gazes: Sequence[Gaze], path: Path) -> None:
 
 
 def seen_most(gaze: Gaze) -> list[int]:
-    """The pieces that most of the attention on the picture belongs to, in the order of the sentence."""
-    weights = gaze.maps.sum(axis=(1, 2))
+    """The pieces for which some cell drew more attention than for others, in the order of the sentence."""
+    peaks = gaze.maps.max(axis=(1, 2))
     spoken = [index for index, piece in enumerate(gaze.pieces) if piece.strip()]
-    return sorted(sorted(spoken, key=lambda index: -weights[index])[:WORDS_SHOWN])
+    return sorted(sorted(spoken, key=lambda index: -peaks[index])[:WORDS_SHOWN])
 
 
 def shade(picture: NDArray[np.uint8], weights: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -42,8 +42,8 @@ class CaptioningLearner(Learner):
         chosen = choose_captions(captions, generator)
         # Frozen by leaving out its gradients, not by `requires_grad`: data-parallel wrappers fix that at the start.
         with torch.set_grad_enabled(not self.backbone_frozen):
-            maps = self.network.features(pixels)
-        logits = self.network.next_logits(maps, shift_right(chosen, self._begin_token))
+            view = self.network.see(pixels)
+        logits = self.network.next_logits(view, shift_right(chosen, self._begin_token))
         loss = token_loss(logits, chosen, self._smoothing)
         self._train_loss.update(loss.detach(), (chosen != PADDING).sum())
         self.log("train_loss", self._train_loss, on_step=False, on_epoch=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from torch import Tensor
 
@@ -10,6 +10,13 @@ from tasks.image import ImageSpec
 from training.networks.architecture import Architecture
 from training.networks.language_network import LanguageNetwork
 from training.networks.network import Network, Trunk
+
+
+class View(NamedTuple):
+    """What is seen of pictures: the backbone's maps, and the levels that were made of them, finest first."""
+
+    maps: list[Tensor]
+    levels: list[Tensor]
 
 
 class Captioner(Network):
@@ -27,18 +34,22 @@ class Captioner(Network):
         self.grid = grid
         """Rows and columns that the picture is seen in."""
 
-    def prefix(self, maps: list[Tensor]) -> Tensor:
-        """The backbone's maps → features [B, P, width]."""
+    def see(self, image: Tensor) -> View:
+        """Pictures as they come → what of them may be learnt from other tasks."""
+        raise NotImplementedError
+
+    def prefix(self, view: View) -> Tensor:
+        """→ features [B, P, width]."""
         raise NotImplementedError
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        maps = self.features(image)
-        return self.prefix(maps).float(), self.backbone.pool(maps).float()
+        view = self.see(image)
+        return self.prefix(view).float(), self.backbone.pool(view.maps).float()
 
-    def next_logits(self, maps: list[Tensor], tokens: Tensor) -> Tensor:
-        """The backbone's maps, and captions INT64 [B, S] as far as they are known → logits [B, S, vocabulary] of what
-        comes after each token."""
-        logits: Tensor = self.decoder(tokens, self.prefix(maps))
+    def next_logits(self, view: View, tokens: Tensor) -> Tensor:
+        """What is seen, and captions INT64 [B, S] as far as they are known → logits [B, S, vocabulary] of what comes
+        after each token."""
+        logits: Tensor = self.decoder(tokens, self.prefix(view))
         return logits
 
 

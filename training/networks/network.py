@@ -85,6 +85,9 @@ class Trainable(nn.Module):
 class Network(Trainable):
     """image [B, H, W, 3], uint8 or float of 0…255 → the graph's outputs, named by `output_names` in their order."""
 
+    warm_parts: ClassVar[tuple[str, ...]] = ()
+    """How the names of weights begin that a warm start also takes over, where the other network has all of a part."""
+
     def __init__(self, trunk: Trunk) -> None:
         super().__init__()
         self.normalise = trunk.normalise

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
+
+import msgspec
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from tasks.errors import InvalidRecipe
 from tasks.image import ImageSpec
@@ -10,8 +14,9 @@ from training.captioning.attention import attention_maps
 from training.captioning.greedy import caption_greedily
 from training.captioning.learner import judge_tokens, token_loss
 from training.captioning.targets import shift_right
-from training.networks.build import build_captioner, caption_grid
+from training.networks.build import build_captioner, build_head, caption_grid
 from training.networks.captioner import Captioner
+from training.warm_start import warm_start
 
 IMAGE = ImageSpec(height=32, width=48)
 VOCABULARY, CONTEXT, BEGIN = 20, 48, 0
@@ -20,21 +25,27 @@ VOCABULARY, CONTEXT, BEGIN = 20, 48, 0
 def build(seed: int = 0, kv_heads: int = 1) -> Captioner:
     torch.manual_seed(seed)
     config = tiny_recipe().model
-    config.options["decoder"]["kv_heads"] = kv_heads
+    config.options["decoder"] |= {"kv_heads": kv_heads, "tie_embeddings": False}
     return build_captioner(config, VOCABULARY, CONTEXT, IMAGE).eval()
 
 
 def make_talkative(network: Captioner) -> Captioner:
-    """As its weights are drawn, a decoder says one word for ever: what it attends to hardly counts yet."""
-    for name, parameter in network.decoder.named_parameters():
-        if parameter.ndim == 2:
-            torch.nn.init.normal_(parameter, std=0.5 if "blocks" in name else 0.1)
+    """As its weights are drawn, a decoder says one word for ever: what it attends to hardly counts yet, and pictures
+    hardly count in that."""
+    weights = dict(network.named_parameters())
+    with torch.no_grad():
+        weights["project.weight"].mul_(20)
+        for name, weight in weights.items():
+            if name.startswith(("decoder.blocks.", "decoder.head.")) and weight.ndim == 2:
+                weight.mul_(5)
     return network
 
 
 def pictures(count: int, seed: int = 1) -> torch.Tensor:
+    """Patchworks of 8 × 8 pixels in random colours."""
     generator = torch.Generator().manual_seed(seed)
-    return torch.randint(0, 256, (count, 32, 48, 3), dtype=torch.uint8, generator=generator)
+    patches = torch.randint(0, 256, (count, 4, 6, 3), dtype=torch.uint8, generator=generator)
+    return patches.repeat_interleave(8, dim=1).repeat_interleave(8, dim=2)
 
 
 def test_features_are_the_cells_of_the_coarsest_map() -> None:
@@ -60,16 +71,14 @@ def test_pictures_of_any_kind_and_batch_get_the_same_features() -> None:
 
 @pytest.mark.parametrize("kv_heads", [1, 2])
 def test_greedy_captions_with_a_cache_are_those_of_the_whole_network(kv_heads: int) -> None:
-    network, images = make_talkative(build(kv_heads=kv_heads)), pictures(4)
-    captions = caption_greedily(network, images, BEGIN, {1, 2, 3}, max_tokens=15)
+    network, images = make_talkative(build(kv_heads=kv_heads)), pictures(8)
+    captions = caption_greedily(network, images, BEGIN, (), max_tokens=15)
     assert len({tuple(caption) for caption in captions}) > 1
     for image, caption in zip(images, captions, strict=True):
         said: list[int] = []
         while len(said) < 15:
-            maps = network.features(image.unsqueeze(0))
-            best = int(network.next_logits(maps, torch.tensor([[BEGIN, *said]]))[0, -1].argmax())
-            if best in {1, 2, 3}:
-                break
+            view = network.see(image.unsqueeze(0))
+            best = int(network.next_logits(view, torch.tensor([[BEGIN, *said]]))[0, -1].argmax())
             said.append(best)
         assert caption == said
 
@@ -91,7 +100,7 @@ def test_it_learns_which_side_of_a_picture_is_bright() -> None:
     network = build().train()
     optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3)
     for _ in range(80):
-        logits = network.next_logits(network.features(images), shift_right(captions[:, 0], BEGIN))
+        logits = network.next_logits(network.see(images), shift_right(captions[:, 0], BEGIN))
         optimiser.zero_grad()
         token_loss(logits, captions[:, 0]).backward()
         optimiser.step()
@@ -107,3 +116,33 @@ def test_strides_that_do_not_fit_are_refused() -> None:
     config.options["strides"] = [8, 64]
     with pytest.raises(InvalidRecipe, match="no map of stride 64"):
         build_captioner(config, VOCABULARY, CONTEXT, ImageSpec(height=64, width=64))
+
+
+def test_a_detector_of_the_same_shape_lends_it_all_but_its_last_layers(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    config = tiny_recipe().model
+    options = {name: config.options[name] for name in ("strides", "channels", "depth")}
+    detector = build_head(msgspec.structs.replace(config, architecture="fcos", options=options), "detector", 3, IMAGE)
+    save_file(detector.state_dict(), tmp_path / "model.safetensors")
+    network = build()
+    before = network.state_dict()["project.weight"].clone()
+    assert warm_start(network, str(tmp_path), "") == str(tmp_path)
+    own, lent = network.state_dict(), detector.state_dict()
+    shared = [name for name in own if name.startswith(("normalise.", "backbone.", "head."))]
+    assert any("class_tower" in name for name in shared)
+    assert all(torch.equal(own[name], lent[name]) for name in shared)
+    assert torch.equal(own["project.weight"], before)
+
+
+def test_a_detector_of_another_width_lends_its_backbone_alone(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    config = tiny_recipe().model
+    options = {"strides": [4, 8], "channels": 16, "depth": 1}
+    detector = build_head(msgspec.structs.replace(config, architecture="fcos", options=options), "detector", 3, IMAGE)
+    save_file(detector.state_dict(), tmp_path / "model.safetensors")
+    network = build()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items() if name.startswith("head.")}
+    warm_start(network, str(tmp_path), "")
+    after = network.state_dict()
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+    assert torch.equal(after["backbone.stem.0.weight"], detector.state_dict()["backbone.stem.0.weight"])
