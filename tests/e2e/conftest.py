@@ -22,6 +22,7 @@ from tests.handmade import Handmade, build_package
 from tests.handmade_detection import build_detector
 from tests.handmade_segmentation import build_segmenter
 from tests.handmade_suppression import build_crowd
+from tests.tiny_captioner import build_captioner_package
 from tests.tiny_language import build_language_package
 
 TOKEN = "an-e2e-token"
@@ -111,13 +112,14 @@ def objects_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
 
 @pytest.fixture(scope="session")
 def language_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """Models with random weights: `tiny`; `slow`, which takes seconds to fill its context; and a classifier."""
+    """Models with random weights: `tiny`; `slow`, which takes seconds to fill its context; and two for pictures."""
     folder = tmp_path_factory.mktemp("language")
     packages = [
         build_language_package(folder / "tiny", context=512),
         build_language_package(
             folder / "slow", name="slow", context=8192, width=256, depth=4, slots=(2,), num_golden=1
         ),
+        build_captioner_package(folder / "captioner"),
         build_package(folder / "colours", Handmade()),
     ]
     with start_server(folder, packages, MAX_WAITING="8", MAX_JSON_BYTES="200000") as started:

@@ -26,7 +26,7 @@ def client(language: RunningServer) -> openai.OpenAI:
 
 
 def test_models_are_listed_and_retrieved(client: openai.OpenAI) -> None:
-    assert {model.id for model in client.models.list()} == {"tiny", "slow", "colours"}
+    assert {model.id for model in client.models.list()} == {"tiny", "slow", "tiny-captioner", "colours"}
     assert client.models.retrieve("tiny").owned_by == "tidegate"
     with pytest.raises(openai.NotFoundError):
         client.models.retrieve("nobody")
@@ -226,6 +226,7 @@ async def test_the_asynchronous_client_reads_many_streams_at_once(language: Runn
         (openai.NotFoundError, {"model": "nobody"}, None),
         (openai.NotFoundError, {"model": "tiny/7"}, None),
         (openai.BadRequestError, {"model": "colours"}, None),
+        (openai.BadRequestError, {"model": "tiny-captioner"}, None),
         (openai.BadRequestError, {"prompt": ""}, None),
         (openai.BadRequestError, {"prompt": []}, "prompt"),
         (openai.BadRequestError, {"prompt": [[]]}, None),
