@@ -73,6 +73,8 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """How long an idle runtime holds back a batch that is not full; 0 = never."""
     request_timeout_s: Seconds | None = 30.0
     """For callers who name no deadline of their own."""
+    generation_timeout_s: Seconds | None = 600.0
+    """The same, of models that answer token by token: the time until the last one."""
     max_body_bytes: Positive = 64 * 2**20
     max_json_bytes: Positive = 8 * 2**20
     """Of them, JSON: parsing it keeps the event loop from everybody else and takes up to fifty times its size."""

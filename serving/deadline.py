@@ -33,6 +33,10 @@ class Arrival(NamedTuple):
     at: float
     default_timeout_s: float | None
 
+    def within(self, default_timeout_s: float | None) -> Arrival:
+        """The same moment with another default."""
+        return self._replace(default_timeout_s=default_timeout_s)
+
     def deadline(self, timeout_s: float | None = None) -> Deadline:
         """Counted from the arrival: a body that took long to send has used up its own time."""
         chosen_s = self.default_timeout_s if timeout_s is None else timeout_s

@@ -12,6 +12,7 @@ from serving.deadline import Arrival
 from serving.event_stream import EventStream
 from serving.generate_routes import answer_caption, answer_generate
 from serving.generative_model import GenerativeModel
+from serving.model_kinds import default_timeout_s
 from serving.oip import rest
 from serving.oip.generate import GENERATE, GENERATE_STREAM, answer_oip_generate
 from serving.oip.shared_memory import SharedMemoryRegions
@@ -89,7 +90,9 @@ class HotRoutes:
 
     async def answer(self, model: Served, inquiry: Inquiry) -> Answer | EventStream:
         """What the model answers. Raises TidegateError."""
-        route, headers, _, body, arrival = inquiry
+        arrival = inquiry.arrival.within(default_timeout_s(model, self.config))
+        inquiry = inquiry._replace(arrival=arrival)
+        route, headers, _, body, _ = inquiry
         if route.api == OPENAI:
             return await answer_openai(route.call, model, body, arrival.deadline())
         if route.api == "v1":

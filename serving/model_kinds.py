@@ -1,4 +1,4 @@
-"""The kinds of models there are: how each is loaded, proved and put into service, and how routes tell them apart."""
+"""The kinds of models that packages hold: how each is loaded, proved and put into service."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from serving.served import Served
 from serving.served_model import ServedModel
 from serving.surroundings import Surroundings
 from serving.variants import HostFacts
-from tasks.errors import Unsupported
 from tasks.generative_spec import GenerativeSpec
 from tasks.task import open_task
 
@@ -60,20 +59,6 @@ def prove_variant(package: ModelPackage, variant: str, num_threads: int) -> None
         runtime.close()
 
 
-def single_shot(model: Served) -> ServedModel:
-    """A model that answers as a whole. Raises Unsupported for one that generates."""
-    if isinstance(model, ServedModel):
-        return model
-    raise Unsupported(
-        f"model {model.name!r} generates and takes no tensors here: POST /v2/models/{model.name}/generate, "
-        "/v1/completions, or what else GET /docs lists for it"
-    )
-
-
-def generative(model: Served) -> GenerativeModel:
-    """A model that answers token by token. Raises Unsupported for one that answers as a whole."""
-    if isinstance(model, GenerativeModel):
-        return model
-    raise Unsupported(
-        f"model {model.name!r} does not generate: POST pictures or tensors to /v2/models/{model.name}/infer"
-    )
+def default_timeout_s(model: Served, config: ServerConfig) -> float | None:
+    """Seconds for a caller who names no deadline. The last token may well take longer than any picture."""
+    return config.request_timeout_s if isinstance(model, ServedModel) else config.generation_timeout_s

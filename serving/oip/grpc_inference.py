@@ -16,6 +16,7 @@ from serving.deadline import Arrival, Deadline
 from serving.logs import CURRENT_REQUEST
 from serving.metrics import Metrics
 from serving.model_host import ModelHost
+from serving.model_kinds import default_timeout_s
 from serving.oip.grpc_message import PROTOCOL, parse_message, status_of
 from serving.oip.infer_request import InferRequest, check_num_tensors
 from serving.oip.inference import infer, note_encoding
@@ -84,7 +85,7 @@ class InferenceCalls:
         model = self._host.get(message.model_name, message.model_version or None)
         check_num_tensors(len(message.inputs), len(message.outputs))
         parameters = plain_parameters(message.parameters) if message.parameters else {}
-        deadline = self._deadline(parameters, time_remaining_s)
+        deadline = self._deadline(model, parameters, time_remaining_s)
         request, sinks = parse_request(message, parameters, deadline, self._regions)
         return Read(model, request, sinks, parameters)
 
@@ -113,9 +114,9 @@ class InferenceCalls:
         else:
             model.statistics.request(PROTOCOL, code.name, seconds)
 
-    def _deadline(self, parameters: Mapping[str, Any], time_remaining_s: float | None) -> Deadline:
+    def _deadline(self, model: Served, parameters: Mapping[str, Any], time_remaining_s: float | None) -> Deadline:
         """The call's own deadline, the `timeout` parameter, the server's default: whichever is first."""
-        deadline = deadline_of(parameters, Arrival(monotonic(), self._config.request_timeout_s))
+        deadline = deadline_of(parameters, Arrival(monotonic(), default_timeout_s(model, self._config)))
         if time_remaining_s is None or time_remaining_s == math.inf:
             return deadline
         return min(deadline, Deadline.after(max(0.0, time_remaining_s)))

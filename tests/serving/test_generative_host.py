@@ -10,7 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from serving.deadline import Deadline
 from serving.generation.answering import Answering
 from serving.generative_model import GenerativeModel
-from serving.model_kinds import generative, single_shot
+from serving.model_kinds import default_timeout_s
+from serving.prompts import generative
 from tasks.errors import NotReady, Unsupported
 from tests.handmade import Handmade, build_package
 from tests.serving.host_server import HostServer, host_server, publish, until
@@ -78,8 +79,8 @@ async def test_both_kinds_are_served_side_by_side_and_told_apart(store: RemoteSt
         assert server.states() == {"tiny": "READY", "colours": "READY"}
         with pytest.raises(Unsupported, match="'colours' does not generate"):
             generative(server.host.get("colours"))
-        with pytest.raises(Unsupported, match="'tiny' generates"):
-            single_shot(server.host.get("tiny"))
+        timeouts = {name: default_timeout_s(server.host.get(name), server.config) for name in ("tiny", "colours")}
+        assert timeouts == {"tiny": 600.0, "colours": 30.0}
 
 
 async def test_stopping_answers_what_was_begun(store: RemoteStore) -> None:
