@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from time import time
 
 from registry.package import ModelPackage
 from serving.batch_plan import BatchPlan
@@ -103,6 +104,7 @@ class GenerativeModel:
         """It has ended, however. What was answered is looked at on the loop's next turn, when it is on its way."""
         self.num_in_flight -= 1
         if answering.is_answered:
+            self.statistics.last_inference_ms = int(time() * 1000)
             best = max(answering.answers, key=lambda answer: answer.score)
             observed = Observed(self._watched, partial(self.task.signals, prompt, best, encoded))
             self._loop.call_soon(self._surroundings.drift_feed.offer, [observed])

@@ -12,7 +12,7 @@ from tritonclient.grpc import service_pb2
 from serving.config import ServerConfig
 from serving.metrics import Metrics
 from serving.model_host import ModelHost
-from serving.oip import metadata
+from serving.oip import metadata, statistics
 from serving.oip.grpc_health import health_handler
 from serving.oip.grpc_inference import InferenceCalls
 from serving.oip.grpc_message import PROTOCOL, parse_message, status_of
@@ -103,7 +103,7 @@ def descriptive_calls(host: ModelHost, config: ServerConfig) -> dict[str, Call]:
     def model_statistics(message: Any) -> Any:
         named = message.name
         models = [host.get(named, message.version or None)] if named else metadata.ready_models(host)
-        seen = {"model_stats": [metadata.model_statistics(model) for model in models]}
+        seen = {"model_stats": [statistics.model_statistics(model) for model in models]}
         return ParseDict(seen, service_pb2.ModelStatisticsResponse())
 
     def repository_index(message: Any) -> Any:

@@ -1,11 +1,11 @@
-"""What a server and a model say about themselves: metadata, configuration, statistics, as plain JSON-able values.
+"""What a server and a model say about themselves: metadata and configuration, as plain JSON-able values.
 
 Only what works is advertised. Both protocols answer from here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -15,7 +15,6 @@ from serving.oip.infer_request import ENCODED_INPUT
 from serving.oip.prompted_inference import input_spec, output_specs
 from serving.served import Served
 from serving.served_model import ServedModel
-from serving.statistics import Histogram, Tally
 from tasks.errors import NotReady
 from tasks.task import TensorSpec
 
@@ -97,47 +96,6 @@ def model_config(model: Served) -> dict[str, Any]:
 def tensor_config(spec: TensorSpec, first_axis: int) -> dict[str, Any]:
     datatype = "STRING" if spec.dtype == "BYTES" else spec.dtype
     return {"name": spec.name, "data_type": f"TYPE_{datatype}", "dims": list(spec.shape[first_axis:])}
-
-
-def model_statistics(model: Served) -> dict[str, Any]:
-    """Durations are sums in nanoseconds. Decoding counts as compute_input, post-processing as compute_output."""
-    seen = model.statistics
-    return {
-        "name": model.name,
-        "version": model.version,
-        "last_inference": seen.last_inference_ms,
-        "inference_count": seen.num_rows,
-        "execution_count": seen.num_executions,
-        "inference_stats": {
-            "success": duration(seen.success),
-            "fail": duration(seen.fail),
-            "queue": stage_duration(seen.queue),
-            "compute_input": stage_duration(seen.decode),
-            "compute_infer": stage_duration(seen.compute),
-            "compute_output": stage_duration(seen.encode),
-            "cache_hit": {"count": 0, "ns": 0},
-            "cache_miss": {"count": 0, "ns": 0},
-        },
-        "batch_stats": batch_statistics(seen.executions),
-        "memory_usage": [],
-    }
-
-
-def batch_statistics(executions: Mapping[int, Tally]) -> list[dict[str, Any]]:
-    """Per executed batch size. What happens before and after is known per request only."""
-    nothing = {"count": 0, "ns": 0}
-    return [
-        {"batch_size": size, "compute_input": nothing, "compute_infer": duration(tally), "compute_output": nothing}
-        for size, tally in sorted(executions.items())
-    ]
-
-
-def duration(tally: Tally) -> dict[str, int]:
-    return {"count": tally.count, "ns": tally.ns}
-
-
-def stage_duration(stage: Histogram) -> dict[str, int]:
-    return {"count": stage.count, "ns": round(stage.total * 1e9)}
 
 
 def check_ready(host: ModelHost, name: str, model_version: str | None) -> Served:

@@ -21,12 +21,12 @@ from serving.oip.metadata import (
     check_ready,
     model_config,
     model_metadata,
-    model_statistics,
     ready_models,
     repository_index,
     server_metadata,
 )
 from serving.oip.shared_memory import SharedMemoryRegions
+from serving.oip.statistics import model_statistics
 from serving.served import Served
 from tasks.errors import BadInput, Forbidden, TooLarge, Unsupported
 

@@ -11,6 +11,8 @@ from serving.deadline import Deadline
 from serving.generation.answering import Answering
 from serving.generative_model import GenerativeModel
 from serving.model_kinds import default_timeout_s
+from serving.oip.metadata import model_config, model_metadata
+from serving.oip.statistics import model_statistics
 from serving.prompts import generative
 from tasks.errors import NotReady, Unsupported
 from tests.handmade import Handmade, build_package
@@ -174,3 +176,16 @@ async def test_drift_of_prompts_is_reported(store: RemoteStore) -> None:
         report = model.monitor.report()
         assert report.status != "collecting"
         assert {"prompt_tokens", "mean_logprob", "stop_reason"} <= {signal.signal for signal in report.signals}
+
+
+async def test_what_it_says_of_itself_is_what_it_takes_and_did(store: RemoteStore) -> None:
+    async with host_server(store) as server:
+        model = served(server)
+        await (await begin(model, 6)).wait()
+        metadata, config, seen = model_metadata(model), model_config(model), model_statistics(model)
+    assert [(one["name"], one["datatype"]) for one in metadata["inputs"]] == [("text_input", "BYTES")]
+    assert metadata["outputs"][0] == {"name": "text_output", "datatype": "BYTES", "shape": [-1]}
+    assert config["model_transaction_policy"] == {"decoupled": True}
+    assert (seen["inference_count"], seen["inference_stats"]["queue"]["count"]) == (1, 1)
+    assert seen["execution_count"] == seen["inference_stats"]["compute_infer"]["count"] == 6
+    assert seen["last_inference"] > 0
