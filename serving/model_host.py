@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from registry.package import ModelPackage
 from registry.package_cache import evict
-from registry.reference import CHAMPION, ModelRef, VersionInfo
+from registry.reference import ModelRef, VersionInfo
 from registry.store import PackageStore
 from serving.config import ServerConfig
 from serving.last_good import LastGood
@@ -20,14 +20,13 @@ from serving.metrics import Metrics
 from serving.model_kinds import load, put_together
 from serving.model_slot import ModelSlot, ModelState, State
 from serving.served import Served
+from serving.store_view import DEFINITE, StoreView
 from serving.surroundings import Surroundings
 from serving.upstream.upstreams import Upstreams
 from serving.variants import HostFacts, detect_host
 from tasks.errors import ErrorKind, NotFound, NotReady, TidegateError, Unsupported
 
 Result = TypeVar("Result")
-DEFINITE = frozenset({ErrorKind.NOT_FOUND, ErrorKind.BAD_INPUT})
-"""What a registry that works may answer. Everything else means that it could not be asked."""
 log = logging.getLogger(__name__)
 
 
@@ -44,6 +43,7 @@ class ModelHost:
         self._by_name: dict[str, Served] = {}
         self._by_version: dict[tuple[str, str], Served] = {}
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
+        self._view = StoreView(store, self._last_good, metrics, self._on_loader)
         self._changing = asyncio.Lock()
         self._retiring: dict[asyncio.Task[None], Served] = {}
         self._poller: asyncio.Task[None] | None = None
@@ -130,13 +130,7 @@ class ModelHost:
         """What the configuration names, or every model with a champion; the last good ones if the store is away."""
         if self._config.models:
             return [ModelRef.parse(text) for text in self._config.models]
-        try:
-            names = await self._on_loader(self._store.names)
-            versions = {name: await self._on_loader(partial(self._store.versions, name)) for name in names}
-        except Exception as error:
-            self._note_outage(error)
-            return [ModelRef.parse(reference) for reference in self._last_good.references()]
-        return [ModelRef.parse(n) for n, known in versions.items() if any(CHAMPION in v.aliases for v in known)]
+        return await self._view.champions()
 
     async def _follow(self) -> None:
         """Look for new versions, for ever. Whatever goes wrong is that model's affair and no reason to stop."""
@@ -154,7 +148,7 @@ class ModelHost:
         """Make the slot serve what its reference points at now. On failure what was served stays; says what failed."""
         async with self._changing:
             try:
-                info = await self._resolve(slot)
+                info = await self._view.resolve(slot.ref, slot.info)
                 if slot.model is not None and slot.info is not None and same_package(slot.info, info):
                     slot.reason = ""
                 elif slot.failed is None or not same_package(slot.failed, info):
@@ -168,25 +162,6 @@ class ModelHost:
                 self._note_failure(slot, failure)
                 return failure
             return None
-
-    async def _resolve(self, slot: ModelSlot) -> VersionInfo:
-        try:
-            info = await self._on_loader(partial(self._store.resolve, slot.ref))
-            self._metrics.registry_up = True
-            return info
-        except Exception as error:
-            definite = isinstance(error, TidegateError) and error.kind in DEFINITE
-            known = slot.info or self._last_good.find(str(slot.ref))
-            if definite or known is None:
-                raise
-            self._note_outage(error)
-            return known
-
-    def _note_outage(self, error: Exception) -> None:
-        """Said once, until the registry has answered again."""
-        if self._metrics.registry_up:
-            log.warning("the registry can not be reached: %s; what is known goes on being served", error)
-        self._metrics.registry_up = False
 
     async def _bring_in(self, slot: ModelSlot, info: VersionInfo) -> None:
         """Load beside the old version, or instead of it, and change over in one step."""
