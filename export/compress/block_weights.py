@@ -4,15 +4,20 @@ Activations become bytes too (accuracy level 4), in the same blocks, token by to
 MatMulInteger behind DynamicQuantizeLinear, takes one scale for the whole batch: a token's logits then depend on what
 else is in the batch, by 12 % of their standard deviation in a small Llama, and no seed gives the same text twice.
 
-Embeddings stay in float: a step reads one row of them, which costs no time.
+Embeddings that the network ties to its head are read from the head's blocks: for a small Llama that halves the file, at
+0.1 % more bits per byte with four bits and nothing with eight. Other embeddings stay in float: a step reads one row.
 """
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
+import numpy as np
+from onnx import helper, numpy_helper
 from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
+from export.graphs.decoder_io import EMBEDDING, HEAD
+from export.graphs.graph_builder import CONTRIB
 from export.to_onnx import quiet
 
 INT8_ACTIVATIONS = 4
@@ -20,10 +25,51 @@ INT8_ACTIVATIONS = 4
 
 
 def quantize_blocks(model: Any, bits: Literal[4, 8], block_size: int) -> Any:
-    """A float32 decoder graph, whose head is its own → the same graph with compressed layers."""
+    """A float32 decoder graph of compressible weights → the same graph with compressed layers."""
+    tied = is_tied(model)
     with quiet():
         quantizer = MatMulNBitsQuantizer(
             model, bits=bits, block_size=block_size, is_symmetric=True, accuracy_level=INT8_ACTIVATIONS
         )
         quantizer.process()
-    return quantizer.model.model
+    compressed = quantizer.model.model
+    if tied:
+        share_table(compressed.graph, bits, block_size)
+    return compressed
+
+
+def is_tied(model: Any) -> bool:
+    """Is the head the embeddings again?"""
+    weights = {each.name: each for each in model.graph.initializer}
+    embedding, head = (numpy_helper.to_array(weights[name]) for name in (EMBEDDING, HEAD))
+    return embedding.shape == head.T.shape and np.array_equal(embedding, head.T)
+
+
+def share_table(graph: Any, bits: int, block_size: int) -> None:
+    """Looks embeddings up in the head's blocks [vocabulary, blocks, bytes], which stand in the same order."""
+    product = next(node for node in graph.node if node.op_type == "MatMulNBits" and node.input[1].startswith(HEAD))
+    lookup = next(node for node in graph.node if node.op_type == "Gather" and node.input[0] == EMBEDDING)
+    floats = next(each for each in graph.initializer if each.name == EMBEDDING)
+    rows = numpy_helper.from_array(np.array([floats.dims[0], -1]), f"{HEAD}_rows")
+    blocks, scales = (f"{EMBEDDING}_{name}" for name in ("blocks", "scales"))
+    replacement = [
+        helper.make_node("Reshape", [product.input[1], rows.name], [blocks], name=f"Reshape_{blocks}"),
+        helper.make_node("Reshape", [product.input[2], rows.name], [scales], name=f"Reshape_{scales}"),
+        helper.make_node(
+            "GatherBlockQuantized",
+            [blocks, lookup.input[1], scales],
+            list(lookup.output),
+            name=lookup.name,
+            domain=CONTRIB,
+            bits=bits,
+            block_size=block_size,
+            gather_axis=0,
+            quantize_axis=1,
+        ),
+    ]
+    place = list(graph.node).index(lookup)
+    graph.node.remove(lookup)
+    for offset, node in enumerate(replacement):
+        graph.node.insert(place + offset, node)
+    graph.initializer.append(rows)
+    graph.initializer.remove(floats)

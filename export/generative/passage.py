@@ -30,6 +30,8 @@ class Passage:
     """The tokens that truly follow, never none."""
     num_bytes: int
     """Of their text."""
+    references: tuple[str, ...] = ()
+    """Of a picture, every caption that is right."""
 
 
 def cut_documents(documents: Sequence[str], task: GenerativeTask, seed: int) -> list[Passage]:
@@ -71,7 +73,7 @@ def caption_passages(examples: Sequence[Example], task: GenerativeTask, seed: in
         assert isinstance(example.target, Annotation)
         captions = example.target.captions
         tokens = tuple(task.tokenizer.encode(captions[int(rng.integers(len(captions)))]))
-        passages.append(Passage(example.payload, (*tokens, *end), text_bytes(tokens, task.tokenizer)))
+        passages.append(Passage(example.payload, (*tokens, *end), text_bytes(tokens, task.tokenizer), captions))
     return passages
 
 

@@ -20,6 +20,7 @@ from export.generative.trial import GenerativeTrial
 from export.generative.variants import GraphFiles, write_variants
 from export.generative.verify import Footprint, continuation_gate, run_trials, size_of, weigh_evidence
 from export.held_out import num_cores
+from export.judge_captions import caption_gates, open_caption_judge
 from registry.manifest import Evidence
 from registry.package import ModelPackage
 from tasks.errors import BadInput, Conflict, GateFailed
@@ -107,9 +108,12 @@ def collect_evidence(
     for speaker in speakers.values():
         speaker.close()
     trained = TorchSpeaker(subject.decoder, subject.encoder)
+    judge = open_caption_judge(subject, task, compared, recipe)
     evidence = {}
     for name, config in recipe.variants.items():
         trial, footprint = trials[name], Footprint(size_of(graphs[name]), timings[name])
-        exact = [continuation_gate(trained, task, compared, trial.continuations)] if isinstance(config, Plain) else []
-        evidence[name] = weigh_evidence(trial, footprint, config.tolerances, exact)
+        gates = [continuation_gate(trained, task, compared, trial.continuations)] if isinstance(config, Plain) else []
+        spoken = judge.metrics(trial.continuations) if judge is not None else {}
+        gates += caption_gates(spoken, config.tolerances) if spoken else ()
+        evidence[name] = weigh_evidence(trial, footprint, config.tolerances, spoken, gates)
     return evidence

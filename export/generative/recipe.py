@@ -17,6 +17,10 @@ class GenerativeTolerances(Section, frozen=True, kw_only=True):
     """On held-out text, as a share of the trained model's: 0.01 = one hundredth more."""
     min_decision_agreement: Share
     """Share of held-out tokens at which its best token is that of the trained model."""
+    max_exact_match_drop: Share | None = None
+    """Of captions: share that are right to the letter, less than of the trained model's own."""
+    max_cider_drop: Positive | None = None
+    """Of captions, as it is published: 10 for captions that are all right."""
     max_relative_difference: Positive | None = None
     """Of any logit after a prompt, in standard deviations of the logits between prompts."""
     max_num_bytes: Count | None = None

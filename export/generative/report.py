@@ -7,17 +7,30 @@ from collections.abc import Mapping
 from export.table import format_table, megabytes, percent
 from registry.manifest import Evidence
 
+SPOKEN = {"exact_match": "exact match", "cider": "CIDEr"}
+"""Figures of captions, and what they are called."""
+
 
 def format_variants(variants: Mapping[str, Evidence]) -> str:
     """One row for each variant, with the trained model first."""
     first = next(iter(variants.values()))
     sizes = sorted({int(size) for each in variants.values() for size in each.latency_ms})
-    header = ["variant", "bits/byte", "perplexity", "agreement", "size", *(f"ms a token, {s} at once" for s in sizes)]
-    trained = ["trained", *figures(first, "trained_"), "", "", *[""] * len(sizes)]
+    spoken = [name for name in SPOKEN if name in first.metrics]
+    header = [
+        "variant",
+        "bits/byte",
+        "perplexity",
+        *(SPOKEN[name] for name in spoken),
+        "agreement",
+        "size",
+        *(f"ms a token, {s} at once" for s in sizes),
+    ]
+    trained = ["trained", *figures(first, "trained_"), *say(first, "trained_"), "", "", *[""] * len(sizes)]
     rows = [
         [
             name,
             *figures(each, ""),
+            *say(each, ""),
             percent(each.metrics["decision_agreement"]),
             megabytes(each.num_bytes),
             *("" if (ms := each.latency_ms.get(str(size))) is None else f"{ms:.2f}" for size in sizes),
@@ -35,6 +48,11 @@ def format_variants(variants: Mapping[str, Evidence]) -> str:
 
 def figures(evidence: Evidence, prefix: str) -> list[str]:
     return [f"{evidence.metrics[prefix + 'bits_per_byte']:.4f}", f"{evidence.metrics[prefix + 'perplexity']:.3f}"]
+
+
+def say(evidence: Evidence, prefix: str) -> list[str]:
+    """What captions are worth; nothing for a model of texts."""
+    return [f"{evidence.metrics[prefix + name]:.3f}" for name in SPOKEN if name in evidence.metrics]
 
 
 def format_missed(variants: Mapping[str, Evidence]) -> str:

@@ -66,11 +66,16 @@ def continuation_gate(
 
 
 def weigh_evidence(
-    trial: GenerativeTrial, footprint: Footprint, tolerances: GenerativeTolerances, extra_gates: Sequence[GateResult]
+    trial: GenerativeTrial,
+    footprint: Footprint,
+    tolerances: GenerativeTolerances,
+    extra_metrics: Mapping[str, float],
+    extra_gates: Sequence[GateResult],
 ) -> Evidence:
     """All that was measured of one variant, and the gates it passed or missed."""
     metrics = {
         **trial.metrics(),
+        **extra_metrics,
         "max_difference_logits": trial.parity.max,
         "mean_difference_logits": trial.parity.mean,
         "num_continuations": float(len(trial.continuations)),

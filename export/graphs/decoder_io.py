@@ -13,6 +13,8 @@ from tasks.task import Array
 
 ROWS, LENGTH, COUNT = "rows", "length", "n"
 """Names of the free axes."""
+EMBEDDING, HEAD = "embedding", "head"
+"""Names of the weights that some networks tie."""
 
 
 class DecoderInputs(NamedTuple):
@@ -35,7 +37,7 @@ def add_inputs(builder: GraphBuilder) -> DecoderInputs:
 
 def embed(builder: GraphBuilder, tokens: str, table: Tensor) -> str:
     """tokens [rows, length] → their embeddings [rows, length, width]."""
-    return builder.add("Gather", builder.weight("embedding", array_of(table)), tokens, axis=0)
+    return builder.add("Gather", builder.weight(EMBEDDING, array_of(table)), tokens, axis=0)
 
 
 def embed_with_features(builder: GraphBuilder, tokens: str, table: Tensor) -> str:
@@ -55,9 +57,9 @@ def add_logits(builder: GraphBuilder, x: str, head: Tensor, kept: Literal["share
     output = builder.output(LOGITS, "FP32", [COUNT, head.shape[0]])
     own = output if builder.float_type == "fp32" else ""
     if kept == "shared":
-        logits = builder.add("Gemm", x, "embedding", output=own, transB=1)
+        logits = builder.add("Gemm", x, EMBEDDING, output=own, transB=1)
     else:
-        logits = project(builder, x, "head", head, output=own)
+        logits = project(builder, x, HEAD, head, output=own)
     if not own:
         builder.add("Cast", logits, output=output, to=ELEMENT_TYPES["FP32"])
 
