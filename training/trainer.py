@@ -57,6 +57,18 @@ class ShareSampler(Sampler[int]):
         return len(self._indices)
 
 
+class EpochSampler(DistributedSampler[int]):
+    """Shuffles anew for every epoch, by the seed and the epoch's number alone, and tells the dataset of it."""
+
+    def __init__(self, dataset: BatchDataset, world: World, seed: int) -> None:
+        super().__init__(dataset, world.size, world.rank, shuffle=True, seed=seed)
+        self._dataset = dataset
+
+    def set_epoch(self, epoch: int) -> None:
+        super().set_epoch(epoch)
+        self._dataset.begin_epoch(epoch)
+
+
 def fit(
     learner: Learner,
     datasets: tuple[BatchDataset, BatchDataset],
@@ -156,10 +168,8 @@ def choose_precision(recipe: Recipe) -> str:
 
 
 def training_loader(dataset: BatchDataset, recipe: Recipe, world: World) -> DataLoader[Batch]:
-    """Shuffled anew every epoch, by the recipe's seed and the epoch's number alone."""
-    sampler: DistributedSampler[int] = DistributedSampler(
-        dataset, world.size, world.rank, shuffle=True, seed=recipe.seed
-    )
+    """In batches of the recipe's size."""
+    sampler = EpochSampler(dataset, world, recipe.seed)
     # Batch normalisation needs more than one example: a short last batch is left out where there are others.
     drop_last = len(sampler) > recipe.schedule.batch_size
     return build_loader(dataset, sampler, recipe.schedule.batch_size, drop_last)

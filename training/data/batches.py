@@ -25,6 +25,10 @@ class BatchDataset(Dataset[Batch]):
     def __getitems__(self, indices: list[int]) -> Batch:
         """A whole batch at once."""
 
+    def begin_epoch(self, epoch: int) -> None:
+        """Called before every epoch of learning, also where a training goes on: what a dataset hands out may depend on
+        the epoch's number, on nothing else."""
+
     def __getitem__(self, index: int) -> Batch:
         return self.__getitems__([index])
 

@@ -16,25 +16,32 @@ UNCOUNTED = -100
 
 
 class LearningWindows(BatchDataset):
-    """The whole stream in windows, one after the other, whatever texts begin or end inside: nothing is padding, and
-    every token is predicted once in an epoch. A batch is inputs and targets, int64 [B, context] both."""
+    """The whole stream in windows, one after the other, whatever texts begin or end inside: nothing is padding, and no
+    token is predicted twice in an epoch. The end of the stream goes on at its beginning, and every epoch cuts it at
+    other places. A batch is inputs and targets, int64 [B, context] both."""
 
     def __init__(self, stream: TokenStream, context: int) -> None:
         """Raises InvalidRecipe where the texts do not fill a single window."""
-        self._tokens = stream.tokens
+        # The end of text at the end of the stream is that at its beginning.
+        self._ring = stream.tokens[:-1]
         self._context = context
+        self._shift = 0
         if len(self) == 0:
             raise InvalidRecipe(
                 f"text.context: a window of {context} tokens is longer than all training texts together, which have "
-                f"{len(stream.tokens) - 1}: give more texts or a smaller context"
+                f"{len(self._ring)}: give more texts or a smaller context"
             )
 
     def __len__(self) -> int:
-        return (len(self._tokens) - 1) // self._context
+        return len(self._ring) // self._context
+
+    def begin_epoch(self, epoch: int) -> None:
+        self._shift = int(np.random.default_rng(epoch).integers(len(self._ring)))
 
     def __getitems__(self, indices: list[int]) -> Batch:
-        starts = np.array(indices)[:, None] * self._context
-        rows = torch.from_numpy(self._tokens[starts + np.arange(self._context + 1)].astype(np.int64))
+        starts = self._shift + np.array(indices)[:, None] * self._context
+        places = (starts + np.arange(self._context + 1)) % len(self._ring)
+        rows = torch.from_numpy(self._ring[places].astype(np.int64))
         return rows[:, :-1], rows[:, 1:]
 
 

@@ -26,7 +26,7 @@ Positive = Annotated[float, msgspec.Meta(gt=0)]
 
 class Options(ArchitectureOptions, frozen=True, kw_only=True):
     """`heads` share `kv_heads` keys and values; `hidden` is the inner width of the feed-forward part, 0 for ⅔ of four
-    times the width, rounded up to a multiple of 32."""
+    times the width, rounded up to a multiple of 32. `dropout` of what attention and feed-forward part add."""
 
     width: AtLeastOne = 192
     depth: AtLeastOne = 4
@@ -76,7 +76,6 @@ class Attention(nn.Module):
         self.heads, self.kv_heads, self.head_width = options.heads, options.kv_heads, options.head_width
         self.qkv = nn.Linear(options.width, (self.heads + 2 * self.kv_heads) * self.head_width, bias=False)
         self.output = nn.Linear(self.heads * self.head_width, options.width, bias=False)
-        self.dropout = options.dropout
 
     def forward(self, x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
         batch, length, _ = x.shape
@@ -85,7 +84,6 @@ class Attention(nn.Module):
             rotate(q, cosine, sine),
             rotate(k, cosine, sine),
             v,
-            dropout_p=self.dropout if self.training else 0.0,
             is_causal=True,
             enable_gqa=self.heads != self.kv_heads,
         )

@@ -27,20 +27,36 @@ def stream_of(lengths: list[int]) -> TokenStream:
     )
 
 
-@given(TEXTS, st.integers(2, 16))
+@given(TEXTS, st.integers(2, 16), st.integers(0, 5))
 @settings(deadline=None)
-def test_every_token_is_learnt_once_an_epoch_but_for_a_rest(lengths: list[int], context: int) -> None:
+def test_no_token_is_learnt_twice_in_an_epoch_and_few_are_left_out(
+    lengths: list[int], context: int, epoch: int
+) -> None:
     stream = stream_of(lengths)
     if len(stream.tokens) - 1 < context:
         with pytest.raises(InvalidRecipe, match=r"text\.context"):
             LearningWindows(stream, context)
         return
     windows = LearningWindows(stream, context)
+    windows.begin_epoch(epoch)
     inputs, targets = windows.__getitems__(list(range(len(windows))))
     assert inputs.shape == targets.shape == (len(windows), context)
-    assert inputs.flatten().tolist() == stream.tokens[: inputs.numel()].tolist()
-    assert targets.flatten().tolist() == stream.tokens[1 : inputs.numel() + 1].tolist()
-    assert len(stream.tokens) - 1 - inputs.numel() < context
+    ring = stream.tokens[:-1].tolist()
+    pairs = set(zip(ring, ring[1:] + ring[:1], strict=True))
+    assert set(zip(inputs.flatten().tolist(), targets.flatten().tolist(), strict=True)) <= pairs
+    learnt = [token for token in targets.flatten().tolist() if token != END]
+    assert len(learnt) == len(set(learnt))
+    assert len(ring) - targets.numel() < context
+
+
+def test_every_epoch_cuts_at_other_places() -> None:
+    windows = LearningWindows(stream_of([40] * 10), 8)
+    seen = []
+    for epoch in (0, 1, 0):
+        windows.begin_epoch(epoch)
+        seen.append(windows.__getitems__([0, 1, 2])[0].tolist())
+    assert seen[0] == seen[2]
+    assert seen[0] != seen[1]
 
 
 @given(TEXTS, st.integers(2, 16))
