@@ -75,16 +75,7 @@ def build_captioner_package(folder: Path, **options: object) -> ModelPackage:
     tiny = TinyCaptioner(**options)  # type: ignore[arg-type]
     (folder / "fp32").mkdir(parents=True)
     (folder / "golden").mkdir()
-    (folder / "tokenizer.json").write_bytes(train_byte_level_bpe(CAPTIONS, VOCABULARY, [END_OF_TEXT]))
-    spec = CaptioningSpec(
-        vocabulary=VOCABULARY,
-        context=tiny.context,
-        begin_token=0,
-        end_tokens=(0,),
-        image=IMAGE,
-        positions=POSITIONS,
-    )
-    task, network = Captioning(spec, folder), build_network(tiny)
+    task, network = write_task(folder, tiny.context), build_network(tiny)
     golden = {f"golden/{index:04}.png": picture(index) for index in range(tiny.num_golden)}
     for name, payload in golden.items():
         (folder / name).write_bytes(payload)
@@ -105,7 +96,7 @@ def build_captioner_package(folder: Path, **options: object) -> ModelPackage:
     )
     manifest = Manifest(
         name=tiny.name,
-        task=msgspec.to_builtins(spec),
+        task=msgspec.to_builtins(task.spec),
         image_sizes=((IMAGE.height, IMAGE.width),),
         batch_buckets=tiny.slots,
         variants={"fp32": variant},
@@ -113,6 +104,20 @@ def build_captioner_package(folder: Path, **options: object) -> ModelPackage:
         lineage=Lineage(created_at="2026-01-01T00:00:00Z", source="built by hand"),
     )
     return seal_package(folder, manifest)
+
+
+def write_task(folder: Path, context: int = 64) -> Captioning:
+    """Writes the tokenizer, and opens the task that has it."""
+    (folder / "tokenizer.json").write_bytes(train_byte_level_bpe(CAPTIONS, VOCABULARY, [END_OF_TEXT]))
+    spec = CaptioningSpec(
+        vocabulary=VOCABULARY,
+        context=context,
+        begin_token=0,
+        end_tokens=(0,),
+        image=IMAGE,
+        positions=POSITIONS,
+    )
+    return Captioning(spec, folder)
 
 
 def build_network(tiny: TinyCaptioner) -> Captioner:
