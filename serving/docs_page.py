@@ -13,6 +13,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse
 
 from serving.api import json_response
+from serving.describe_generation import describe_generation
 from serving.model_host import ModelHost
 from serving.oip.metadata import ready_models
 from serving.predict_routes import describe_predictions
@@ -37,7 +38,10 @@ def add_docs(api: FastAPI, host: ModelHost) -> None:
 def describe(api: FastAPI, host: ModelHost) -> dict[str, Any]:
     """FastAPI's description of its own routes, and ours of those that it does not see."""
     described = get_openapi(title=api.title, version="2", routes=api.routes)
-    paths, schemas = describe_predictions([model for model in ready_models(host) if isinstance(model, ServedModel)])
+    models = ready_models(host)
+    paths, schemas = describe_predictions([model for model in models if isinstance(model, ServedModel)])
+    generating, generated = describe_generation(models)
+    paths, schemas = paths | generating, schemas | generated
     described["paths"] = paths | described["paths"]
     described.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
     return described

@@ -41,6 +41,12 @@ HARMLESS: Mapping[str, tuple[Any, ...]] = {
 }
 """Values of refused fields that ask for nothing; null is one for every field."""
 
+WITHOUT_EFFECT = (
+    *("user", "metadata", "service_tier", "safety_identifier", "parallel_tool_calls"),
+    *("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention"),
+)
+"""Fields that are accepted and change nothing here."""
+
 
 class StreamOptions(msgspec.Struct, frozen=True, kw_only=True):
     """`include_obfuscation` and whatever else there may be changes nothing here."""

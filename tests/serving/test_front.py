@@ -4,10 +4,7 @@ import gzip
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from serving.front import find_route
 from tests.serving.protocol_server import ProtocolServer
 from tests.serving.wire import (
     CLASSIFY,
@@ -89,11 +86,3 @@ async def test_names_nobody_configured_never_become_labels(protocol: ProtocolSer
     await protocol.http.post("/v2/models/made-up-name/infer", content=b"{}")
     assert "made-up-name" not in protocol.scrape()
     assert 'tidegate_requests_total{code="404",model="",protocol="http",version=""} 1.0' in protocol.scrape()
-
-
-@given(
-    st.text(max_size=40) | st.lists(st.sampled_from(["", "v1", "v2", "models", "versions", "m", "infer"])).map("/".join)
-)
-def test_any_path_is_routed_or_not(path: str) -> None:
-    route = find_route(path)
-    assert route is None or path.endswith(f"/{route.call}")
