@@ -95,8 +95,9 @@ class Answering:
     def _end(self) -> None:
         self.is_over = True
         self._wake()
-        while self._callbacks:
-            self._callbacks.pop()(self)
+        callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback(self)
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

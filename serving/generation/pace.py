@@ -4,9 +4,9 @@ from __future__ import annotations
 
 MIN_PIECE = 8
 """Tokens. A run over fewer costs hardly less: it reads the same weights."""
-BUSY_SHARE = 1.5
+BUSY_SHARE = 1.0
 """While answers are running, a step may spend this many times a decoding run on prompts: those who read along then
-wait at most about two and a half times as long for their next token as without any prompts."""
+wait about twice as long for their next token as without any prompts, and prompts get half of the machine."""
 IDLE_S = 0.5
 """While none are running, a step may take this long: prompts that came together start together, and a caller who
 leaves is noticed."""
@@ -38,5 +38,5 @@ class Pace:
 
 
 def mean(before: float, newest: float) -> float:
-    """A single slow run, as the first one of a shape often is, counts as at most four ordinary ones."""
-    return before + NEWEST_SHARE * (min(newest, 4 * before) - before) if before else newest
+    """A single slow run, as the first one of a shape often is, counts as at most two ordinary ones."""
+    return before + NEWEST_SHARE * (min(newest, 2 * before) - before) if before else newest
