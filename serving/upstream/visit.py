@@ -10,7 +10,7 @@ from typing import Any
 from serving.generation.request import Usage
 from serving.generation.statistics import GenerationStatistics
 from serving.upstream.seen import Seen, SeenChoice, read_answer
-from tasks.errors import DeadlineExceeded
+from tasks.errors import BadInput, DeadlineExceeded, Overloaded
 from tasks.generation import FinishReason, Generated
 from tasks.generation_signals import stop_reason
 from tasks.task import Category, Observation, Scalar
@@ -81,9 +81,11 @@ class Visit:
             return
         if isinstance(error, DeadlineExceeded):
             self._statistics.num_expired += 1
-        elif isinstance(error, Exception):
+        elif isinstance(error, Overloaded):
+            self._statistics.num_refused += 1
+        elif isinstance(error, Exception) and not isinstance(error, BadInput):
             self._statistics.num_failed += 1
-        else:
+        elif not isinstance(error, Exception):
             self._statistics.num_cancelled += 1
         self._end()
 
