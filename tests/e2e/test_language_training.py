@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from tasks.generation import open_generative_task
-from tests.training.language.conftest import write_texts
+from tests.tiny_corpus import write_texts
 from training.checkpoint import load_checkpoint
 from training.run import TrainedModel
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import training.models
+from tests.tiny_corpus import write_texts
 from training.data.archive import ArchiveSplit, write_archive
 from training.data.pixels import open_pixels
 from training.data.source import open_source
@@ -61,3 +62,21 @@ def test_a_file_and_a_recipe_are_enough(name: str, examples: Path, tmp_path: Pat
     with torch.inference_mode():
         outputs = network.eval()(torch.zeros(2, 64, 64, 3, dtype=torch.uint8))
     assert [len(each) for each in outputs] == [2] * len(network.output_names)
+
+
+def test_a_language_model_too(examples: Path, tmp_path: Path) -> None:
+    write_texts(tmp_path / "corpus", 40)
+    small = (
+        f'data={{source="files", path="{tmp_path / "corpus"}"}}',
+        "text.context=24",
+        "text.tokenizer.vocabulary=280",
+    )
+    quick = ("model.options.width=16", "schedule.epochs=3", "schedule.batch_size=8", "optimiser.learning_rate=2e-2")
+    recipe = load_recipe(examples / "gru.toml", (*small, *quick))
+    kind, source = open_kind(recipe.task), open_source(recipe.data)
+    network = kind.network(recipe.model, kind.spec(source, recipe))
+    learner = kind.learner(network, recipe, kind.spec(source, recipe))
+    records: list[EpochRecord] = []
+    fit(learner, kind.datasets(source, recipe), recipe, tmp_path, records.append, None)
+    assert records[-1].score < records[0].score
+    assert kind.evaluate(network, source, recipe).metrics["test_bits_per_byte"] < 8

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from tasks.errors import InvalidRecipe
 from tasks.generation import open_generative_task
 from tasks.text_generation import TextGenerationSpec
-from tests.training.language.conftest import tiny_recipe
+from tests.tiny_corpus import tiny_recipe
 from training.checkpoint import load_checkpoint
 from training.data.config import DigitsConfig
 from training.data.source import open_source
