@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -14,7 +13,7 @@ from time import time
 from registry.package import ModelPackage
 from serving.batch_plan import BatchPlan
 from serving.batcher import Batcher
-from serving.deadline import Deadline
+from serving.deadline import Deadline, within
 from serving.drift_feed import DriftCounts, Observed, Watched
 from serving.generation.answering import Answering
 from serving.generation.request import Constraint, GenerationRequest
@@ -25,7 +24,7 @@ from serving.picture_stage import PictureStage
 from serving.retirement import CLOSE_TIMEOUT_S, until_idle
 from serving.statistics import ModelStatistics
 from serving.surroundings import Surroundings
-from tasks.errors import DeadlineExceeded, Unsupported
+from tasks.errors import Unsupported
 from tasks.generation import Encoded, GenerativeTask, Prompt
 from tasks.generation_params import GenerationParams
 
@@ -65,13 +64,9 @@ class GenerativeModel:
         DeadlineExceeded or NotReady."""
         if self._pictures is None:
             raise Unsupported(f"model {self.name!r} continues text; it takes no pictures")
-        expires_at = None if deadline.expires_at == math.inf else deadline.expires_at
-        try:
-            with self.lease():
-                async with asyncio.timeout_at(expires_at):
-                    return await self._pictures.run(payload, deadline)
-        except TimeoutError as error:
-            raise DeadlineExceeded("the deadline passed before the picture was encoded") from error
+        with self.lease():
+            async with within(deadline):
+                return await self._pictures.run(payload, deadline)
 
     async def start(
         self, prompt: Prompt, params: GenerationParams, deadline: Deadline, encoded: Encoded | None = None

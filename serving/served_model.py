@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -13,7 +12,7 @@ from typing import Any, TypeVar
 
 from registry.package import ModelPackage
 from serving.batcher import Batcher, gather_or_cancel
-from serving.deadline import Deadline
+from serving.deadline import Deadline, within
 from serving.drift_feed import DriftCounts, Observed, Watched
 from serving.model_loader import LoadedModel
 from serving.picture_stage import PictureStage, row_of
@@ -21,7 +20,6 @@ from serving.retirement import CLOSE_TIMEOUT_S, until_idle
 from serving.runtimes.runtime import Runtime
 from serving.statistics import ModelStatistics
 from serving.surroundings import Surroundings
-from tasks.errors import DeadlineExceeded
 from tasks.task import Array, Observation, Params, Picture, Prediction, Sample, Task
 
 log = logging.getLogger(__name__)
@@ -83,13 +81,9 @@ class ServedModel:
         self, payload: bytes, params: Params, deadline: Deadline, conclude: Conclude[Conclusion]
     ) -> Conclusion:
         """The way of one picture, while this version can not be closed and no longer than the deadline."""
-        expires_at = None if deadline.expires_at == math.inf else deadline.expires_at
-        try:
-            with self.lease():
-                async with asyncio.timeout_at(expires_at):
-                    return await self._compute(payload, params, deadline, conclude)
-        except TimeoutError as error:
-            raise DeadlineExceeded("the deadline passed before the model had answered") from error
+        with self.lease():
+            async with within(deadline):
+                return await self._compute(payload, params, deadline, conclude)
 
     async def _compute(
         self, payload: bytes, params: Params, deadline: Deadline, conclude: Conclude[Conclusion]
