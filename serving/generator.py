@@ -64,6 +64,7 @@ class Generator:
         self._mean_slot_s = 0.0
         self._busy_since = math.inf
         self._must_stop = False
+        self._failure: NotReady | None = None
         self._thread = threading.Thread(target=self._serve, name="generator", daemon=True)
         self._thread.start()
 
@@ -78,14 +79,14 @@ class Generator:
         return self._pool.num_slots - self._pool.num_free
 
     def stalled_s(self) -> float:
-        """For how long the decoder has been at its current step."""
+        """For how long the decoder has been at its current step, or the generator has failed."""
         return max(0.0, monotonic() - self._busy_since)
 
     def submit(self, request: GenerationRequest) -> Answering:
         """Put a request in line. Raises BadInput for one that this decoder can not answer, TooLarge, Overloaded,
         DeadlineExceeded or NotReady at once; what happens later is raised where the answer is read."""
         if self._line.is_closed:
-            raise NotReady("this version of the model is being unloaded; send the request again")
+            raise self._failure or NotReady("this version of the model is being unloaded; send the request again")
         check_request(request, self._decoder)
         params = request.params
         self._check_room(params.num_beams if params.num_beams > 1 else params.n)
@@ -157,9 +158,12 @@ class Generator:
                 self._step()
         except Exception as error:
             log.exception("the generator has failed and answers nothing any more")
+            self._failure = NotReady(
+                f"the generator of this model has failed, and the model must be loaded again: {error}"
+            )
+            self._busy_since = min(self._busy_since, monotonic())
             self._line.close()
-            failure = NotReady(f"the generator of this model has failed: {error}")
-            self.loop.call_soon_threadsafe(self._fail_all, failure)
+            self.loop.call_soon_threadsafe(self._fail_all, self._failure)
 
     def _step(self) -> None:
         plan = self._scheduler.schedule()
@@ -210,8 +214,8 @@ class Generator:
         if sequence.last_token_at and delta.tokens and sequence.num_slots == 1:
             statistics.token.observe(at - sequence.last_token_at)
         sequence.last_token_at = at
+        statistics.num_completion_tokens += len(delta.tokens)
         if delta.finished is not None:
-            statistics.num_completion_tokens += len(delta.finished.tokens)
             reason = delta.finished.finish_reason
             statistics.finished[reason] = statistics.finished.get(reason, 0) + 1
             held_s = at - sequence.placed_at

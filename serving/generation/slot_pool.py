@@ -71,7 +71,8 @@ class SlotPool:
         best = int(usable.argmax())
         source = best if usable[best] - usable[slot] >= MIN_SHARED else slot
         num_cached = int(usable[source])
-        copies = self._save(slot, num_cached if source == slot else 0, source)
+        # A cache that goes on still holds its beginning; a recurrent state that goes on is another one.
+        copies = self._save(slot, num_cached if source == slot and self._can_rewind else 0, source)
         self._is_free[slot] = False
         if source != slot:
             copies.append(self.copy(source, slot))

@@ -30,7 +30,7 @@ class GenerationStatistics:
     num_cached_tokens: int = 0
     """Of them, those that another request had left in a slot."""
     num_completion_tokens: int = 0
-    """Tokens of answers."""
+    """Tokens of answers, also of those that nobody waited for to the end."""
     num_prefix_lookups: int = 0
     num_prefix_hits: int = 0
     """Requests that found a part of their prompt in a slot."""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from serving.deadline import Deadline
 from serving.generation.fake_decoder import FakeDecoder, Held, random_logits
 from serving.generation.pace import Pace
+from serving.generation.slot_pool import SlotPool
 from tasks.errors import BadInput, DeadlineExceeded, NotReady, Overloaded, TooLarge
 from tasks.generation import Generated, Prompt
 from tests.serving.generation.bench import END, LETTERS, Bench
@@ -293,6 +294,19 @@ async def test_a_runtime_that_fails_once_serves_the_next_request() -> None:
     await bench.close()
 
 
+async def test_a_generator_that_fails_says_so_to_everybody(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise MemoryError("no memory for a plan")
+
+    await bench.text(max_tokens=1)
+    monkeypatch.setattr(SlotPool, "take", broken)
+    with pytest.raises(NotReady, match="no memory for a plan"):
+        await bench.submit().wait()
+    with pytest.raises(NotReady, match="loaded again"):
+        bench.submit()
+    assert bench.generator.stalled_s() > 0, "a probe must see it"
+
+
 async def test_closing_answers_what_is_there_and_refuses_what_comes(bench: Bench) -> None:
     answerings = [bench.submit(max_tokens=20, ignore_end=True) for _ in range(10)]
     assert await bench.generator.close(10)
@@ -339,12 +353,18 @@ async def test_a_recurrent_state_is_kept_where_two_prompts_part() -> None:
     bench = Bench(FakeDecoder(can_rewind=False))
     beginning = [4] * 40
     cached = []
-    for ending in (1, 2, 3):
+    for ending in (1, 2, 3, 4):
         answering = bench.submit([*beginning, ending], max_tokens=3, temperature=0)
         assert (await answering.wait())[0].text == greedy((*beginning, ending), 3)
         cached.append(answering.usage.cached_tokens)
-    assert cached == [0, 0, 40], "the second shows where they part, the third begins there"
+    assert cached == [0, 0, 40, 40], "the second shows where they part, the others begin there"
     await bench.close()
+
+
+async def test_a_step_that_takes_long_shows(bench: Bench) -> None:
+    assert bench.generator.stalled_s() == 0
+    await bench.occupied(max_tokens=1)
+    await bench.until(lambda: bench.generator.stalled_s() > 0.01)
 
 
 async def test_statistics_add_up(bench: Bench) -> None:
