@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from serving.generation.sampling import BLOCK, Sampler, nucleus_size, passed_at, sample
-from serving.generation.scores import Scores, best_tokens
+from serving.generation.scores import Scores
 from tasks.errors import BadInput, NotReady
 from tasks.generation_params import GenerationParams
 
@@ -100,12 +100,6 @@ def test_the_place_is_the_one_where_the_sum_passes(size: int, seed: int, uniform
     assert weights[passed_at(weights, np.nextafter(1.0, 0.0))] > 0
 
 
-@given(st.lists(st.integers(-30, 3), min_size=1, max_size=50), st.integers(1, 60))
-def test_the_best_tokens_are_the_first_of_the_sorted(values: list[int], count: int) -> None:
-    ranked = sorted(range(len(values)), key=lambda token: (-values[token], token))
-    assert best_tokens(np.array(values, np.float32), count).tolist() == sorted(ranked[:count])
-
-
 def test_equal_logits_are_chosen_by_their_order() -> None:
     params = GenerationParams(top_k=3)
     chosen = {sample(np.zeros(9, np.float32), params, uniform) for uniform in (0.0, 0.4, 0.99)}
@@ -173,14 +167,3 @@ def test_logits_that_are_no_numbers_are_refused_and_others_not(bad: float) -> No
     for row in (0, 2):
         with pytest.raises(NotReady, match="not finite"):
             sampler.choose(scores, row, None)
-
-
-@given(LOGITS, st.integers(1, 5))
-def test_log_probabilities_are_those_of_the_model(logits: list[float], count: int) -> None:
-    scores = Scores(np.array([logits], np.float32))
-    total = math.log(sum(map(math.exp, logits)))
-    for token, logit in enumerate(logits):
-        assert scores.logprob(0, token) == pytest.approx(logit - total, abs=1e-4)
-    top = scores.top(0, count)
-    ranked = sorted(range(len(logits)), key=lambda token: (-logits[token], token))
-    assert [score.token for score in top] == ranked[:count]
