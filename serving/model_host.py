@@ -98,12 +98,17 @@ class ModelHost:
         self._loader.shutdown(wait=False, cancel_futures=True)
 
     async def load(self, name: str, version: str | None = None) -> None:
-        """Bring in a model, or look for a newer version of it now. Raises what kept it from being served."""
+        """Bring in a model, look for a newer version of it now, or take one that hangs out and in again.
+
+        Raises what kept it from being served."""
         self._check_is_ours(name)
         ref = ModelRef.parse(name if version is None else f"{name}/{version}")
         slots = [slot for slot in self._slots.values() if slot.ref.name == name and version in (None, slot.ref.version)]
         for slot in slots or [self._slots.setdefault(str(ref), ModelSlot(ref))]:
             slot.follows, slot.failed = True, None
+            async with self._changing:
+                if slot.hangs(self._config.hang_timeout_s):
+                    self._retire(slot)
             error = await self._refresh(slot)
             if error is not None:
                 if not slots and error.kind in DEFINITE:

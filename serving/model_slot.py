@@ -51,9 +51,13 @@ class ModelSlot:
     follows: bool = True
     """False once it was unloaded by hand."""
 
+    def hangs(self, hang_timeout_s: float) -> bool:
+        """Whether its model has given up, or is as good as lost."""
+        return self.model is not None and self.model.stalled_s() > hang_timeout_s
+
     def describe(self, hang_timeout_s: float) -> ModelState:
         version = self.info.version if self.info else self.ref.version or ""
-        if self.model is not None and self.model.stalled_s() > hang_timeout_s:
+        if self.hangs(hang_timeout_s):
             # Not for how long: a metric's label must not change with every scrape.
             reason = f"the runtime has not returned for more than {hang_timeout_s:g} s"
             return ModelState(self.ref.name, version, State.UNAVAILABLE, reason)

@@ -189,3 +189,20 @@ async def test_what_it_says_of_itself_is_what_it_takes_and_did(store: RemoteStor
     assert (seen["inference_count"], seen["inference_stats"]["queue"]["count"]) == (1, 1)
     assert seen["execution_count"] == seen["inference_stats"]["compute_infer"]["count"] == 6
     assert seen["last_inference"] > 0
+
+
+async def test_a_generator_that_has_failed_is_not_ready_until_the_model_is_loaded_again(
+    store: RemoteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with host_server(store, hang_timeout_s=0.05) as server:
+        model = served(server)
+
+        def fail() -> None:
+            raise RuntimeError("a fault of ours")
+
+        monkeypatch.setattr(model.generator._scheduler, "schedule", fail)
+        with pytest.raises(NotReady, match="must be loaded again"):
+            await (await begin(model, 5)).wait()
+        await until(lambda: server.states() == {"tiny": "UNAVAILABLE"})
+        await server.host.load("tiny")
+        assert len((await (await begin(served(server), 5)).wait())[0].tokens) == 5

@@ -282,6 +282,9 @@ async def test_a_model_whose_runtime_hangs_is_not_ready(
     assert server.states() == {"colours": "UNAVAILABLE"}
     assert not server.host.ready()
     assert "60 s" in server.reason()  # the limit: a label that grew would be a new series at every scrape
+    await server.host.load("colours")
+    assert server.states() == {"colours": "READY"}
+    await last_logit(server.host.get("colours"))
 
 
 async def test_losing_the_whole_cache_is_survived(store: RemoteStore, start: Starter, packages: Path) -> None:
