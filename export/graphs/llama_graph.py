@@ -69,8 +69,9 @@ class LlamaGraph:
         """What GroupQueryAttention wants to know of lengths: for each row, one less than the positions behind it, and
         the most of all rows."""
         builder = self._builder
-        shape = builder.add("Shape", inputs.tokens, start=1, end=2)
-        length = builder.add("Cast", shape, to=ELEMENT_TYPES["INT32"])
+        # Counted, not asked of Shape: ONNX Runtime would put what follows on the CPU even where the rest runs on a GPU.
+        places = builder.add("Cast", builder.add("Equal", inputs.tokens, inputs.tokens), to=ELEMENT_TYPES["INT32"])
+        length = builder.add("ReduceSum", places, builder.integers([1]), keepdims=0)
         ends = builder.add("Add", inputs.num_cached, length)
         most = builder.add("ReduceMax", ends, builder.integers([0]), keepdims=1)
         return builder.add("Sub", ends, builder.integers([1], "int32")), most
