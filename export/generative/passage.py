@@ -17,7 +17,7 @@ MIN_CHARACTERS = 32
 MIN_PROMPT_SHARE, MAX_PROMPT_SHARE = 0.05, 0.6
 """Of the characters of a window: prompts of different lengths, most of which end within a word or a sentence."""
 SAFE_SHARE = 0.8
-"""Of the context that a window fills on average: some texts take more tokens than others."""
+"""Of the tokens there is room for that a window fills on average: some texts take more tokens than others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +34,18 @@ class Passage:
     """Of a picture, every caption that is right."""
 
 
-def cut_documents(documents: Sequence[str], task: GenerativeTask, seed: int) -> list[Passage]:
-    """Every document in windows that fit into the context, each cut at random into prompt and answer; the windows do
-    not overlap, and stand in random order. Special tokens that a document spells out are part of its text."""
+def cut_documents(documents: Sequence[str], task: GenerativeTask, max_tokens: int, seed: int) -> list[Passage]:
+    """Every document in windows that fit into `max_tokens` and the context, each cut at random into prompt and answer.
+
+    The windows do not overlap, and stand in random order. Special tokens that a document spells out are its text."""
     rng, passages = np.random.default_rng(seed), []
+    most = min(task.context, max_tokens)
     for document in documents:
         num_tokens = max(1, len(task.tokenizer.encode(document)))
-        size = max(MIN_CHARACTERS, int(len(document) / num_tokens * task.context * SAFE_SHARE))
+        size = max(MIN_CHARACTERS, int(len(document) / num_tokens * most * SAFE_SHARE))
         for window in windows(document, size):
             cut = max(1, int(len(window) * rng.uniform(MIN_PROMPT_SHARE, MAX_PROMPT_SHARE)))
-            passage = cut_window(window, cut, task)
+            passage = cut_window(window, cut, task, most)
             if passage is not None:
                 passages.append(passage)
     return [passages[int(index)] for index in rng.permutation(len(passages))]
@@ -57,10 +59,10 @@ def windows(document: str, size: int) -> Iterator[str]:
             yield window
 
 
-def cut_window(window: str, cut: int, task: GenerativeTask) -> Passage | None:
+def cut_window(window: str, cut: int, task: GenerativeTask, most: int) -> Passage | None:
     """None where the prompt leaves no room for an answer."""
     text = window[:cut]
-    room = task.context - len(task.tokenizer.encode(text)) - 1  # the begin token
+    room = most - len(task.tokenizer.encode(text)) - 1  # the begin token
     answer = tuple(task.tokenizer.encode(window[cut:])[: max(0, room)])
     return Passage(text.encode(), answer, text_bytes(answer, task.tokenizer)) if answer else None
 

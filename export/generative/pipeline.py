@@ -63,11 +63,11 @@ def export_generative(subject: GenerativeSubject, recipe: GenerativeRecipe, outp
 
 def draw_passages(subject: GenerativeSubject, task: GenerativeTask, recipe: GenerativeRecipe) -> Draws:
     """Evidence comes from held-out data alone; the profile takes spare data where that runs out."""
-    held_out = passages_of(subject.held_out, task, max(recipe.num_verify, recipe.num_profile), recipe.seed)
+    held_out = passages_of(subject.held_out, task, recipe, max(recipe.num_verify, recipe.num_profile))
     if not held_out:
         raise BadInput(f"{subject.name}: verifying needs held-out data; there is none, or it is too short")
     observed = held_out[: recipe.num_profile]
-    observed += passages_of(subject.spare, task, recipe.num_profile - len(observed), recipe.seed)
+    observed += passages_of(subject.spare, task, recipe, recipe.num_profile - len(observed))
     return Draws(held_out[: recipe.num_verify], observed)
 
 

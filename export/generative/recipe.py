@@ -95,6 +95,8 @@ class GenerativeRecipe(Section, frozen=True, kw_only=True):
     variants: dict[str, Plain | Half | Int8 | Int4]
     num_verify: Count = 400
     """Held-out passages on which every variant is held against the trained model."""
+    passage_tokens: Count = 512
+    """Length of a passage, prompt and answer together, at most: a longer context costs time and proves little more."""
     num_continuations: Count = 200
     """Of them, those whose prompts are continued greedily and compared token for token."""
     continuation_tokens: Count = 48

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from export.generative.passage import Passage, caption_passages, cut_documents
+from export.generative.recipe import GenerativeRecipe
 from export.held_out import draw
 from export.subject import Examples
 from registry.manifest import Lineage
@@ -33,12 +34,12 @@ class GenerativeSubject:
     lineage: Lineage
 
 
-def passages_of(examples: Examples, task: GenerativeTask, count: int, seed: int) -> list[Passage]:
+def passages_of(examples: Examples, task: GenerativeTask, recipe: GenerativeRecipe, count: int) -> list[Passage]:
     """At most `count`, in random order. One document makes many, a picture one."""
     if task.encoder is not None:
-        return caption_passages(draw(examples, count, seed), task, seed)
+        return caption_passages(draw(examples, count, recipe.seed), task, recipe.seed)
     documents = [examples[index].payload.decode() for index in range(len(examples))]
-    return cut_documents(documents, task, seed)[:count]
+    return cut_documents(documents, task, recipe.passage_tokens, recipe.seed)[:count]
 
 
 def asset_names(spec: GenerativeSpec) -> tuple[str, ...]:

@@ -25,21 +25,24 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> GenerativeTask:
 
 @given(st.lists(st.text(max_size=300), max_size=5), st.integers(0, 2**32 - 1))
 def test_passages_fit_the_context_whatever_the_text(task: GenerativeTask, documents: list[str], seed: int) -> None:
-    for passage in cut_documents(documents, task, seed):
-        prompt = task.prompt(passage.payload.decode())
-        assert passage.answer
-        assert prompt.length + len(passage.answer) <= CONTEXT
-        assert passage.num_bytes == sum(len(task.tokenizer.pieces[token]) for token in passage.answer)
+    for most in (CONTEXT // 2, 2 * CONTEXT):
+        for passage in cut_documents(documents, task, most, seed):
+            prompt = task.prompt(passage.payload.decode())
+            assert passage.answer
+            assert prompt.length + len(passage.answer) <= min(most, CONTEXT)
+            assert passage.num_bytes == sum(len(task.tokenizer.pieces[token]) for token in passage.answer)
 
 
 def test_passages_are_drawn_by_the_seed(task: GenerativeTask) -> None:
     documents = [document(seed) for seed in range(3)]
-    assert cut_documents(documents, task, 1) == cut_documents(documents, task, 1)
-    assert cut_documents(documents, task, 1) != cut_documents(documents, task, 2)
+    assert cut_documents(documents, task, CONTEXT, 1) == cut_documents(documents, task, CONTEXT, 1)
+    assert cut_documents(documents, task, CONTEXT, 1) != cut_documents(documents, task, CONTEXT, 2)
 
 
 def test_prompts_are_of_many_lengths(task: GenerativeTask) -> None:
-    lengths = {len(passage.payload) for passage in cut_documents([document(seed) for seed in range(4)], task, 0)}
+    lengths = {
+        len(passage.payload) for passage in cut_documents([document(seed) for seed in range(4)], task, CONTEXT, 0)
+    }
     assert len(lengths) > 10
 
 
