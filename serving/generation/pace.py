@@ -5,10 +5,10 @@ from __future__ import annotations
 MIN_PIECE = 8
 """Tokens. A run over fewer costs hardly less: it reads the same weights."""
 BUSY_SHARE = 1.0
-"""While answers are running, a step may spend this many times a decoding run on prompts: those who read along then
+"""While answers are flowing, a step may spend this many times a decoding run on prompts: those who read along then
 wait about twice as long for their next token as without any prompts, and prompts get half of the machine."""
 IDLE_S = 0.5
-"""While none are running, a step may take this long: prompts that came together start together, and a caller who
+"""While none are flowing, a step may take this long: prompts that came together start together, and a caller who
 leaves is noticed."""
 NEWEST_SHARE = 0.3
 """Of each measurement in the running mean."""
@@ -27,11 +27,11 @@ class Pace:
     def prefilled(self, num_tokens: int, seconds: float) -> None:
         self._prompt_token_s = mean(self._prompt_token_s, seconds / max(num_tokens, MIN_PIECE))
 
-    def allowance(self, num_running: int, most: int) -> int:
+    def allowance(self, num_flowing: int, most: int) -> int:
         """Tokens of prompts that the next step may take in, MIN_PIECE … `most`."""
         if not self._prompt_token_s:
-            return MIN_PIECE if num_running else most
-        seconds = BUSY_SHARE * self._decode_s if num_running else IDLE_S
+            return MIN_PIECE if num_flowing else most
+        seconds = BUSY_SHARE * self._decode_s if num_flowing else IDLE_S
         # Few different lengths: a runtime may prepare itself for each.
         tokens = int(seconds / self._prompt_token_s) // 4 * 4
         return max(MIN_PIECE, min(tokens, most))

@@ -94,7 +94,7 @@ class Scheduler:
     def _plan_pieces(self) -> list[Piece]:
         """As much of the prompts, the first first, as a step may take."""
         pieces: list[Piece] = []
-        left = self._pace.allowance(len(self._running), self._context)
+        left = self._pace.allowance(sum(sequence.is_flowing for sequence in self._running), self._context)
         for sequence in self._filling:
             if sequence.is_taken_in:
                 continue

@@ -74,5 +74,11 @@ class Sequence:
         return self.first_logits is not None
 
     @property
+    def is_flowing(self) -> bool:
+        """Whether a second token has come, so that somebody would notice if the next came late. Prompts that arrive
+        together become answers together, because the first of them does not flow yet."""
+        return self.num_cached > self.history.length
+
+    @property
     def has_all_slots(self) -> bool:
         return len(self.slots) == self.num_slots

@@ -11,7 +11,7 @@ def test_the_first_prompt_is_taken_in_whole() -> None:
 
 
 @given(st.floats(0.001, 0.2), st.floats(0.0001, 0.02))
-def test_while_answers_run_prompts_cost_about_another_decoding_run(decode_s: float, token_s: float) -> None:
+def test_while_answers_flow_prompts_cost_about_another_decoding_run(decode_s: float, token_s: float) -> None:
     pace = Pace()
     for _ in range(30):
         pace.decoded(decode_s)

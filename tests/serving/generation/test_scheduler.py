@@ -58,15 +58,15 @@ def lengths(plan: Plan) -> list[int]:
 
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Eight tokens of prompts a step while answers run."""
-    monkeypatch.setattr(Pace, "allowance", lambda _, num_running, most: 8 if num_running else most)
+    """Eight tokens of prompts a step while answers flow."""
+    monkeypatch.setattr(Pace, "allowance", lambda _, num_flowing, most: 8 if num_flowing else most)
 
 
 @pytest.mark.usefixtures("slow")
 def test_a_long_prompt_does_not_hold_up_who_is_running() -> None:
     table = Table(2)
     table.ask(4, max_tokens=50)
-    assert lengths(table.step()) == [4]
+    assert [lengths(table.step()) for _ in range(2)] == [[4], []]
     table.ask(50, token=2)
     plans = [table.step() for _ in range(7)]
     assert all(len(plan.steps) == 1 for plan in plans), "the first is taken further in every step"
@@ -79,6 +79,7 @@ def test_short_prompts_do_not_wait_for_a_step_of_their_own() -> None:
     table = Table(4)
     table.ask(4, token=1, max_tokens=50)
     table.step()
+    table.step()
     for token in (2, 3, 4):
         table.ask(3, token=token)
     assert lengths(table.step()) == [3], "each costs as much as eight tokens do"
@@ -89,9 +90,21 @@ def test_short_prompts_do_not_wait_for_a_step_of_their_own() -> None:
 
 
 @pytest.mark.usefixtures("slow")
+def test_prompts_that_come_together_become_answers_together() -> None:
+    table = Table(4)
+    table.ask(20)
+    table.step()
+    for token in (2, 3, 4):
+        table.ask(20, token=token)
+    assert lengths(table.step()) == [20, 20, 20], "the first has said one token, and nothing flows yet"
+    assert len(table.step().steps) == 4
+
+
+@pytest.mark.usefixtures("slow")
 def test_features_come_at_once_and_with_a_token() -> None:
     table = Table(2)
     table.ask(4, max_tokens=50)
+    table.step()
     table.step()
     table.ask(12, features=20)
     plans = [table.step() for _ in range(3)]
