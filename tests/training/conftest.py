@@ -1,4 +1,4 @@
-"""A cache that ends with the test session, and the smallest recipe that trains."""
+"""A cache that ends with the test session, the smallest recipe that trains, and a corpus."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.tiny_corpus import write_texts
 from training.data.cache import CACHE_VARIABLE
 from training.recipe import Recipe, parse_recipe
 
@@ -17,6 +18,14 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(CACHE_VARIABLE, str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixty short texts of a small language."""
+    folder = tmp_path_factory.mktemp("corpus")
+    write_texts(folder, 60)
+    return folder
 
 
 @pytest.fixture
