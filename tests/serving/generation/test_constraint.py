@@ -182,3 +182,14 @@ def test_a_tokenizer_that_can_not_be_constrained_leaves_the_rest_alone(tmp_path:
     assert compiler.compile(GenerationParams()) is None
     with pytest.raises(Unsupported, match="can not be constrained"):
         compiler.compile(GenerationParams(regex="a"))
+
+
+def test_a_model_that_likes_spaces_must_go_on_with_the_json(compiler: ConstraintCompiler, tokenizer_json: Path) -> None:
+    constraint, encode = started(compiler, json_schema='{"type": "object"}'), Tokenizer(tokenizer_json).encode
+    constraint.advance(encode("{")[0])
+    (space,) = encode(" ")
+    num_spaces = 0
+    while constraint.allowed()[space] and num_spaces < 100:
+        constraint.advance(space)
+        num_spaces += 1
+    assert 1 < num_spaces < 30
