@@ -19,6 +19,7 @@ from tasks.generation_params import GenerationParams
 from tasks.text_generation import TextGenerationPrediction
 
 Schema = dict[str, Any]
+STRING: Schema = {"type": "string"}
 SCHEMAS = "#/components/schemas/{name}"
 TAG = "Generation"
 PICTURE: Schema = {"type": "string", "format": "binary"}
@@ -60,8 +61,8 @@ def describe_generation(models: Iterable[Served]) -> tuple[Schema, Schema]:
 def text_operations(model: Served) -> Schema:
     """All ways to let one model continue a text."""
     name = model.name
-    ours = {**property_schemas(GenerationParams), "prompt": {"type": "string"}, "stream": {"type": "boolean"}}
-    oip = {"text_input": {"type": "string"}, "parameters": reference(GenerationParams), "id": {"type": "string"}}
+    ours = {"prompt": STRING, "stream": {"type": "boolean"}, **property_schemas(GenerationParams)}
+    oip = {"text_input": STRING, "parameters": reference(GenerationParams), "id": STRING}
     short = {"max_tokens": 32}
     prompt = {"model": name, "prompt": "Once", "stream": True, **short}
     talk = {"model": name, "messages": [{"role": "user", "content": "Hello"}], "stream": True, **short}
@@ -88,9 +89,6 @@ def text_operations(model: Served) -> Schema:
             )
         },
     }
-
-
-STRING: Schema = {"type": "string"}
 
 
 def caption_operation(model: GenerativeModel) -> Schema:

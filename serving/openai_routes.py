@@ -113,7 +113,7 @@ def head_of(model: GenerativeModel, kind: str) -> Head:
 
 def build_router(host: ModelHost) -> APIRouter:
     """What there is to ask."""
-    router = APIRouter(tags=["OpenAI"])
+    router = APIRouter(tags=["Generation"])
 
     @router.get("/v1/models", summary="The models that are ready, as OpenAI's clients list them")
     async def get_models() -> Response:
