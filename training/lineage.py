@@ -6,7 +6,17 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
-LIBRARIES = ("torch", "lightning", "transformers", "numpy", "pillow", "scikit-learn", "scikit-image", "safetensors")
+LIBRARIES = (
+    "torch",
+    "lightning",
+    "transformers",
+    "numpy",
+    "pillow",
+    "scikit-learn",
+    "scikit-image",
+    "safetensors",
+    "tokenizers",
+)
 
 
 def git_commit() -> str:
