@@ -9,7 +9,7 @@ from typing import Any
 from serving.deadline import Deadline
 from serving.generation.answering import Answering
 from serving.generation.decoder import Decoder
-from serving.generation.fake_decoder import FakeDecoder
+from serving.generation.fake_decoder import FakeDecoder, random_logits
 from serving.generation.request import Constraint, GenerationRequest
 from serving.generation.statistics import GenerationStatistics
 from serving.generator import Generator, GeneratorLimits
@@ -78,3 +78,14 @@ class Bench:
         if isinstance(self.decoder, FakeDecoder):
             self.decoder.gate.set()
         assert await self.generator.close(10)
+
+
+def greedy(prompt: tuple[int, ...], max_tokens: int) -> str:
+    """What a decoder with nothing else to do would say."""
+    held, text = prompt, ""
+    for _ in range(max_tokens):
+        token = int(random_logits(held).argmax())
+        if token == END:
+            break
+        held, text = (*held, token), text + LETTERS[token]
+    return text
