@@ -57,16 +57,15 @@ class GenerativeModel:
         self._pictures = self._open_pictures(loaded.encoder_plan)
 
     async def encode(self, payload: bytes, deadline: Deadline) -> Encoded:
-        """An encoded picture and what the encoder made of it, for `task.prompt_of` and for `start`. Whoever goes on
-        with it holds a lease meanwhile.
+        """An encoded picture and what the encoder made of it, for `task.prompt_of` and for `start`: all of that under
+        one lease, which is the caller's.
 
         Raises BadInput or TooLarge for the picture, Unsupported where the model takes none; Overloaded,
         DeadlineExceeded or NotReady."""
         if self._pictures is None:
             raise Unsupported(f"model {self.name!r} continues text; it takes no pictures")
-        with self.lease():
-            async with within(deadline):
-                return await self._pictures.run(payload, deadline)
+        async with within(deadline):
+            return await self._pictures.run(payload, deadline)
 
     async def start(
         self, prompt: Prompt, params: GenerationParams, deadline: Deadline, encoded: Encoded | None = None

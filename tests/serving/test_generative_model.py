@@ -147,10 +147,12 @@ async def test_text_is_no_picture(model: GenerativeModel) -> None:
 
 async def test_a_picture_is_encoded_then_described(captions: GenerativeModel) -> None:
     payload = captions.package.golden_inputs()[0]
-    encoded = await captions.encode(payload, SOON)
-    prompt = captions.task.prompt_of(encoded)
     promised = captions.package.golden_outputs("fp32")["continuation"][0]
-    answering = await captions.start(prompt, greedy(captions, len(promised)), SOON, encoded)
+    with captions.lease():
+        encoded = await captions.encode(payload, SOON)
+        prompt = captions.task.prompt_of(encoded)
+        answering = await captions.start(prompt, greedy(captions, len(promised)), SOON, encoded)
+    assert captions.num_in_flight == 1
     (answer,) = await answering.wait()
     assert answer.tokens == tuple(promised)
     assert answering.usage.prompt_tokens == prompt.length
