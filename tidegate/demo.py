@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from typing import Any, Literal
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from export.recipe import load_export_recipe
+from export.report import format_report
 from registry.package import ModelPackage
 from registry.store import open_store
 from registry.tracking import HOME
@@ -20,18 +20,16 @@ from tidegate.demo_kinds import KINDS, DemoKind
 from tidegate.demo_server import DemoServer
 from tidegate.demo_traffic import (
     CONNECTIONS,
-    add_noise,
     ask_by_curl,
     ask_by_tritonclient,
     call,
     fetch_picture,
     measure_rate,
     send_all,
+    stream_completion,
 )
 from tidegate.lifecycle import export_model, train_model
 from tidegate.promotion import promote_model
-from training.data.config import ScenesConfig
-from training.data.scene_source import SceneSource
 from training.progress import track
 from training.recipe import load_recipe
 
@@ -39,6 +37,7 @@ NUM_WATCHED = 300
 RATE_SECONDS = 3.0
 DRIFT_PATIENCE_S = 60.0
 ANSWER_CHARACTERS = 400
+STREAMED_TOKENS = 60
 
 
 class Screen:
@@ -59,6 +58,13 @@ class Screen:
     def say(self, text: str) -> None:
         self._console.print(f"  {text}", soft_wrap=True)
 
+    def write(self, beginning: str, pieces: Iterable[str]) -> None:
+        """Text that comes in pieces, each shown at once."""
+        self._console.print(f"  {escape(beginning)}", end="", soft_wrap=True)
+        for piece in pieces:
+            self._console.print(escape(piece).replace("\n", " "), end="", style="italic", soft_wrap=True)
+        self._console.print()
+
     def show(self, what: Any) -> None:
         self._console.print(what)
 
@@ -68,23 +74,25 @@ def run_demo(store_uri: str | None, keep_serving: bool) -> None:
     screen = Screen()
     screen.show("[bold]Tidegate[/]: models from training to production, and kept honest there")
     packages = {kind.model: make_model(screen, kind, store_uri) for kind in KINDS}
-    pictures = {kind.model: fresh_pictures(kind) for kind in KINDS}
+    bodies = {
+        kind.model: kind.material.draw(load_recipe(kind.recipe), packages[kind.model], NUM_WATCHED) for kind in KINDS
+    }
     with DemoServer(list(packages), HOME / "demo-server.log") as server:
         with screen.step("Serve"):
             screen.say(f"[dim]$ {' '.join(server.command)}[/]")
-            screen.say(f"ready in {server.wait_until_ready():.1f} s, its golden pictures replayed")
+            screen.say(f"ready in {server.wait_until_ready():.1f} s, golden inputs replayed")
         with screen.step("Ask it, with clients people have already"):
             for kind in KINDS:
-                ask(screen, server, kind, pictures[kind.model][0])
+                ask(screen, server, kind, bodies[kind.model][0])
         with screen.step("Watch for drift"):
             for kind in KINDS:
-                watch(screen, server, kind, pictures[kind.model])
+                watch(screen, server, kind, bodies[kind.model])
         rates = {
-            kind.model: measure_rate(server.http_address, kind.path, pictures[kind.model], RATE_SECONDS)
-            for kind in KINDS
+            kind.model: measure_rate(server.http_address, kind.path, bodies[kind.model], RATE_SECONDS) for kind in KINDS
         }
         for package in packages.values():
-            screen.show(variants_table(package))
+            screen.show(f"\n[bold]What {package.manifest.name} is[/]")
+            screen.show(escape(format_report(package)))
         screen.show(addresses_table(server, rates))
         if keep_serving:
             screen.show("\nServing until Ctrl-C …")
@@ -106,34 +114,28 @@ def make_model(screen: Screen, kind: DemoKind, store_uri: str | None) -> ModelPa
     return package
 
 
-def fresh_pictures(kind: DemoKind) -> list[bytes]:
-    """Scenes that neither training nor the reference has seen, as JPEG."""
-    config = load_recipe(kind.recipe).data
-    assert isinstance(config, ScenesConfig)
-    stream = SceneSource(config).stream("test", seed=time.time_ns() % 2**32)
-    drawn = track(islice(stream, NUM_WATCHED), f"drawing pictures for {kind.model}", NUM_WATCHED)
-    return [example.payload for example in drawn]
-
-
-def ask(screen: Screen, server: DemoServer, kind: DemoKind, picture: bytes) -> None:
-    """The same picture through three clients, and drawn."""
-    file = HOME / f"demo-{kind.model}.jpg"
-    file.write_bytes(picture)
+def ask(screen: Screen, server: DemoServer, kind: DemoKind, body: bytes) -> None:
+    """The same picture or prompt through three clients, and drawn or streamed."""
+    file = HOME / f"demo-{kind.model}{kind.material.suffix}"
+    file.write_bytes(body)
     exchange = ask_by_curl(f"http://{server.http_address}{kind.path}{kind.query}", file)
     if exchange is None:
         screen.say("[yellow]curl is not installed: going on without it[/]")
     else:
         command, answer = exchange
         screen.say(f"[dim]$ {command}[/]")
-        screen.say(shortened(answer.strip()))
+        screen.say(escape(shortened(answer.strip())))
     clients: dict[Literal["http", "grpc"], str] = {"http": server.http_address, "grpc": server.grpc_address}
     for protocol, address in clients.items():
-        answered = kind.summarise(ask_by_tritonclient(protocol, address, kind.model, picture))
-        screen.say(f"[dim]tritonclient.{protocol}:[/] {answered}")
+        asked = ask_by_tritonclient(protocol, address, kind.model, kind.material.tensor, kind.material.element(body))
+        screen.say(f"[dim]tritonclient.{protocol}:[/] {escape(kind.summarise(asked))}")
     if kind.drawing:
         drawn = HOME / f"demo-{kind.verb}.jpg"
-        drawn.write_bytes(fetch_picture(server.http_address, f"{kind.path}{kind.drawing}", picture))
+        drawn.write_bytes(fetch_picture(server.http_address, f"{kind.path}{kind.drawing}", body))
         screen.say(f"[dim]{kind.path}{kind.drawing} →[/] {drawn}")
+    if kind.stream:
+        pieces = stream_completion(server.http_address, kind.model, kind.stream, STREAMED_TOKENS)
+        screen.write(f"streamed from /v1/completions: {kind.stream}", pieces)
 
 
 def shortened(text: str) -> str:
@@ -141,14 +143,15 @@ def shortened(text: str) -> str:
     return text if len(text) <= ANSWER_CHARACTERS else f"{text[:ANSWER_CHARACTERS]}…"
 
 
-def watch(screen: Screen, server: DemoServer, kind: DemoKind, pictures: Sequence[bytes]) -> None:
-    """The verdict on pictures like those of training, then on the same pictures from a failing camera."""
-    noisy = [add_noise(picture, seed) for seed, picture in enumerate(pictures)]
-    for what, payloads in (("as in training", pictures), ("with noise", noisy)):
+def watch(screen: Screen, server: DemoServer, kind: DemoKind, bodies: Sequence[bytes]) -> None:
+    """The verdict on inputs like those of training, then on the same ones spoilt, as by a failing camera."""
+    material = kind.material
+    spoilt = [material.spoil(body, seed) for seed, body in enumerate(bodies)]
+    for what, sent in (("as in training", bodies), (material.spoilt_as, spoilt)):
         reset_drift(server, kind)
-        for _ in track(send_all(server.http_address, kind.path, payloads), what, len(payloads)):
+        for _ in track(send_all(server.http_address, kind.path, sent), what, len(sent)):
             pass
-        report = drift_report(server, kind, len(payloads))
+        report = drift_report(server, kind, len(sent))
         drifted = [
             f"{signal['signal']} (distance {signal['distance']:.2f})"
             for signal in report["signals"]
@@ -156,7 +159,7 @@ def watch(screen: Screen, server: DemoServer, kind: DemoKind, pictures: Sequence
         ]
         colour = "red" if drifted else "green"
         screen.say(
-            f"{kind.model}: {report['num_images']:.0f} pictures {what}: [{colour}]{report['status']}[/] "
+            f"{kind.model}: {report['num_images']:.0f} {material.noun} {what}: [{colour}]{report['status']}[/] "
             f"{', '.join(drifted[:3])}"
         )
     reset_drift(server, kind)
@@ -167,32 +170,14 @@ def reset_drift(server: DemoServer, kind: DemoKind) -> None:
     call(server.admin_address, "POST", f"/v1/models/{kind.model}/drift/reset", server.admin_token)
 
 
-def drift_report(server: DemoServer, kind: DemoKind, num_pictures: int) -> Any:
+def drift_report(server: DemoServer, kind: DemoKind, num_sent: int) -> Any:
     """The verdict once monitoring, which works after the answers have left, has seen every picture."""
     patience = time.monotonic() + DRIFT_PATIENCE_S
     while True:
         report = call(server.http_address, "GET", f"/v1/models/{kind.model}/drift")
-        if report["num_images"] >= num_pictures or time.monotonic() > patience:
+        if report["num_images"] >= num_sent or time.monotonic() > patience:
             return report
         time.sleep(0.3)
-
-
-def variants_table(package: ModelPackage) -> Table:
-    """Accuracy, size and latency of every variant, beside the trained model."""
-    variants = package.manifest.variants
-    evidence = {name: variant.evidence for name, variant in variants.items()}
-    first = next(iter(evidence.values()))
-    name = package.manifest.name
-    table = Table(title=f"\nWhat {name} is", title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("variant")
-    batches = sorted(first.latency_ms, key=int)
-    for column in (first.metric, "size", *(f"ms at batch {batch}" for batch in batches)):
-        table.add_column(column, justify="right")
-    table.add_row("trained", f"{first.metrics[f'trained_{first.metric}']:.2%}")
-    for name, each in evidence.items():
-        latencies = [f"{each.latency_ms[batch]:.2f}" for batch in batches]
-        table.add_row(name, f"{each.metrics[each.metric]:.2%}", f"{each.num_bytes / 1e6:.2f} MB", *latencies)
-    return table
 
 
 def addresses_table(server: DemoServer, rates: Mapping[str, float]) -> Table:
@@ -203,8 +188,12 @@ def addresses_table(server: DemoServer, rates: Mapping[str, float]) -> Table:
     )
     measured = ", ".join(f"{name} {rate:.0f}" for name, rate in rates.items())
     for what, where in (
-        ("requests per second", f"{measured} (JPEG in, {CONNECTIONS} connections, asked and answered by this machine)"),
+        (
+            "requests per second",
+            f"{measured} (JPEG or a prompt in, {CONNECTIONS} connections, asked and answered by this machine)",
+        ),
         *((kind.verb, f"{http}{kind.path}") for kind in KINDS),
+        ("OpenAI API", f"{http}/v1 (completions, chat/completions, models)"),
         ("Open Inference Protocol", f"{http}/v2, gRPC {server.grpc_address}"),
         ("drift", f"{http}/v1/models/NAME/drift"),
         ("every route", f"{http}/docs"),

@@ -6,14 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tidegate.demo_material import Material, Pictures, Prompts
+
 Answer = Mapping[str, Any]
-"""Output name → array [1, …] of one picture, as a tensor protocol gives it."""
+"""Output name → array [1, …] of one picture or prompt, as a tensor protocol gives it."""
 
 
 @dataclass(frozen=True)
 class DemoKind:
     """One kind of model. `model`: the name that its recipe registers. `score`: what training is judged by. `query`
-    keeps the answer short; `summarise` makes a line of an answer as tensors."""
+    keeps the answer short; `summarise` makes a line of an answer as tensors. `stream`: a prompt whose answer is to be
+    shown while it is written."""
 
     model: str
     recipe: str
@@ -21,9 +24,11 @@ class DemoKind:
     verb: str
     score: str
     scored_as: str
-    query: str
-    drawing: str
     summarise: Callable[[Answer], str]
+    material: Material
+    query: str = ""
+    drawing: str = ""
+    stream: str = ""
 
     @property
     def path(self) -> str:
@@ -46,6 +51,14 @@ def summarise_mask(answer: Answer) -> str:
     return f"{int((shares[1:] > 0).sum())} classes on {shares[1:].sum():.1%} of the picture"
 
 
+def summarise_captions(answer: Answer) -> str:
+    return str(answer["captions"].flat[0].decode())
+
+
+def summarise_text(answer: Answer) -> str:
+    return repr(answer["text_output"].flat[0].decode())
+
+
 KINDS = (
     DemoKind(
         model="digits",
@@ -55,8 +68,8 @@ KINDS = (
         score="val_accuracy",
         scored_as="{:.1%} right on pictures it never saw",
         query="?top_k=2",
-        drawing="",
         summarise=summarise_classes,
+        material=Pictures(),
     ),
     DemoKind(
         model="scenes-detection",
@@ -68,6 +81,7 @@ KINDS = (
         query="?max_detections=2",
         drawing="?overlay=true",
         summarise=summarise_objects,
+        material=Pictures(),
     ),
     DemoKind(
         model="scenes-segmentation",
@@ -76,8 +90,30 @@ KINDS = (
         verb="segment",
         score="val_miou",
         scored_as="mean IoU {:.2f} on pictures it never saw",
-        query="",
         drawing="?overlay=true",
         summarise=summarise_mask,
+        material=Pictures(),
+    ),
+    DemoKind(
+        model="scenes-captioning",
+        recipe="scenes-captioning-quick",
+        export_recipe="captioning-quick",
+        verb="caption",
+        score="val_exact_match",
+        scored_as="{:.0%} of captions right to the word",
+        query="?n=3",
+        summarise=summarise_captions,
+        material=Pictures(),
+    ),
+    DemoKind(
+        model="stdlib-llama",
+        recipe="stdlib-llama-quick",
+        export_recipe="text_generation-quick",
+        verb="generate",
+        score="val_bits_per_byte",
+        scored_as="{:.2f} bits per byte of texts it never saw",
+        summarise=summarise_text,
+        material=Prompts(),
+        stream="Return the number of",
     ),
 )

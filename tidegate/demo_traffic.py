@@ -36,14 +36,16 @@ def ask_by_curl(url: str, picture: Path) -> tuple[str, str] | None:
     return f"curl --data-binary @{picture} '{url}'", answer.stdout
 
 
-def ask_by_tritonclient(protocol: Literal["http", "grpc"], address: str, model: str, payload: bytes) -> dict[str, Any]:
-    """Every output for one encoded picture, by name."""
+def ask_by_tritonclient(
+    protocol: Literal["http", "grpc"], address: str, model: str, tensor: str, element: bytes
+) -> dict[str, Any]:
+    """Every output for one encoded picture or one prompt, by name. `tensor`: the input that takes it."""
     tritonclient = import_module(f"tritonclient.{protocol}")
     client = tritonclient.InferenceServerClient(address)
     try:
-        picture = tritonclient.InferInput("encoded_image", [1], "BYTES")
-        picture.set_data_from_numpy(np.array([payload], object))
-        answer = client.infer(model, [picture])
+        asked = tritonclient.InferInput(tensor, [1], "BYTES")
+        asked.set_data_from_numpy(np.array([element], object))
+        answer = client.infer(model, [asked])
         response = answer.get_response() if protocol == "http" else answer.get_response(as_json=True)
         return {each["name"]: answer.as_numpy(each["name"]) for each in response["outputs"]}
     finally:
@@ -65,8 +67,25 @@ def fetch_picture(address: str, path: str, payload: bytes) -> bytes:
         connection.close()
 
 
+def stream_completion(address: str, model: str, prompt: str, max_tokens: int) -> Iterator[str]:
+    """What a model goes on with, piece by piece as it is written, by the completions of the OpenAI API."""
+    host, port = address.split(":")
+    connection = HTTPConnection(host, int(port), timeout=30)
+    wanted = {"model": model, "prompt": prompt, "max_tokens": max_tokens, "temperature": 0.7, "seed": 7, "stream": True}
+    try:
+        connection.request("POST", "/v1/completions", json.dumps(wanted), {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        if response.status != 200:
+            raise NotReady(f"POST /v1/completions was answered with {response.status}: {response.read()[:500]!r}")
+        for line in response:
+            if line.startswith(b"data: {"):
+                yield json.loads(line.removeprefix(b"data: "))["choices"][0]["text"]
+    finally:
+        connection.close()
+
+
 def send_all(address: str, path: str, payloads: Sequence[bytes]) -> Iterator[Any]:
-    """Every picture once, over a few connections; yields the answers in order. Raises NotReady for any other status."""
+    """Every body once, over a few connections; yields the answers in order. Raises NotReady for any other status."""
     shares = [payloads[first::CONNECTIONS] for first in range(CONNECTIONS)]
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         answers = list(pool.map(lambda share: list(post_each(address, path, share)), shares))
