@@ -8,7 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BENCHMARKS = ("decode", "nms", "serving", "swap", "drift")
+BENCHMARKS = ("decode", "nms", "serving", "generation", "swap", "drift")
 
 
 def main() -> int:
