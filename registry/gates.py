@@ -31,8 +31,8 @@ ROUNDING_DIGITS = 12
 
 class PromotionPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a version must keep to. Drops are in the task's own metric, against the current champion (see
-    `Evidence.loss_against` for metrics that are better the lower they are); budgets are for the first variant, which is
-    the one that servers take where they can, None where there is no budget."""
+    `Evidence.loss_against` for metrics that are better the lower they are); budgets are for the first variant that does
+    not ask for a GPU, which is the one that servers take where they can, None where there is no budget."""
 
     max_metric_drop: Share = 0.005
     max_class_drop: Share = 0.02
@@ -107,8 +107,11 @@ class ProfileHead(msgspec.Struct, frozen=True):
 
 
 def budget_gates(candidate: ModelPackage, policy: PromotionPolicy) -> Iterator[GateResult]:
-    name, variant = next(iter(candidate.manifest.variants.items()))
-    evidence = variant.evidence
+    """Of the first variant that runs where packages are made: variants for a GPU were timed without one."""
+    variants = candidate.manifest.variants
+    timed = [name for name, variant in variants.items() if variant.requires.provider == "cpu"]
+    name = (timed or list(variants))[0]
+    evidence = variants[name].evidence
     if policy.max_latency_ms is not None:
         if "1" in evidence.latency_ms:
             yield at_most("latency_ms", evidence.latency_ms["1"], policy.max_latency_ms, f"of {name}")
