@@ -23,6 +23,8 @@ STRING: Schema = {"type": "string"}
 SCHEMAS = "#/components/schemas/{name}"
 TAG = "Generation"
 PICTURE: Schema = {"type": "string", "format": "binary"}
+TOKENS: Schema = {"type": "array", "items": {"type": "integer"}}
+PROMPT: Schema = {"anyOf": [STRING, TOKENS, {"type": "array", "items": {"anyOf": [STRING, TOKENS]}}]}
 EVENTS: Schema = {"text/event-stream": {"schema": {"type": "string"}}}
 TOLD: Mapping[str, str] = {
     "400": "bad input",
@@ -150,4 +152,5 @@ def property_schemas(kind: type) -> Schema:
 def offered(schema: Schema) -> Schema:
     """A request of the OpenAI API without the fields that are refused, or change nothing."""
     hidden = {*REFUSED, *WITHOUT_EFFECT}
-    return schema | {"properties": {name: one for name, one in schema["properties"].items() if name not in hidden}}
+    shown = {name: one for name, one in schema["properties"].items() if name not in hidden}
+    return schema | {"properties": shown | ({"prompt": PROMPT} if "prompt" in shown else {})}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
 
 import msgspec
 
@@ -11,6 +10,7 @@ from serving.answer import Answer, json_answer
 from serving.batcher import gather_or_cancel
 from serving.deadline import Deadline
 from serving.event_stream import EventStream, event
+from serving.json_fields import read_fields, read_json, read_values
 from serving.multipart import Form
 from serving.prompted import Prompted, prompt_picture, prompt_text
 from serving.served import Served
@@ -18,20 +18,18 @@ from tasks.errors import BadInput
 from tasks.task import Prediction
 
 STREAM = "stream"
+FALSE = msgspec.Raw(b"false")
 FLAGS: Mapping[str, bool] = {"true": True, "1": True, "false": False, "0": False}
 
 
 async def answer_generate(model: Served, body: bytes, deadline: Deadline) -> Answer | EventStream:
     """`{"prompt": …}`, any parameters of generation beside it, and `stream`. Raises TidegateError."""
-    try:
-        given = msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadInput(f'the body must be a JSON object like {{"prompt": "Once"}}: {error}') from error
-    text, is_stream = given.pop("prompt", None), given.pop(STREAM, False)
-    if not isinstance(text, str):
-        raise BadInput(f"prompt must be a text, got {str(text)[:40]!r}" if text is not None else "prompt is missing")
-    if not isinstance(is_stream, bool):
-        raise BadInput(f"stream must be true or false, got {str(is_stream)[:40]!r}")
+    fields = read_fields(body, '{"prompt": "Once"}')
+    if "prompt" not in fields:
+        raise BadInput('prompt is missing; send {"prompt": "Once"}')
+    text = read_json(bytes(fields.pop("prompt")), str, "prompt must be a text")
+    is_stream = read_json(bytes(fields.pop(STREAM, FALSE)), bool, "stream must be true or false")
+    given = read_values(fields)
     prompted = await prompt_text(model, text, given, deadline)
     return await begin_stream(prompted) if is_stream else predictions_answer(model, [await prompted.predict()])
 

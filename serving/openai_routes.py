@@ -22,7 +22,7 @@ from serving.openai.completion import CompletionWire
 from serving.openai.completion_request import CompletionRequest
 from serving.openai.head import DONE, Head
 from serving.openai.request import read_request
-from serving.prompts import chat_prompt, generative, text_prompt, text_task
+from serving.prompts import chat_prompt, generative, prompts_of, text_task
 from serving.served import Served
 from serving.upstream.model import UpstreamModel
 from tasks.generation import Prompt
@@ -48,14 +48,9 @@ async def answer_completion(
     """Texts go on."""
     request = read_request(body, CompletionRequest)
     params = task.parse_params(request.params())
-    prompts, texts = [], []
-    for given in request.prompts():
-        if isinstance(given, str):
-            prompts.append(await text_prompt(task, given))
-            texts.append(given)
-        else:
-            prompts.append(task.prompt_from_tokens(given))
-            texts.append(task.tokenizer.decode(given))
+    given = request.prompts(task.context)
+    prompts = await prompts_of(task, given)
+    texts = [one if isinstance(one, str) else task.tokenizer.decode(one) for one in given]
     wire = CompletionWire(head_of(model, "cmpl"), request, texts, task.tokenizer)
     return await answer_group(await start_all(model, prompts, params, deadline), wire, is_stream=bool(request.stream))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from serving.generative_model import GenerativeModel
 from serving.served import Served
@@ -12,8 +13,11 @@ from tasks.errors import Unsupported
 from tasks.generation import Prompt
 from tasks.text_generation import TextGeneration
 
-QUICK_CHARACTERS = 4_000
-"""A text up to here is cut into tokens within a millisecond or two; longer ones go to a thread."""
+QUICK_CHARACTERS = 1_000
+"""A text up to here is cut into tokens within a millisecond; longer ones go to a thread."""
+CHARACTERS_OF_A_MESSAGE = 100
+"""What one of a chat costs a template, however short it is."""
+Made = TypeVar("Made")
 
 
 def generative(model: Served) -> GenerativeModel:
@@ -37,11 +41,21 @@ async def text_prompt(task: TextGeneration, text: str) -> Prompt:
     return await at_leisure(lambda: task.prompt(text), len(text))
 
 
+async def prompts_of(task: TextGeneration, given: Sequence[str | Sequence[int]]) -> list[Prompt]:
+    """Of texts, or of tokens as they are. Raises BadInput for the first that can not be continued."""
+
+    def make() -> list[Prompt]:
+        return [task.prompt(one) if isinstance(one, str) else task.prompt_from_tokens(one) for one in given]
+
+    return await at_leisure(make, sum(map(len, given)))
+
+
 async def chat_prompt(task: TextGeneration, messages: Sequence[Mapping[str, str]]) -> Prompt:
     """Raises BadInput, also for what the model's chat template refuses; Unsupported where there is none."""
-    return await at_leisure(lambda: task.chat_prompt(messages), sum(len(message["content"]) for message in messages))
+    num_characters = sum(len(message["content"]) + CHARACTERS_OF_A_MESSAGE for message in messages)
+    return await at_leisure(lambda: task.chat_prompt(messages), num_characters)
 
 
-async def at_leisure(work: Callable[[], Prompt], num_characters: int) -> Prompt:
+async def at_leisure(work: Callable[[], Made], num_characters: int) -> Made:
     """At once where that is quick, else on a thread."""
     return work() if num_characters <= QUICK_CHARACTERS else await asyncio.to_thread(work)

@@ -10,10 +10,10 @@ import msgspec
 from serving.answer import Answer, json_answer
 from serving.deadline import Arrival
 from serving.event_stream import EventStream, event
+from serving.json_fields import read_json, read_values
 from serving.oip.parameters import RESERVED, RESERVED_PREFIX, deadline_of
 from serving.prompted import Prompted, check_takes_text, prompt_text
 from serving.served import Served
-from tasks.errors import BadInput
 
 GENERATE, GENERATE_STREAM = "generate", "generate_stream"
 
@@ -23,22 +23,20 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     text_input: str
     id: str = ""
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, msgspec.Raw] = {}
 
 
 async def answer_oip_generate(model: Served, call: str, body: bytes, arrival: Arrival) -> Answer | EventStream:
     """POST …/generate or …/generate_stream. Raises TidegateError."""
     check_takes_text(model)
-    try:
-        request = msgspec.json.decode(body, type=GenerateRequest)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadInput(f"the body must be like {{text_input, parameters}}: {error}") from error
+    request = read_json(body, GenerateRequest, "the body must be a JSON object of text_input, parameters and id")
+    parameters = read_values(request.parameters)
     values = {
         name: value
-        for name, value in request.parameters.items()
+        for name, value in parameters.items()
         if name not in RESERVED and not name.startswith(RESERVED_PREFIX) and name != "stream"
     }
-    prompted = await prompt_text(model, request.text_input, values, deadline_of(request.parameters, arrival))
+    prompted = await prompt_text(model, request.text_input, values, deadline_of(parameters, arrival))
     if call == GENERATE_STREAM:
         await prompted.group.begin()
         return EventStream(stream_events(prompted, request.id), prompted.cancel)

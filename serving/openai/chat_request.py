@@ -9,6 +9,8 @@ import msgspec
 from serving.openai.error_body import BadField
 from serving.openai.request import Request
 
+MAX_MESSAGES = 2_048
+
 
 class Part(msgspec.Struct, frozen=True):
     """A piece of a message's content."""
@@ -39,7 +41,7 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class ChatRequest(Request, frozen=True, kw_only=True):
-    messages: Annotated[tuple[Message, ...], msgspec.Meta(min_length=1)]
+    messages: Annotated[tuple[Message, ...], msgspec.Meta(min_length=1, max_length=MAX_MESSAGES)]
     max_completion_tokens: int | None = None
     """The newer name of max_tokens. Neither: as many as there is room for."""
     logprobs: bool | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ Tokens = tuple[int, ...]
 
 
 class CompletionRequest(Request, frozen=True, kw_only=True):
-    prompt: Any
+    prompt: msgspec.Raw
     """A text, a list of texts, a list of token ids, or a list of such lists."""
     best_of: int | None = None
     """So many answers are made, and the `n` best of them answered."""
@@ -25,17 +26,9 @@ class CompletionRequest(Request, frozen=True, kw_only=True):
     """The text begins with the prompt."""
     logprobs: int | None = None
 
-    def prompts(self) -> list[str | Tokens]:
-        """Raises BadField for what is none of the four forms."""
-        given = self.prompt
-        if isinstance(given, list) and all(isinstance(item, int) for item in given):
-            given = [given] if given else []
-        several: list[Any] = given if isinstance(given, list) else [given]
-        if not several:
-            raise BadField("prompt", "prompt is an empty list; send a text, token ids, or a list of either")
-        if len(several) > MAX_PROMPTS:
-            raise BadField("prompt", f"prompt holds {len(several)} prompts; at most {MAX_PROMPTS} are accepted at once")
-        return [checked_prompt(item) for item in several]
+    def prompts(self, context: int) -> Sequence[str | Tokens]:
+        """`context`: tokens that a prompt has less than. Raises BadField for what is none of the four forms."""
+        return read_prompts(bytes(self.prompt), context)
 
     @property
     def num_choices(self) -> int:
@@ -59,11 +52,29 @@ class CompletionRequest(Request, frozen=True, kw_only=True):
         return values
 
 
-def checked_prompt(item: Any) -> str | Tokens:
-    """One prompt. Whether its tokens exist, the model knows."""
-    if isinstance(item, str):
-        return item
+def read_prompts(prompt: bytes, context: int) -> Sequence[str | Tokens]:
+    """The JSON of the field, any of its forms. What can not be right is noticed before many objects are made of it."""
+    form = b"".join(prompt[:64].split())[:2]
+    kind: Any = str
+    if form[:1] == b"[":
+        kind = {b'["': tuple[str, ...], b"[[": tuple[Tokens, ...]}.get(form, Tokens)
+    if form == b"[[" and prompt.count(b"[") > MAX_PROMPTS + 1:
+        raise too_many(prompt.count(b"[") - 1)
     try:
-        return msgspec.convert(item, Tokens)
-    except msgspec.ValidationError as error:
-        raise BadField("prompt", f"prompt must be a text, a list of token ids, or a list of either: {error}") from error
+        given = msgspec.json.decode(prompt, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        told = "prompt must be a text, a list of texts, a list of token ids, or a list of such lists"
+        raise BadField("prompt", f"{told}: {error}") from error
+    several: Sequence[str | Tokens] = given if form in (b'["', b"[[") else [given]
+    if not given:
+        raise BadField("prompt", "prompt is empty; send a text, token ids, or a list of either")
+    if len(several) > MAX_PROMPTS:
+        raise too_many(len(several))
+    for one in several:
+        if isinstance(one, tuple) and len(one) >= context:
+            raise BadField("prompt", f"a prompt has {len(one)} tokens; a context of {context} has no room for that")
+    return several
+
+
+def too_many(count: int) -> BadField:
+    return BadField("prompt", f"prompt holds {count} prompts; at most {MAX_PROMPTS} are accepted at once")

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from registry.reference import ModelRef
+from serving.json_fields import read_json
 from serving.openai.error_body import BadField
 from serving.openai.response_format import ResponseFormat
 from tasks.errors import BadInput, NotFound
@@ -31,15 +32,18 @@ REFUSED: Mapping[str, str] = {
     "verbosity": "how long an answer is follows from max_completion_tokens and the prompt: leave it out",
     "store": "nothing is stored here: leave it out, or send false",
 }
-HARMLESS: Mapping[str, tuple[Any, ...]] = {
-    "tools": ([],),
-    "functions": ([],),
-    "tool_choice": ("none", "auto"),
-    "function_call": ("none", "auto"),
-    "store": (False,),
-    "suffix": ("",),
+HARMLESS: Mapping[str, tuple[bytes, ...]] = {
+    "tools": (b"[]",),
+    "functions": (b"[]",),
+    "tool_choice": (b'"none"', b'"auto"'),
+    "function_call": (b'"none"', b'"auto"'),
+    "store": (b"false",),
+    "suffix": (b'""',),
 }
-"""Values of refused fields that ask for nothing; null is one for every field."""
+"""Values of refused fields that ask for nothing, as JSON; null is one for every field."""
+NULL = b"null"
+LEFT_OUT: Any = msgspec.field(default_factory=lambda: msgspec.Raw(NULL))
+"""Of fields of which hardly anything is read: what they hold is skipped, and not made into a million objects."""
 
 WITHOUT_EFFECT = (
     *("user", "metadata", "service_tier", "safety_identifier", "parallel_tool_calls"),
@@ -80,27 +84,27 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     regex: str | None = None
     ignore_end: bool | None = None
     # Without effect
-    user: Any = None
-    metadata: Any = None
-    service_tier: Any = None
-    safety_identifier: Any = None
-    prompt_cache_key: Any = None
-    prompt_cache_options: Any = None
-    prompt_cache_retention: Any = None
-    parallel_tool_calls: Any = None
+    user: msgspec.Raw = LEFT_OUT
+    metadata: msgspec.Raw = LEFT_OUT
+    service_tier: msgspec.Raw = LEFT_OUT
+    safety_identifier: msgspec.Raw = LEFT_OUT
+    prompt_cache_key: msgspec.Raw = LEFT_OUT
+    prompt_cache_options: msgspec.Raw = LEFT_OUT
+    prompt_cache_retention: msgspec.Raw = LEFT_OUT
+    parallel_tool_calls: msgspec.Raw = LEFT_OUT
     # Refused
-    suffix: Any = None
-    tools: Any = None
-    tool_choice: Any = None
-    functions: Any = None
-    function_call: Any = None
-    audio: Any = None
-    prediction: Any = None
-    web_search_options: Any = None
-    moderation: Any = None
-    reasoning_effort: Any = None
-    verbosity: Any = None
-    store: Any = None
+    suffix: msgspec.Raw = LEFT_OUT
+    tools: msgspec.Raw = LEFT_OUT
+    tool_choice: msgspec.Raw = LEFT_OUT
+    functions: msgspec.Raw = LEFT_OUT
+    function_call: msgspec.Raw = LEFT_OUT
+    audio: msgspec.Raw = LEFT_OUT
+    prediction: msgspec.Raw = LEFT_OUT
+    web_search_options: msgspec.Raw = LEFT_OUT
+    moderation: msgspec.Raw = LEFT_OUT
+    reasoning_effort: msgspec.Raw = LEFT_OUT
+    verbosity: msgspec.Raw = LEFT_OUT
+    store: msgspec.Raw = LEFT_OUT
 
     @property
     def wants_usage(self) -> bool:
@@ -110,8 +114,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     def params(self) -> dict[str, Any]:
         """The generation parameters that were given. Raises BadField for what is not offered."""
         for name, advice in REFUSED.items():
-            value = getattr(self, name)
-            if value is not None and value not in HARMLESS.get(name, ()):
+            value = bytes(getattr(self, name)).strip()
+            if value != NULL and value not in HARMLESS.get(name, ()):
                 raise BadField(name, f"{name} is not supported: {advice}")
         if self.stream_options is not None and not self.stream:
             raise BadField("stream_options", "stream_options are for streams: leave them out, or send stream: true")
@@ -134,10 +138,7 @@ Body = TypeVar("Body")
 
 def read_request(body: bytes, kind: type[Body]) -> Body:
     """Raises BadInput naming the field."""
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadInput(f"the body must be a JSON object as the OpenAI API defines it: {error}") from error
+    return read_json(body, kind, "the body must be a JSON object as the OpenAI API defines it")
 
 
 def model_of(body: bytes) -> tuple[str, str | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -13,10 +13,10 @@ ANY_OBJECT = '{"type":"object"}'
 
 
 class NamedSchema(msgspec.Struct, frozen=True):
-    """`strict` or not: the answer is always one that the schema allows."""
+    """`strict` or not: the answer is always one that the schema allows. It is read where it is compiled."""
 
     name: str
-    schema: dict[str, Any] = {}
+    schema: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b"{}"))
     strict: bool | None = None
     description: str | None = None
 
@@ -33,4 +33,7 @@ class ResponseFormat(msgspec.Struct, frozen=True, kw_only=True):
             return ANY_OBJECT
         if self.json_schema is None:
             raise BadField("response_format", "response_format of type json_schema needs a field json_schema")
-        return msgspec.json.encode(self.json_schema.schema).decode()
+        try:
+            return bytes(self.json_schema.schema).decode()
+        except UnicodeDecodeError as error:
+            raise BadField("response_format", f"the schema is not valid UTF-8: {error}") from error

@@ -7,12 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
+
 from monitoring.monitor import Monitor
 from serving.answer import Answer, json_answer
 from serving.deadline import Deadline, within
 from serving.drift_feed import DriftCounts, DriftFeed, Observed, Watched
 from serving.event_stream import EventStream
 from serving.generation.statistics import GenerationStatistics
+from serving.json_fields import read_fields
 from serving.openai.request import read_request
 from serving.retirement import until_idle
 from serving.statistics import ModelStatistics
@@ -34,6 +37,13 @@ VERSION = "upstream"
 ANY_TOKEN = 2**62
 """How many tokens there are, the other server knows."""
 PROBE_TIMEOUT_S = 5.0
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What is read of a request that passes through."""
+
+    stream: bool | None = None
+    stream_options: dict[str, Any] | None = None
 
 
 class UpstreamModel:
@@ -62,13 +72,12 @@ class UpstreamModel:
         """A request of the OpenAI API as it is, but for the name of the model; its answer likewise.
 
         Raises BadInput, Overloaded, DeadlineExceeded or NotReady, before anything was answered."""
-        request = read_request(body, dict[str, Any]) | {"model": self._there}
+        request: dict[str, Any] = {**read_fields(body, '{"model": "name", …}'), "model": self._there}
         path = path.removeprefix("/v1/")
-        if request.get("stream") is not True:
+        wanted = read_request(body, Wanted)
+        if not wanted.stream:
             return await self._forward_whole(path, request, deadline)
-        options = request.get("stream_options") or {}
-        if not isinstance(options, dict):
-            options = {}
+        options = wanted.stream_options or {}
         request["stream_options"] = options | {"include_usage": True}
         visit, pump = self._send(path, request, deadline)
         forwarding = Forwarding(self.name, pump, visit, options.get("include_usage") is True)

@@ -61,7 +61,7 @@ async def test_answers_come_best_first(texts: ProtocolServer) -> None:
     ("body", "status", "words"),
     [
         ({}, 400, "prompt is missing"),
-        ({"prompt": None}, 400, "prompt is missing"),
+        ({"prompt": None}, 400, "must be a text"),
         ({"prompt": ["a"]}, 400, "must be a text"),
         ({"prompt": ""}, 400, "empty"),
         ({"prompt": "a", "stream": 1}, 400, "stream"),

@@ -44,7 +44,7 @@ async def test_a_version_may_be_asked_for(server: ProtocolServer) -> None:
 
 
 async def test_every_stream_ends_with_done(server: ProtocolServer) -> None:
-    text = (await complete(server, stream=True, stream_options={"include_usage": True})).text
+    text = (await complete(server, temperature=0, stream=True, stream_options={"include_usage": True})).text
     *chunks, done, empty = text.split("\n\n")
     assert (done, empty) == ("data: [DONE]", "")
     assert json.loads(chunks[-1].removeprefix("data: "))["usage"]["completion_tokens"] == 4

@@ -80,13 +80,13 @@ def test_what_is_not_offered_is_named(fields: dict[str, Any], field: str) -> Non
 
 
 def test_prompts_take_four_forms() -> None:
-    assert completion(prompt="a").prompts() == ["a"]
-    assert completion(prompt=["a", "b"]).prompts() == ["a", "b"]
-    assert completion(prompt=[1, 2]).prompts() == [(1, 2)]
-    assert completion(prompt=[[1, 2], [3]]).prompts() == [(1, 2), (3,)]
-    for prompt in (None, 7, [], {}, [1, "a"], [[1], ["a"]], [1.5], ["a"] * 100):
+    assert completion(prompt="a").prompts(300) == ["a"]
+    assert completion(prompt=["a", "b"]).prompts(300) == ("a", "b")
+    assert completion(prompt=[1, 2]).prompts(300) == [(1, 2)]
+    assert completion(prompt=[[1, 2], [3]]).prompts(300) == ((1, 2), (3,))
+    for prompt in (None, 7, [], {}, [1, "a"], [[1], ["a"]], [1.5], ["a"] * 100, [1] * 301, [[1] * 301]):
         with pytest.raises(BadField):
-            completion(prompt=prompt).prompts()
+            completion(prompt=prompt).prompts(300)
 
 
 def test_messages_are_texts_or_parts_of_text() -> None:
@@ -118,6 +118,13 @@ def test_what_is_no_request_is_bad_input(body: bytes) -> None:
         model_of(body)
 
 
+def test_a_schema_must_be_utf8() -> None:
+    schema = b'{"type": "json_schema", "json_schema": {"name": "n", "schema": {"title": "\xff"}}}'
+    body = b'{"model": "m", "prompt": "a", "response_format": ' + schema + b"}"
+    with pytest.raises(BadInput, match="UTF-8"):
+        read_request(body, CompletionRequest).params()
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**20), 10**20) | st.floats(allow_nan=False) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -129,7 +136,7 @@ JSON = st.recursive(
 def test_any_value_of_any_field_is_taken_or_refused(field: str, value: Any) -> None:
     try:
         request = completion(**{field: value})
-        request.prompts()
+        request.prompts(300)
         parse_generation(request.params(), {}, 300)
     except TidegateError:
         pass
