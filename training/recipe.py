@@ -179,7 +179,9 @@ def parse_recipe(facts: Mapping[str, Any], origin: str) -> Recipe:
 def check_distribution(recipe: Recipe) -> None:
     """Raises InvalidRecipe for what cannot be done to weights that no process holds as a whole."""
     if recipe.distribution == "shard" and (recipe.ema_decay or recipe.precision == "16-mixed"):
-        raise InvalidRecipe("distribution shard has no ema_decay and no precision 16-mixed: take bf16-mixed, or none")
+        raise InvalidRecipe(
+            "distribution shard goes with no ema_decay and no 16-mixed: leave them out, or take bf16-mixed"
+        )
 
 
 def check_tables(recipe: Recipe) -> None:
