@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import socket
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,8 +19,9 @@ import openai
 import pytest
 import tritonclient.grpc as triton
 
-from tests.e2e.conftest import RunningServer
+from tests.e2e.conftest import RunningServer, start_server
 from tests.e2e.hostile_requests import mutations
+from tests.tiny_language import build_language_package
 
 pytestmark = pytest.mark.e2e
 LONG = {"model": "slow", "prompt": "Return", "max_tokens": 8000, "stream": True, "ignore_end": True, "seed": 1}
@@ -144,35 +148,61 @@ def test_nothing_that_others_send_disturbs_a_stream(language: RunningServer, htt
         pieces = text(answer)
         collected = [next(pieces)]
         statuses = set()
-        for body in hostile_bodies():
-            statuses.add(other.post(COMPLETIONS, content=body, timeout=60).status_code)
+        for path, body in hostile_requests():
+            statuses.add(other.post(path, content=body, timeout=60).status_code)
         collected += list(pieces)
     assert statuses <= {200, 400, 404, 413}
     assert {400, 404, 413} <= statuses
     assert "".join(collected) == undisturbed
 
 
-def hostile_bodies() -> Iterator[bytes]:
-    """Ways to get a completion wrong; some of them turn out to be right."""
-    whole = {"model": "tiny", "prompt": "a", "max_tokens": 2, "stop": ["x"], "logit_bias": {"5": 1.0}}
-    whole |= {"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}}
-    for changed in mutations(whole):
-        yield json.dumps(changed).encode()
+def hostile_requests() -> Iterator[tuple[str, bytes]]:
+    """Ways to get a request wrong; some of them turn out to be right."""
+    named = {"name": "n", "schema": {"type": "object"}}
+    asked = {"model": "tiny", "max_tokens": 2, "stop": ["x"], "logit_bias": {"5": 1.0}}
+    asked |= {"response_format": {"type": "json_schema", "json_schema": named}}
+    talk = {"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}]}], "logprobs": True}
+    wholes = {
+        COMPLETIONS: asked | {"prompt": "a", "n": 2},
+        "/v1/chat/completions": asked | talk,
+        "/v1/models/tiny/generate": {"prompt": "a", "max_tokens": 2, "regex": "a+", "seed": 1},
+        "/v2/models/tiny/generate_stream": {"text_input": "a", "parameters": {"max_tokens": 2, "timeout": 10**7}},
+    }
+    for path, whole in wholes.items():
+        for changed in mutations(whole):
+            yield path, json.dumps(changed).encode()
     for field, value in (
         ("stop", ["x"] * 10_000),
         ("prompt", ""),
         ("prompt", "word " * 30_000),
         ("prompt", "word " * 60_000),
+        ("prompt", [[]] * 60_000),
         ("max_tokens", 10**30),
         ("regex", "(" * 10_000),
         ("regex", "(a{1,1000}){1,1000}"),
-        ("response_format", {"type": "json_schema", "json_schema": {"name": "n", "schema": deep_schema(5_000)}}),
+        ("response_format", {"type": "json_schema", "json_schema": named | {"schema": {"$ref": "#/nowhere"}}}),
+        ("tools", [{}] * 40_000),
     ):
-        yield json.dumps(whole | {field: value}).encode()
-    yield b'{"model": "tiny", "prompt": "\xff\xfe"}'
-    yield b'{"model": "tiny", "prompt": "\\ud800"}'
-    yield b"[" * 100_000
+        yield COMPLETIONS, json.dumps(wholes[COMPLETIONS] | {field: value}).encode()
+    yield COMPLETIONS, b'{"model": "tiny", "prompt": "\xff\xfe"}'
+    yield COMPLETIONS, b'{"model": "tiny", "prompt": "\\ud800"}'
+    yield COMPLETIONS, b"[" * 100_000
+    deep = b'{"type":"array","items":' * 5_000 + b"{}" + b"}" * 5_000
+    yield (
+        COMPLETIONS,
+        b'{"model":"tiny","prompt":"a","response_format":{"type":"json_schema","json_schema":{"name":"n","schema":'
+        + deep
+        + b"}}}",
+    )
 
 
-def deep_schema(depth: int) -> Any:
-    return json.loads('{"type":"array","items":' * depth + "{}" + "}" * depth) if depth < 900 else {"$ref": "#/nowhere"}
+def test_a_server_that_stops_lets_streams_come_to_their_end(tmp_path: Path) -> None:
+    package = build_language_package(tmp_path / "slow", name="slow", context=4096, width=256, depth=4, num_golden=1)
+    with start_server(tmp_path / "server", [package], DRAIN_TIMEOUT_S="60") as server:
+        asked = LONG | {"max_tokens": 500}
+        with httpx.stream("POST", f"http://{server.http}{COMPLETIONS}", json=asked, timeout=60) as answer:
+            lines = answer.iter_lines()
+            next(lines)
+            os.kill(server.pid, signal.SIGTERM)
+            *_, last = [line for line in lines if line]
+        assert last == "data: [DONE]"
