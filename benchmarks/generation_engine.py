@@ -115,8 +115,9 @@ def write_graphs(checkpoint: Path, folder: Path) -> None:
     from export.generative.transformers_llama import open_llama
     from export.graphs.decoder_graph import copy_graph, decoder_graph
     from export.graphs.graph_builder import save_graph
+    from export.graphs.graph_form import GraphForm
 
     network, _ = open_llama(checkpoint, CONTEXT)
-    graph = decoder_graph(network, context=CONTEXT)
+    graph = decoder_graph(network, GraphForm(CONTEXT))
     save_graph(graph, folder / "decoder.onnx")
     save_graph(copy_graph(graph), folder / "copy.onnx")
