@@ -12,13 +12,16 @@ from typing import Any
 
 @dataclass
 class CannedServer:
-    """Answers every request by `status`, `headers` and `body`, and remembers what it was asked."""
+    """Answers every request by `status`, `headers` and `body`, and remembers what it was asked. `hangs`: it remembers
+    it, and answers nothing before the server ends."""
 
     status: int = 200
     body: bytes = b"{}"
     headers: Mapping[str, str] = field(default_factory=dict)
     requests: list[tuple[str, Mapping[str, str], bytes]] = field(default_factory=list)
     url: str = ""
+    hangs: bool = False
+    ended: threading.Event = field(default_factory=threading.Event)
 
 
 @contextmanager
@@ -30,6 +33,8 @@ def canned_server(**canned: Any) -> Iterator[CannedServer]:
         def do_POST(self) -> None:
             content = self.rfile.read(int(self.headers.get("content-length", 0)))
             server.requests.append((self.path, {k.lower(): v for k, v in self.headers.items()}, content))
+            if server.hangs:
+                server.ended.wait(30)
             self.send_response(server.status)
             for name, value in server.headers.items():
                 self.send_header(name, value)
@@ -48,5 +53,6 @@ def canned_server(**canned: Any) -> Iterator[CannedServer]:
         try:
             yield server
         finally:
+            server.ended.set()
             listening.shutdown()
             thread.join()

@@ -17,7 +17,7 @@ from serving.statistics import ModelStatistics
 from serving.upstream.declaration import Upstream
 from serving.upstream.model import UpstreamModel
 from serving.upstream.upstreams import NO_REFERENCE
-from tasks.errors import BadInput, NotReady, Overloaded, TidegateError
+from tasks.errors import BadInput, DeadlineExceeded, NotReady, Overloaded, TidegateError
 from tests.serving.upstream.canned_server import CannedServer, canned_server
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5, "prompt_tokens_details": {"cached_tokens": 1}}
@@ -124,6 +124,21 @@ async def test_a_refusal_comes_before_anything_is_sent(
         await forward(model, stream=is_stream)
     seen = model.generation
     assert (seen.num_refused, seen.num_failed) == {400: (0, 0), 429: (1, 0), 500: (0, 1)}[status]
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_an_upstream_that_hangs_is_given_up_in_time(
+    server: CannedServer, model: UpstreamModel, is_stream: bool
+) -> None:
+    server.hangs = True
+    body = json.dumps({"model": "here", "prompt": "p", "stream": is_stream}).encode()
+    with pytest.raises(DeadlineExceeded):
+        await model.forward("/v1/completions", body, Deadline.after(0.1))
+    answering = model.start("p", model.parse_params({}), Deadline.after(0.1))
+    with pytest.raises(DeadlineExceeded):
+        await anext(aiter(answering))
+    assert len(server.requests) == 2
+    assert model.generation.num_expired == 2
 
 
 async def test_a_stream_that_breaks_off_says_so_after_what_came(server: CannedServer, model: UpstreamModel) -> None:
