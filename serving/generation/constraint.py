@@ -27,7 +27,7 @@ MAX_REMEMBERED = 32
 """Compiled constraints that are kept: most callers send the same few again and again."""
 MAX_COMPLAINT = 300
 """Characters of what the compiler says that are passed on."""
-JSON_STYLE = {"whitespace_pattern": r"[ \t\r\n]{1,24}"}
+JSON_STYLE = {"whitespace_pattern": r"[ \t\r\n]{1,8}"}
 """Between the parts of JSON. Without a bound a model may write nothing but spaces until its tokens are used up."""
 LIMITS = llguidance.LLParserLimits(
     step_lexer_fuel=100_000,  # about 7 ms a step at worst, while everybody else waits
