@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-from pathlib import Path
-
+import msgspec
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tasks.captioning import CaptioningSpec
 from tasks.image import ImageSpec, place_image
@@ -16,13 +17,27 @@ from training.data.annotation import Annotation, join_captions
 END = 0
 IMAGE = ImageSpec(height=8, width=8)
 SPEC = CaptioningSpec(vocabulary=300, context=40, begin_token=END, end_tokens=(END,), image=IMAGE, positions=4)
+WIDE = msgspec.structs.replace(SPEC, context=200)
 PLACEMENT = place_image(10, 10, IMAGE)
 
 
-@pytest.fixture
-def tokenizer(tmp_path: Path) -> Tokenizer:
-    (tmp_path / "tokenizer.json").write_bytes(train_byte_level_bpe(["a cat sits"], 300, ["<|endoftext|>"]))
-    return Tokenizer(tmp_path / "tokenizer.json")
+LINES = st.text(min_size=1, max_size=12).filter(lambda text: len(text.splitlines()) == 1 and text[-1:] not in "\r\n")
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    path = tmp_path_factory.mktemp("words") / "tokenizer.json"
+    path.write_bytes(train_byte_level_bpe(["a cat sits"], 300, ["<|endoftext|>"]))
+    return Tokenizer(path)
+
+
+@settings(max_examples=50)
+@given(said=st.lists(st.lists(LINES, min_size=1, max_size=3), min_size=1, max_size=4))
+def test_any_captions_of_any_batch_come_back(tokenizer: Tokenizer, said: list[list[str]]) -> None:
+    codec = CaptionTargets(tokenizer, "digest", WIDE)
+    (tokens,) = codec.collate([codec.encode(annotation(*captions), PLACEMENT) for captions in said])
+    found = [[tokenizer.decode(row[row > END].tolist()) for row in rows if row[0] != PADDING] for rows in tokens]
+    assert found == [list(annotation(*captions).captions) for captions in said]
 
 
 def annotation(*captions: str) -> Annotation:
