@@ -52,7 +52,7 @@ def summarise_mask(answer: Answer) -> str:
 
 
 def summarise_captions(answer: Answer) -> str:
-    return str(answer["captions"].flat[0].decode())
+    return str(answer["caption"].flat[0].decode())
 
 
 def summarise_text(answer: Answer) -> str:

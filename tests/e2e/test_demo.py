@@ -25,25 +25,30 @@ def test_demo_goes_the_whole_way_and_cleans_up(tmp_path: Path, require_tool: Cal
         env={**environment, "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=1500,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     shown = done.stdout
-    for model in ("digits", "scenes-detection", "scenes-segmentation"):
+    spoilt = dict.fromkeys(("digits", "scenes-detection", "scenes-segmentation", "scenes-captioning"), "with noise")
+    for model, fault in {**spoilt, "stdlib-llama": "in capitals"}.items():
         assert f"{model}@champion is version 1" in shown
-        assert re.search(rf"{model}: 300 pictures as in training: steady", shown)
-        assert re.search(rf"{model}: 300 pictures with noise: drift", shown)
+        assert re.search(rf"{model}: 300 \w+ as in training: steady", shown)
+        assert re.search(rf"{model}: 300 \w+ {fault}: drift", shown)
     assert re.search(r'"label":"\d"', shown), "curl's answer"
     for protocol in ("http", "grpc"):
         assert re.search(rf"tritonclient\.{protocol}: \d with", shown)
         assert re.search(rf"tritonclient\.{protocol}: \d+ objects", shown)
         assert re.search(rf"tritonclient\.{protocol}: \d+ classes on", shown)
+        assert re.search(rf"tritonclient\.{protocol}: .*(on|of|digit|picture)", shown), "a caption"
+        assert re.search(rf"tritonclient\.{protocol}: ['\"]", shown), "a text"
+    assert re.search(r"streamed from /v1/completions: Return the number of .{20,}", shown)
     for verb in ("detect", "segment"):
         with Image.open(tmp_path / ".tidegate" / f"demo-{verb}.jpg") as drawn:
             assert drawn.format == "JPEG"
     for variant in ("trained", "fp32", "int8", "fp32_nms"):
-        assert re.search(rf"^ *{variant} +\d+\.\d+%", shown, re.MULTILINE)
+        assert re.search(rf"^ *{variant} +\d+\.\d+ %", shown, re.MULTILINE)
+    assert re.search(r"^ *int4 +\d\.\d+ ", shown, re.MULTILINE), "bits per byte"
     assert re.search(r"requests per second +digits \d+", shown)
     assert "stopped" in (tmp_path / ".tidegate" / "demo-server.log").read_text(encoding="utf-8")
     assert not (tmp_path / "mlruns").exists()
