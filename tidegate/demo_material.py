@@ -17,6 +17,8 @@ from training.data.source import open_source
 from training.progress import track
 from training.recipe import Recipe
 
+MAX_TURNS = 10
+
 
 class Material(Protocol):
     """One kind of request body."""
@@ -65,9 +67,12 @@ class Prompts:
     def draw(self, recipe: Recipe, package: ModelPackage, count: int) -> list[bytes]:
         texts = [example.payload.decode() for example in open_source(recipe.data).split("test")]
         task = package.open_generative_task(next(iter(package.manifest.variants)))
-        max_tokens = package.manifest.lineage.recipe["export"]["passage_tokens"]
-        passages = cut_documents(texts, task, max_tokens, seed=time.time_ns() % 2**32)
-        return [body_of(passage.payload.decode()) for passage in passages[:count]]
+        max_tokens, seed = package.manifest.lineage.recipe["export"]["passage_tokens"], time.time_ns() % 2**31
+        # The same texts cut at other places, as often as it takes.
+        cuts = (cut_documents(texts, task, max_tokens, seed + turn) for turn in range(MAX_TURNS))
+        prompts = (passage.payload.decode() for cut in cuts for passage in cut)
+        fitting = (prompt for prompt in prompts if len(task.tokenizer.encode(prompt.upper())) < task.context)
+        return [body_of(prompt) for prompt in islice(fitting, count)]
 
     def element(self, body: bytes) -> bytes:
         return prompt_of(body).encode()
