@@ -71,7 +71,7 @@ class Prompts:
         # The same texts cut at other places, as often as it takes.
         cuts = (cut_documents(texts, task, max_tokens, seed + turn) for turn in range(MAX_TURNS))
         prompts = (passage.payload.decode() for cut in cuts for passage in cut)
-        fitting = (prompt for prompt in prompts if len(task.tokenizer.encode(prompt.upper())) < task.context)
+        fitting = (prompt for prompt in prompts if len(task.tokenizer.encode(prompt.upper())) < task.context - 1)
         return [body_of(prompt) for prompt in islice(fitting, count)]
 
     def element(self, body: bytes) -> bytes:
