@@ -7,8 +7,6 @@ what every step may cost are limited, and what goes beyond is the caller's error
 from __future__ import annotations
 
 import logging
-import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,8 +21,6 @@ from tasks.generation_params import GenerationParams
 
 MAX_SCHEMA_CHARACTERS = 50_000
 MAX_REGEX_CHARACTERS = 10_000
-MAX_REMEMBERED = 32
-"""Compiled constraints that are kept: most callers send the same few again and again."""
 MAX_COMPLAINT = 300
 """Characters of what the compiler says that are passed on."""
 JSON_STYLE = {"whitespace_pattern": r"[ \t\r\n]{1,8}"}
@@ -32,7 +28,7 @@ JSON_STYLE = {"whitespace_pattern": r"[ \t\r\n]{1,8}"}
 LIMITS = llguidance.LLParserLimits(
     step_lexer_fuel=100_000,  # about 7 ms a step at worst, while everybody else waits
     step_max_items=20_000,  # about 1 ms
-    max_lexer_states=20_000,  # about 40 MB an answer
+    max_lexer_states=20_000,  # about 40 MB a request
     max_grammar_size=20_000,
     verbose_errors=False,
 )
@@ -40,15 +36,16 @@ log = logging.getLogger(__name__)
 
 
 class ConstraintCompiler:
-    """Compiles constraints for one tokenizer. Thread-safe."""
+    """Compiles constraints for one tokenizer. Thread-safe.
+
+    Nothing compiled is kept: copies of a matcher share the states that their lexer has found, and the limit of these. A
+    caller who exhausts them must be the only one to notice."""
 
     def __init__(self, tokenizer_json: Path, vocabulary: int, end_tokens: frozenset[int]) -> None:
         """`vocabulary`: logits of the model, which may be more than there are tokens. Never raises: if the tokenizer
         can not be constrained, `compile` says so."""
         self._has_end = bool(end_tokens)
         self._ends = np.zeros(vocabulary, np.bool_)
-        self._compiled: OrderedDict[tuple[str, str], Any] = OrderedDict()
-        self._lock = threading.Lock()
         self._complaint = ""
         try:
             self._tokenizer = llguidance.LLTokenizer(
@@ -69,17 +66,10 @@ class ConstraintCompiler:
             return None
         if self._complaint:
             raise Unsupported(f"answers of this model can not be constrained: {self._complaint}")
-        key = ("json_schema", params.json_schema) if params.json_schema else ("regex", params.regex)
-        with self._lock:
-            compiled = self._compiled.get(key)
-        if compiled is None:
-            compiled = self._compile(*key)
-        with self._lock:
-            self._compiled[key] = compiled
-            self._compiled.move_to_end(key)
-            if len(self._compiled) > MAX_REMEMBERED:
-                self._compiled.popitem(last=False)
-        return lambda: self._start(compiled)
+        compiled = self._compile(
+            *(("json_schema", params.json_schema) if params.json_schema else ("regex", params.regex))
+        )
+        return lambda: GrammarConstraint(compiled.deep_copy(), self._ends, self._has_end)
 
     def _compile(self, kind: str, text: str) -> Any:
         most = MAX_SCHEMA_CHARACTERS if kind == "json_schema" else MAX_REGEX_CHARACTERS
@@ -98,11 +88,6 @@ class ConstraintCompiler:
         if matcher.is_error():
             raise BadInput(f"{kind} can not be compiled: {complaint(matcher.get_error())}")
         return matcher
-
-    def _start(self, compiled: Any) -> Constraint:
-        with self._lock:
-            matcher = compiled.deep_copy()
-        return GrammarConstraint(matcher, self._ends, self._has_end)
 
 
 class GrammarConstraint:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -193,3 +194,26 @@ def test_a_model_that_likes_spaces_must_go_on_with_the_json(compiler: Constraint
         constraint.advance(space)
         num_spaces += 1
     assert 1 < num_spaces < 30
+
+
+def test_answers_that_exhaust_their_constraint_take_no_others_with_them(tokenizer_json: Path) -> None:
+    """The same expression in the hands of other callers must go on working."""
+    compiler = ConstraintCompiler(tokenizer_json, VOCABULARY, frozenset({END}))
+    costly = GenerationParams(regex=r"(.|\n)*[a-m](.|\n){30}")
+    start = compiler.compile(costly)
+    assert start is not None
+    with pytest.raises(BadInput, match="followed"):
+        babble(start, num_answers=12, num_tokens=1_000)
+    another = compiler.compile(costly)
+    assert another is not None
+    babble(another, num_answers=1, num_tokens=50)
+
+
+def babble(start: Callable[[], Constraint], num_answers: int, num_tokens: int) -> None:
+    """Answers of tokens drawn at random from what is allowed."""
+    rng = np.random.default_rng(0)
+    for _ in range(num_answers):
+        constraint = start()
+        for _ in range(num_tokens):
+            choices = np.flatnonzero(constraint.allowed())
+            constraint.advance(int(rng.choice(choices[choices != END])))
