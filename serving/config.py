@@ -68,7 +68,8 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     max_slots: Positive | None = None
     """Caps how many answers a model that generates works on at once: the manifest's largest number of slots."""
     max_waiting: Positive = 128
-    """Prompts that may wait for a slot of one model; beyond that a caller is told to come back."""
+    """Answers that may wait for a slot of one model, `n` or `num_beams` of each request; beyond that a caller is told
+    to come back."""
     max_wait_ms: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     """How long an idle runtime holds back a batch that is not full; 0 = never."""
     request_timeout_s: Seconds | None = 30.0

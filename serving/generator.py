@@ -89,7 +89,7 @@ class Generator:
             raise self._failure or NotReady("this version of the model is being unloaded; send the request again")
         check_request(request, self._decoder)
         params = request.params
-        self._check_room(params.num_beams if params.num_beams > 1 else params.n)
+        self._check_room(params.num_slots)
         if request.deadline.remaining_s() <= 0:
             self._statistics.num_expired += 1
             raise DeadlineExceeded("the deadline passed before the request reached the queue")
@@ -102,11 +102,15 @@ class Generator:
         self._line.append(sequences)
         return answering
 
-    def _check_room(self, num_slots: int) -> None:
-        num_waiting, most = self._line.num_slots, self._limits.max_queue
-        if num_slots > most:
+    def check_fits(self, num_slots: int) -> None:
+        """Raises TooLarge for more answers and beams at once than there is ever room for: waiting would not help."""
+        if num_slots > (most := self._limits.max_queue):
             raise TooLarge(f"{num_slots} answers or beams at once; the queue holds {most}: ask for fewer")
-        if num_waiting + num_slots > most:
+
+    def _check_room(self, num_slots: int) -> None:
+        self.check_fits(num_slots)
+        num_waiting = self._line.num_slots
+        if num_waiting + num_slots > self._limits.max_queue:
             self._statistics.num_refused += 1
             wait_s = num_waiting * self._mean_slot_s / self._pool.num_slots
             raise Overloaded(f"the queue is full ({num_waiting} answers wait); come back later", max(1.0, wait_s))

@@ -70,6 +70,7 @@ async def start_all(
     model: GenerativeModel, prompts: Sequence[Prompt], params: GenerationParams, deadline: Deadline
 ) -> AnswerGroup:
     """All of them or none: what refuses one of them refuses the request."""
+    model.generator.check_fits(len(prompts) * params.num_slots)
     started: list[Answering] = []
     try:
         for prompt in prompts:

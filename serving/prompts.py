@@ -15,8 +15,6 @@ from tasks.text_generation import TextGeneration
 
 QUICK_CHARACTERS = 1_000
 """A text up to here is cut into tokens within a millisecond; longer ones go to a thread."""
-CHARACTERS_OF_A_MESSAGE = 100
-"""What one of a chat costs a template, however short it is."""
 Made = TypeVar("Made")
 
 
@@ -51,9 +49,10 @@ async def prompts_of(task: TextGeneration, given: Sequence[str | Sequence[int]])
 
 
 async def chat_prompt(task: TextGeneration, messages: Sequence[Mapping[str, str]]) -> Prompt:
-    """Raises BadInput, also for what the model's chat template refuses; Unsupported where there is none."""
-    num_characters = sum(len(message["content"]) + CHARACTERS_OF_A_MESSAGE for message in messages)
-    return await at_leisure(lambda: task.chat_prompt(messages), num_characters)
+    """Raises BadInput, also for what the model's chat template refuses; Unsupported where there is none.
+
+    Always on a thread: a template is somebody's program, and nobody knows how long it takes."""
+    return await asyncio.to_thread(task.chat_prompt, messages)
 
 
 async def at_leisure(work: Callable[[], Made], num_characters: int) -> Made:

@@ -87,6 +87,11 @@ class GenerationParams(Params, frozen=True, kw_only=True):
         return shaped or self.seed is not None
 
     @property
+    def num_slots(self) -> int:
+        """Answers or beams that are worked on side by side."""
+        return self.num_beams if self.num_beams > 1 else self.n
+
+    @property
     def is_greedy(self) -> bool:
         """Whether the best token is always taken."""
         return self.temperature == 0 or self.top_k == 1

@@ -39,6 +39,8 @@ async def infer_prompts(model: Served, request: InferRequest) -> dict[str, Array
     names = wanted_names(request.outputs, [spec.name for spec in output_specs(model)], "a model that generates")
     if any(wanted.num_classes for wanted in request.outputs):
         raise BadInput("classification applies to outputs that hold a number for each class; there are none here")
+    if isinstance(model, GenerativeModel):
+        model.generator.check_fits(len(payloads) * model.task.parse_params(request.params).num_slots)
     items = await gather_or_cancel([infer_prompt(model, payload, request) for payload in payloads])
     return {name: np.concatenate([item[name] for item in items]) for name in names}
 

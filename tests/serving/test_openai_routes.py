@@ -100,3 +100,13 @@ async def test_the_docs_describe_what_there_is(server: ProtocolServer) -> None:
         assert reference.split('"')[0] in schemas
     body = described["paths"]["/v1/completions"]["post"]["requestBody"]["content"]["application/json"]["example"]
     assert (await server.http.post("/v1/completions", json=body)).status_code == 200
+
+
+async def test_a_batch_that_never_fits_is_not_told_to_come_back(server: ProtocolServer) -> None:
+    answer = await complete(server, prompt=[PROMPT] * 20, n=16)
+    assert answer.status_code == 413
+    assert "320 answers" in answer.json()["error"]["message"]
+    assert "retry-after" not in answer.headers
+    tensor = {"name": "text_input", "datatype": "BYTES", "shape": [20], "data": [PROMPT] * 20}
+    asked = await server.http.post("/v2/models/tiny/infer", json={"inputs": [tensor], "parameters": {"n": 16}})
+    assert asked.status_code == 413
