@@ -40,11 +40,13 @@ WAITING = (0, 10_000)
 class Worker:
     """A process that does the jobs of one engine."""
 
-    def __init__(self, engine: str, folder: Path) -> None:
+    def __init__(self, engine: str, folder: Path, log: Path) -> None:
         command = [sys.executable, "-m", "benchmarks.generation_worker", engine, str(folder)]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
+        self._log = log
+        with log.open("wb") as errors:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+            )
         self._read()
 
     def ask(self, job: str, **arguments: Any) -> Any:
@@ -58,7 +60,7 @@ class Worker:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"a worker of the benchmark died: {' '.join(map(str, self._process.args))}")  # type: ignore[arg-type]
+            raise RuntimeError(f"a worker of the benchmark died:\n{self._log.read_text()[-2000:]}")
         return msgspec.json.decode(line)
 
     def close(self) -> None:
@@ -74,7 +76,9 @@ def open_workers() -> Iterator[tuple[Mapping[str, Worker], int]]:
         num_bytes = write_checkpoint(checkpoint) * BYTES_PER_WEIGHT
         build_for_genai(checkpoint, for_genai)
         folders = {OURS: checkpoint, TRANSFORMERS: checkpoint, GENAI: for_genai, MEMORY: checkpoint}
-        workers = {engine: Worker(engine, folder) for engine, folder in folders.items()}
+        workers = {
+            engine: Worker(engine, folder, Path(scratch) / f"{engine}.log") for engine, folder in folders.items()
+        }
         try:
             yield workers, num_bytes
         finally:

@@ -118,6 +118,6 @@ def write_graphs(checkpoint: Path, folder: Path) -> None:
     from export.graphs.graph_form import GraphForm
 
     network, _ = open_llama(checkpoint, CONTEXT)
-    graph = decoder_graph(network, GraphForm(CONTEXT))
+    graph = decoder_graph(network, GraphForm(context=CONTEXT))
     save_graph(graph, folder / "decoder.onnx")
     save_graph(copy_graph(graph), folder / "copy.onnx")
