@@ -37,13 +37,6 @@ class StopTexts:
         """The answer has ended otherwise: what was held back belongs to it."""
         return "" if self.found else self._let_through(len(self._held))
 
-    def fork(self) -> StopTexts:
-        """A copy that goes its own way, as beams do."""
-        copied = object.__new__(StopTexts)
-        copied._stops, copied._fallbacks, copied._matched = self._stops, self._fallbacks, list(self._matched)
-        copied._held, copied.found = self._held, self.found
-        return copied
-
     def _match(self, character: str) -> None:
         for number, stop in enumerate(self._stops):
             matched = self._matched[number]

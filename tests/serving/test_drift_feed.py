@@ -68,3 +68,4 @@ def test_closing_does_not_wait_for_the_share_of_the_processor(watched: Watched) 
     while not watched.counts.observed:
         time.sleep(0.001)
     feed.close()
+    assert watched.counts.observed == 1, "the others would have had their turn in years"

@@ -69,7 +69,9 @@ def test_another_continuation_is_refused(language: ModelPackage, tmp_path: Path)
 def test_a_continuation_may_end_before_the_others(language: ModelPackage, tmp_path: Path) -> None:
     continuation = language.golden_outputs("fp32")["continuation"].copy()
     continuation[0, 2:] = -1
-    load_generative(changed_golden(language, tmp_path, continuation=continuation), CONFIG, detect_host())
+    loaded = load_generative(changed_golden(language, tmp_path, continuation=continuation), CONFIG, detect_host())
+    assert loaded.variant == "fp32"
+    loaded.graphs.close()
 
 
 def test_a_golden_input_that_is_no_text_is_refused(tmp_path: Path) -> None:

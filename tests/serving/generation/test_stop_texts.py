@@ -47,16 +47,6 @@ def test_nothing_is_held_back_that_can_not_become_a_stop_text(text: str, stops: 
         assert held == max(beginnings, key=len)
 
 
-def test_a_copy_goes_its_own_way() -> None:
-    reader = StopTexts(("abc",))
-    assert reader.push("xab") == "x"
-    copied = reader.fork()
-    assert reader.push("c") == ""
-    assert reader.found == "abc"
-    assert copied.push("d") == "abd"
-    assert copied.found == ""
-
-
 def test_nothing_comes_after_a_stop_text() -> None:
     reader = StopTexts(("b",))
     assert read(reader, ["ab", "cd"]) == ["a", ""]
