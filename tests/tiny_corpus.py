@@ -33,7 +33,7 @@ def tiny_recipe(corpus: Path, **changes: Any) -> Recipe:
         "task": "text_generation",
         "data": {"source": "files", "path": str(corpus)},
         "text": {"context": 24, "tokenizer": {"vocabulary": 280}},
-        "model": {"architecture": "llama", "options": {"width": 16, "depth": 1, "heads": 2, "kv_heads": 1}},
+        "model": {"architecture": "llama", "options": {"width": 32, "depth": 1, "heads": 2, "kv_heads": 1}},
         "optimiser": {"learning_rate": 2e-2},
         "schedule": {"epochs": 6, "batch_size": 8},
         **changes,

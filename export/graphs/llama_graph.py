@@ -21,21 +21,13 @@ from export.graphs.decoder_io import (
 from export.graphs.graph_builder import CONTRIB, ELEMENT_TYPES, GraphBuilder, Size
 from export.graphs.graph_form import GraphForm
 from registry.decoder_interface import PAST, PRESENT
-from tasks.errors import Unsupported
 from training.models.llama import Block, FeedForward, Llama, RMSNorm
-
-HEAD_STEP = 16
 
 
 class LlamaGraph:
-    """Builds one graph; used once. Raises Unsupported for heads of a width that the operator does not take."""
+    """Builds one graph; used once."""
 
     def __init__(self, network: Llama, form: GraphForm) -> None:
-        if (head_width := network.options.head_width) % HEAD_STEP:
-            raise Unsupported(
-                f"heads are {head_width} wide, and GroupQueryAttention of ONNX Runtime takes multiples of {HEAD_STEP}: "
-                "train with another number of heads"
-            )
         self._network, self._form = network, form
         self._builder = GraphBuilder(form.float_type)
 

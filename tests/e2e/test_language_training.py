@@ -33,7 +33,7 @@ context = 24
 tokenizer = {vocabulary = 280}
 [model]
 architecture = "llama"
-options = {width = 16, depth = 2, heads = 2, kv_heads = 1}
+options = {width = 32, depth = 2, heads = 2, kv_heads = 1}
 [optimiser]
 learning_rate = 2e-2
 [schedule]

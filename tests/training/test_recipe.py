@@ -124,7 +124,7 @@ def test_override_values_are_toml(value: float) -> None:
         ("model.warm_start=digits", "warm_start"),
         ("model.backbone={architecture='resnet'}", "model.backbone"),
         ("model.architecture=resnet", "llama, lstm"),
-        ("model.options.heads=5", "heads"),
+        ("model.options.heads=5", r"width \(192\) must be heads \(5\) times a multiple of 16.*take 160 or 240"),
         ("text.context=1", "text.context"),
         ("text.tokenizer.vocabulary=256", "vocabulary"),
         ("task=detection", "image"),
@@ -145,6 +145,11 @@ def test_pictures_and_texts_must_be_described_where_they_are_learnt_from(tmp_pat
             load_recipe(write(tmp_path, content.replace(cut, "")))
     with pytest.raises(InvalidRecipe, match="no texts"):
         load_recipe(write(tmp_path, GOOD), ["text.context=8"])
+
+
+def test_a_captioner_whose_decoder_could_not_be_exported_is_refused() -> None:
+    with pytest.raises(InvalidRecipe, match=r"width \(128\) must be heads \(16\) .*take 256, .*decoder"):
+        load_recipe("scenes-captioning", ["model.options.decoder.heads=16"])
 
 
 @pytest.mark.parametrize("task", ["classification", "detection", "segmentation"])

@@ -22,11 +22,15 @@ from training.networks.language_network import LanguageNetwork
 BUILDS: Building = "language_model"
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
+HEAD_STEP = 16
+"""Widths of a head are multiples of this: others are refused by GroupQueryAttention of ONNX Runtime, which the exported
+graph runs on, and nobody should learn that after hours of training."""
 
 
 class Options(ArchitectureOptions, frozen=True, kw_only=True):
-    """`heads` share `kv_heads` keys and values; `hidden` is the inner width of the feed-forward part, 0 for ⅔ of four
-    times the width, rounded up to a multiple of 32. `dropout` of what attention and feed-forward part add."""
+    """`width` is divided among `heads`, which share `kv_heads` keys and values; `hidden` is the inner width of the
+    feed-forward part, 0 for ⅔ of four times the width, rounded up to a multiple of 32. `dropout` of what attention and
+    feed-forward part add."""
 
     width: AtLeastOne = 192
     depth: AtLeastOne = 4
@@ -41,8 +45,13 @@ class Options(ArchitectureOptions, frozen=True, kw_only=True):
     """Compute activations again in the backward pass instead of keeping them."""
 
     def __post_init__(self) -> None:
-        if self.width % self.heads or (self.width // self.heads) % 2:
-            raise ValueError(f"width ({self.width}) must be heads ({self.heads}) times an even number")
+        step = self.heads * HEAD_STEP
+        if self.width % step:
+            below = self.width // step * step
+            raise ValueError(
+                f"width ({self.width}) must be heads ({self.heads}) times a multiple of {HEAD_STEP}, as exported "
+                f"graphs need it: take {f'{below} or ' if below else ''}{below + step}, or another number of heads"
+            )
         if self.heads % self.kv_heads:
             raise ValueError(f"heads ({self.heads}) must be a multiple of kv_heads ({self.kv_heads})")
 

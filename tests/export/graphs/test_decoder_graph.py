@@ -179,9 +179,3 @@ def test_weights_too_large_for_one_file_lie_beside_it(
 def test_unknown_network_is_refused() -> None:
     with pytest.raises(Unsupported, match="Llama and LSTM"):
         decoder_graph(LanguageNetwork(), GraphForm(context=CONTEXT))
-
-
-def test_heads_that_the_engine_can_not_turn_are_refused() -> None:
-    network = llama.build(llama.Options(width=32, depth=1, heads=4, kv_heads=4), VOCABULARY, CONTEXT)
-    with pytest.raises(Unsupported, match="8 wide"):
-        decoder_graph(network, GraphForm(context=CONTEXT))

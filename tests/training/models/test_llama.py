@@ -10,7 +10,7 @@ VOCABULARY, CONTEXT = 40, 16
 
 def network(**changes: object) -> Llama:
     torch.manual_seed(0)
-    options = Options(width=32, depth=2, heads=4, kv_heads=2, hidden=48, **changes)  # type: ignore[arg-type]
+    options = Options(width=64, depth=2, heads=4, kv_heads=2, hidden=96, **changes)  # type: ignore[arg-type]
     return build(options, VOCABULARY, CONTEXT)
 
 
@@ -50,8 +50,8 @@ def test_it_is_the_llama_of_transformers(tied: bool) -> None:
     reference = LlamaForCausalLM(
         LlamaConfig(
             vocab_size=VOCABULARY,
-            hidden_size=32,
-            intermediate_size=48,
+            hidden_size=64,
+            intermediate_size=96,
             num_hidden_layers=2,
             num_attention_heads=4,
             num_key_value_heads=2,
@@ -64,7 +64,7 @@ def test_it_is_the_llama_of_transformers(tied: bool) -> None:
     weights["lm_head.weight"] = model.head_weight
     for index, block in enumerate(model.blocks):
         name = f"model.layers.{index}."
-        query, key, value = block.attention.qkv.weight.split([32, 16, 16])
+        query, key, value = block.attention.qkv.weight.split([64, 32, 32])
         gate, up = block.mlp.gate_up.weight.chunk(2)
         weights |= {
             f"{name}self_attn.q_proj.weight": query,
@@ -83,7 +83,15 @@ def test_it_is_the_llama_of_transformers(tied: bool) -> None:
         torch.testing.assert_close(model(tokens), reference(tokens).logits, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("options", [{"width": 30, "heads": 4}, {"width": 12, "heads": 4}, {"heads": 6, "kv_heads": 4}])
-def test_sizes_that_do_not_fit_are_refused(options: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="heads"):
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"width": 30, "heads": 2}, r"width \(30\).*take 32, or another number of heads"),
+        ({"width": 40, "heads": 2, "kv_heads": 2}, "take 32 or 64,"),
+        ({"width": 100, "heads": 6}, "take 96 or 192,"),
+        ({"heads": 6, "kv_heads": 4}, r"heads \(6\) must be a multiple of kv_heads \(4\)"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(options: dict[str, int], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
         Options(**options)
