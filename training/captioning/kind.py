@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 
 from registry.package import sha256_of
@@ -11,10 +13,9 @@ from tasks.task import TaskSpec
 from tasks.text import Tokenizer
 from training.captioning.evaluation import Speaker, measure
 from training.captioning.learner import CaptioningLearner
-from training.captioning.references import check_captions
+from training.captioning.references import check_captions, references_of
 from training.captioning.report import CaptioningEvaluation, show_some
 from training.captioning.targets import CaptionTargets
-from training.captioning.tokenizer_file import find_end_token, prepare_tokenizer
 from training.data.batches import BatchDataset, Datasets
 from training.data.pixels import open_encoder_pixels
 from training.data.source import DataSource, SplitName
@@ -23,6 +24,7 @@ from training.networks.captioner import Captioner
 from training.networks.config import ModelConfig
 from training.networks.network import Trainable
 from training.recipe import Recipe
+from training.tokenizer_file import TOKENIZER_FILE, open_tokenizer_file
 
 
 class CaptioningKind:
@@ -32,7 +34,8 @@ class CaptioningKind:
         check_captions(source)
         (path,) = self.assets(source, recipe)
         tokenizer, text = Tokenizer(path), recipe.text_config
-        end = find_end_token(tokenizer, text.tokenizer)
+        end = tokenizer.token_id(text.tokenizer.end_of_text)
+        assert end is not None
         rows, columns = caption_grid(recipe.model, recipe.image_spec)
         room = text.context - rows * columns - 1
         if room < 1:
@@ -43,7 +46,7 @@ class CaptioningKind:
         return CaptioningSpec(
             vocabulary=tokenizer.vocabulary,
             context=text.context,
-            tokenizer=path.name,
+            tokenizer=TOKENIZER_FILE,
             begin_token=end,
             end_tokens=(end,),
             # A caption ends by itself: no shorter limit than there is room for should cut it.
@@ -58,7 +61,12 @@ class CaptioningKind:
         return Datasets(*(open_split(source, name, spec, path) for name in ("train", "validation")))
 
     def assets(self, source: DataSource, recipe: Recipe) -> tuple[Path, ...]:
-        return (prepare_tokenizer(source, recipe.text_config.tokenizer),)
+        split = source.split("train")
+
+        def captions() -> Iterable[str]:
+            return chain.from_iterable(references_of(split))
+
+        return (open_tokenizer_file(recipe.text_config.tokenizer, captions, split.digest),)
 
     def network(self, config: ModelConfig, spec: TaskSpec) -> Captioner:
         assert isinstance(spec, CaptioningSpec)

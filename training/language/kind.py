@@ -15,7 +15,6 @@ from training.language.chat_template_file import CHAT_TEMPLATE_FILE, open_chat_t
 from training.language.learner import LanguageLearner
 from training.language.report import LanguageEvaluation, evaluate, payloads
 from training.language.token_stream import open_token_stream
-from training.language.tokenizer_file import TOKENIZER_FILE, open_tokenizer_file
 from training.language.windows import JudgingWindows, LearningWindows
 from training.learner import Learner
 from training.networks.build import build_language_model
@@ -23,6 +22,7 @@ from training.networks.config import ModelConfig
 from training.networks.language_network import LanguageNetwork
 from training.networks.network import Trainable
 from training.recipe import Recipe
+from training.tokenizer_file import TOKENIZER_FILE, open_tokenizer_file
 
 MONITORED_BYTES = 65_536
 """How much of the validation texts is judged after an epoch: enough to tell epochs apart, in a few seconds."""

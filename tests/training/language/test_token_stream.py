@@ -3,8 +3,8 @@ from __future__ import annotations
 from tasks.text import Tokenizer
 from training.data.source import Example, MemorySplit
 from training.language.token_stream import open_token_stream
-from training.language.tokenizer_file import open_tokenizer_file
 from training.recipe import TokenizerConfig
+from training.tokenizer_file import open_tokenizer_file
 
 TEXTS = ["the cat sat on the mat", "é", "the dog"]
 

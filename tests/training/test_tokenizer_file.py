@@ -8,8 +8,8 @@ import pytest
 
 from tasks.errors import InvalidRecipe
 from tasks.text import Tokenizer
-from training.language.tokenizer_file import open_tokenizer_file
 from training.recipe import TokenizerConfig
+from training.tokenizer_file import open_tokenizer_file
 
 TEXTS = ["the cat sat on the mat", "the dog sat on the cat"]
 
