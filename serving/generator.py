@@ -28,10 +28,10 @@ from serving.generation.statistics import GenerationStatistics
 from serving.generation.step_runner import StepRunner
 from serving.generation.waiting_line import WaitingLine
 from tasks.errors import BadInput, DeadlineExceeded, NotReady, Overloaded, TooLarge
+from tasks.generation_params import MAX_BIAS
 
 STEP_GRACE_S = 2.0
 """For the step that is running when nobody waits for it any more."""
-MAX_BIAS = 1000
 log = logging.getLogger(__name__)
 
 

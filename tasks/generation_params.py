@@ -11,9 +11,14 @@ from tasks.task import Params
 MAX_STOPS, MAX_STOP_CHARACTERS = 16, 256
 MAX_CHOICES, MAX_BEAMS, MAX_TOP_LOGPROBS = 16, 16, 20
 MAX_BIASED_TOKENS = 1024
+MAX_BIAS = 100
+"""OpenAI's. Logits lie so much closer together that this forbids a token, or all others."""
+MAX_SEED = 2**63 - 1
+ANY_SEED = -1
+"""Asks for no seed, as it does at vLLM and llama.cpp, whose clients send it for "random"."""
 
 Penalty = Annotated[float, msgspec.Meta(ge=-2, le=2)]
-Bias = Annotated[float, msgspec.Meta(ge=-100, le=100)]
+Bias = Annotated[float, msgspec.Meta(ge=-MAX_BIAS, le=MAX_BIAS)]
 TokenId = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 Default = Literal[
     "max_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "num_beams", "length_penalty"
@@ -44,8 +49,9 @@ class GenerationParams(Params, frozen=True, kw_only=True):
     """Taken from the logit of each token that the answer has already."""
     frequency_penalty: Penalty = 0.0
     """The same, once for each time that the answer has it."""
-    seed: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
-    """The same seed gives the same text, whatever else is in the batch."""
+    seed: Annotated[int, msgspec.Meta(ge=-MAX_SEED - 1, le=MAX_SEED)] | None = None
+    """The same seed gives the same text, whatever else is in the batch. Any 64 bits with a sign, as in OpenAI's API;
+    −1 becomes None, and other negative ones the number that is left without the bit of their sign."""
     logit_bias: Annotated[dict[TokenId, Bias], msgspec.Meta(max_length=MAX_BIASED_TOKENS)] = msgspec.field(
         default_factory=dict
     )
@@ -69,6 +75,9 @@ class GenerationParams(Params, frozen=True, kw_only=True):
     """The answer as a whole matches this."""
 
     def __post_init__(self) -> None:
+        if self.seed is not None and self.seed < 0:
+            # Generators of random numbers are seeded by numbers without a sign.
+            msgspec.structs.force_setattr(self, "seed", None if self.seed == ANY_SEED else self.seed & MAX_SEED)
         if self.num_beams > 1 and self.n > self.num_beams:
             raise ValueError(
                 f"n ({self.n}) must not be above num_beams ({self.num_beams}): it asks for the best of them"
@@ -85,6 +94,11 @@ class GenerationParams(Params, frozen=True, kw_only=True):
         """Whether anything says how to draw. A temperature of 1 says nothing, and one of 0 not to."""
         shaped = self.temperature not in (0, 1) or self.top_k > 0 or self.top_p < 1 or self.min_p > 0
         return shaped or self.seed is not None
+
+    @property
+    def is_constrained(self) -> bool:
+        """Whether not every text will do."""
+        return bool(self.json_schema or self.regex)
 
     @property
     def num_slots(self) -> int:

@@ -24,6 +24,8 @@ def parse_generation(
     asked = converted(given)
     if strange := [token for token in asked.logit_bias if token >= vocabulary]:
         raise BadInput(f"logit_bias names token {strange[0]}; the model has tokens 0 to {vocabulary - 1}")
+    if asked.seed is None:
+        given.pop("seed", None)  # any seed will do, which is as good as not to mention it
     # What the caller asks for pushes out the defaults that would contradict it.
     contradicted = SAMPLING if asked.num_beams > 1 else BEAMS if SAMPLING & given.keys() else frozenset[str]()
     kept: dict[str, object] = {name: value for name, value in defaults.items() if name not in contradicted}

@@ -24,6 +24,9 @@ def parse(values: dict[str, object], **defaults: float) -> GenerationParams:
     [
         ({"max_tokens": "7", "temperature": "0.5"}, {"max_tokens": 7, "temperature": 0.5}),
         ({"ignore_end": "true", "seed": "3"}, {"ignore_end": True, "seed": 3}),
+        ({"seed": "-1"}, {}),
+        ({"seed": None}, {}),
+        ({"seed": "-7"}, {"seed": -7}),
         ({"stop": "end"}, {"stop": ("end",)}),
         ({"stop": '["a", "b"]'}, {"stop": ("a", "b")}),
         ({"stop": ["a", "b"]}, {"stop": ("a", "b")}),
@@ -54,8 +57,9 @@ def test_strings_and_values_mean_the_same(given_: dict[str, object], meant: dict
         ({"presence_penalty": 3}, "presence_penalty"),
         ({"repetition_penalty": 0}, "repetition_penalty"),
         ({"length_penalty": float("nan")}, "length_penalty"),
-        ({"seed": -1}, "seed"),
-        ({"seed": 2**64}, "seed"),
+        ({"seed": 2**63}, "seed"),
+        ({"seed": -(2**63) - 1}, "seed"),
+        ({"seed": 10**30}, "seed"),
         ({"n": 17}, r"\$.n"),
         ({"logprobs": 21}, "logprobs"),
         ({"logit_bias": "5"}, "logit_bias"),
@@ -63,6 +67,8 @@ def test_strings_and_values_mean_the_same(given_: dict[str, object], meant: dict
         ({"logit_bias": "[" * 10**5}, "logit_bias must be a JSON object"),
         ({"logit_bias": {"100": 1}}, "names token 100; the model has tokens 0 to 99"),
         ({"logit_bias": {"-1": 1}}, "logit_bias"),
+        ({"logit_bias": {"5": 100.5}}, "logit_bias"),
+        ({"logit_bias": {"5": "nan"}}, "logit_bias"),
         ({"logit_bias": {"5": "inf"}}, "logit_bias"),
         ({"logit_bias": {str(token): 1 for token in range(2000)}}, "logit_bias"),
         ({"stop": [""]}, "stop"),
@@ -92,6 +98,13 @@ def test_what_is_asked_for_pushes_out_preferences_that_contradict_it() -> None:
     assert parse({"num_beams": "4"}, top_p=0.9, max_tokens=9) == GenerationParams(num_beams=4, max_tokens=9)
     assert parse({"top_p": 0.5}, num_beams=4, length_penalty=0.5) == GenerationParams(top_p=0.5)
     assert parse({"num_beams": 1}, top_p=0.9) == GenerationParams(top_p=0.9)
+    assert parse({"seed": 3}, num_beams=4) == GenerationParams(seed=3)
+
+
+@pytest.mark.parametrize("seed", [-1, "-1", None])
+def test_any_seed_is_no_wish_to_sample(seed: object) -> None:
+    assert parse({"seed": seed}, num_beams=4) == GenerationParams(num_beams=4)
+    assert parse({"seed": seed, "num_beams": 2}) == GenerationParams(num_beams=2)
 
 
 values = st.text(max_size=6) | st.integers() | st.floats() | st.booleans() | st.lists(st.text(max_size=2), max_size=3)
