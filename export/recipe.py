@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -16,9 +15,9 @@ from export.section import Count, Positive, Section, Share
 from registry.manifest import Precision
 from tasks.detection_spec import SuppressionInside
 from tasks.errors import InvalidRecipe
-from training.recipe import apply_override
+from training.recipe_file import RecipeFolder, convert_tables
 
-RECIPE_FOLDER = Path(__file__).parent / "recipes"
+RECIPES = RecipeFolder(Path(__file__).parent / "recipes", "export recipe")
 
 
 class Tolerances(Section, frozen=True, kw_only=True):
@@ -88,11 +87,6 @@ class ExportRecipe(Section, frozen=True, kw_only=True):
     """Decides which examples are drawn."""
 
 
-def list_export_recipes() -> tuple[str, ...]:
-    """Names of the recipes that come with the project."""
-    return tuple(sorted(path.stem for path in RECIPE_FOLDER.glob("*.toml")))
-
-
 AnyRecipe = ExportRecipe | GenerativeRecipe
 
 
@@ -102,38 +96,11 @@ def load_export_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) 
     One that says `protocol = "generative"` is for models that answer token by token. Raises InvalidRecipe naming the
     file and the field.
     """
-    path = find_export_recipe(name_or_path)
-    try:
-        facts = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InvalidRecipe(f"{path}: not a readable TOML file ({error})") from error
-    for override in overrides:
-        apply_override(facts, override)
-    origin = f"{path} with {', '.join(overrides)}" if overrides else str(path)
-    recipe: AnyRecipe
-    try:
-        if "protocol" in facts:
-            recipe = msgspec.convert(facts, GenerativeRecipe)
-        else:
-            recipe = msgspec.convert(facts, ExportRecipe)
-    except msgspec.ValidationError as error:
-        raise InvalidRecipe(f"{origin}: {error}") from error
+    facts, origin = RECIPES.read(name_or_path, overrides)
+    kind: type[AnyRecipe] = GenerativeRecipe if "protocol" in facts else ExportRecipe
+    recipe = convert_tables(facts, kind, origin)
     check_recipe(recipe, origin)
     return recipe
-
-
-def find_export_recipe(name_or_path: str | Path) -> Path:
-    """Where a recipe lies. Raises InvalidRecipe listing those that exist."""
-    bundled = RECIPE_FOLDER / f"{name_or_path}.toml"
-    if bundled.is_file():
-        return bundled
-    path = Path(name_or_path)
-    if path.is_file():
-        return path
-    raise InvalidRecipe(
-        f"no export recipe {str(name_or_path)!r}: name one of {', '.join(list_export_recipes())}, or give the path "
-        "of a TOML file"
-    )
 
 
 def check_recipe(recipe: AnyRecipe, origin: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,9 +13,10 @@ from tasks.image import ImageSpec
 from training.data.config import DataConfig, Seed
 from training.loss_config import ClassificationLoss, LossConfig
 from training.networks.config import Building, ModelConfig
+from training.recipe_file import RecipeFolder, convert_tables
 from training.recipe_section import AtLeastOne, NonNegative, Positive, Section, Share, ZeroOrMore
 
-RECIPE_FOLDER = Path(__file__).parent / "recipes"
+RECIPES = RecipeFolder(Path(__file__).parent / "recipes", "recipe")
 
 TaskName = Literal["classification", "detection", "segmentation", "captioning", "text_generation"]
 NETWORK_KINDS: Mapping[TaskName, Building] = {
@@ -131,24 +131,12 @@ class Recipe(Section, frozen=True, kw_only=True):
         return self.text
 
 
-def list_recipes() -> tuple[str, ...]:
-    """Names of the recipes that come with the project."""
-    return tuple(sorted(path.stem for path in RECIPE_FOLDER.glob("*.toml")))
-
-
 def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """A recipe by name or by path to a TOML file, with `section.field=value` overrides (values in TOML).
 
     Raises InvalidRecipe naming the file and the field.
     """
-    path = find_recipe(name_or_path)
-    try:
-        facts = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InvalidRecipe(f"{path}: not a readable TOML file ({error})") from error
-    for override in overrides:
-        apply_override(facts, override)
-    origin = f"{path} with {', '.join(overrides)}" if overrides else str(path)
+    facts, origin = RECIPES.read(name_or_path, overrides)
     recipe = parse_recipe(facts, origin)
     from training.networks.build import check_model
 
@@ -158,10 +146,7 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
 
 def parse_recipe(facts: Mapping[str, Any], origin: str) -> Recipe:
     """Nested tables → a recipe. `origin` is named in the error. Raises InvalidRecipe."""
-    try:
-        recipe = msgspec.convert(assign_loss(facts), Recipe)
-    except msgspec.ValidationError as error:
-        raise InvalidRecipe(f"{origin}: {error}") from error
+    recipe = convert_tables(assign_loss(facts), Recipe, origin)
     try:
         check_tables(recipe)
         check_distribution(recipe)
@@ -208,34 +193,3 @@ def assign_loss(facts: Mapping[str, Any]) -> dict[str, Any]:
     task = facts.get("task", "classification")
     # Behind the others, so that a task that does not exist is complained about where it was written.
     return others | {"loss": {**loss, "task": task} if isinstance(loss, Mapping) else loss}
-
-
-def find_recipe(name_or_path: str | Path) -> Path:
-    """Where a recipe lies. Raises InvalidRecipe listing those that exist."""
-    bundled = RECIPE_FOLDER / f"{name_or_path}.toml"
-    if bundled.is_file():
-        return bundled
-    path = Path(name_or_path)
-    if path.is_file():
-        return path
-    raise InvalidRecipe(
-        f"no recipe {str(name_or_path)!r}: name one of {', '.join(list_recipes())}, or give the path of a TOML file"
-    )
-
-
-def apply_override(facts: dict[str, Any], override: str) -> None:
-    """Sets one `section.field=value` in nested tables. Raises InvalidRecipe."""
-    key, equals, text = override.partition("=")
-    parts = key.strip().split(".")
-    if not equals or not all(parts):
-        raise InvalidRecipe(f"override {override!r} must look like schedule.epochs=20")
-    table: Any = facts
-    for part in parts[:-1]:
-        table = table.setdefault(part, {})
-        if not isinstance(table, dict):
-            raise InvalidRecipe(f"override {override!r}: {part!r} is a value, not a table")
-    try:
-        table[parts[-1]] = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        # A bare word is a string: quoting inside a shell is not worth an error.
-        table[parts[-1]] = text.strip()

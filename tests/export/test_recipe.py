@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from export.generative.recipe import GenerativeRecipe
-from export.recipe import Int8Static, Plain, list_export_recipes, load_export_recipe
+from export.recipe import RECIPES, Int8Static, Plain, load_export_recipe
 from tasks.errors import InvalidRecipe
 
 GENERATIVE = [f"{task}{length}" for task in ("captioning", "text_generation") for length in ("", "-quick")]
 
 
-@pytest.mark.parametrize("name", sorted(set(list_export_recipes()) - set(GENERATIVE)))
+@pytest.mark.parametrize("name", sorted(set(RECIPES.names()) - set(GENERATIVE)))
 def test_bundled_recipes_build_float_and_int8(name: str) -> None:
     recipe = load_export_recipe(name)
     assert {type(variant) for variant in recipe.variants.values()} == {Plain, Int8Static}
