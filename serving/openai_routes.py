@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +10,7 @@ from fastapi import APIRouter, Response
 
 from serving.answer import Answer, json_answer
 from serving.answer_group import AnswerGroup, Answering
-from serving.api import json_response
+from serving.api import json_response, to_response
 from serving.deadline import Deadline
 from serving.event_stream import EventStream, event
 from serving.generative_model import GenerativeModel
@@ -20,11 +20,13 @@ from serving.openai.chat import ChatWire
 from serving.openai.chat_request import ChatRequest
 from serving.openai.completion import CompletionWire
 from serving.openai.completion_request import CompletionRequest
+from serving.openai.error_body import openai_error_answer
 from serving.openai.head import DONE, Head
 from serving.openai.request import read_request
 from serving.prompts import chat_prompt, generative, prompts_of, text_task
 from serving.served import Served
 from serving.upstream.model import UpstreamModel
+from tasks.errors import NotFound, TidegateError
 from tasks.generation import Prompt
 from tasks.generation_params import GenerationParams
 from tasks.text_generation import TextGeneration
@@ -111,15 +113,41 @@ def build_router(host: ModelHost) -> APIRouter:
     """What there is to ask."""
     router = APIRouter(tags=["Generation"])
 
-    @router.get("/v1/models", summary="The models that are ready, as OpenAI's clients list them")
+    @router.get("/v1/models", summary="The models of text that are ready, as OpenAI's clients list them")
     async def get_models() -> Response:
-        return json_response({"object": "list", "data": [model_wire(model) for model in ready_models(host)]})
+        return json_response({"object": "list", "data": [model_wire(model) for model in text_models(host)]})
 
-    @router.get("/v1/models/{name}", summary="One model, as OpenAI's clients retrieve it")
+    @router.get("/v1/models/{name}", summary="One model of text, as OpenAI's clients retrieve it")
     async def get_model(name: str) -> Response:
-        return json_response(model_wire(host.get(name)))
+        try:
+            return json_response(model_wire(text_model(host, name)))
+        except TidegateError as error:
+            return to_response(openai_error_answer(error))
 
     return router
+
+
+def text_models(host: ModelHost) -> Iterable[Served]:
+    """Those that can be asked by this API and answer, each name once: which of its versions answers is routed."""
+    found: dict[str, Served] = {}
+    for model in ready_models(host):
+        if continues_text(model):
+            found.setdefault(model.name, model)
+    return found.values()
+
+
+def text_model(host: ModelHost, name: str) -> Served:
+    """Raises NotFound also for a model that this API can not ask; NotReady."""
+    model = host.get(name)
+    if not continues_text(model):
+        raise NotFound(f"model {name!r} does not take text; GET /v2/models/{name} says what it takes")
+    return model
+
+
+def continues_text(model: Served) -> bool:
+    if isinstance(model, UpstreamModel):
+        return True
+    return isinstance(model, GenerativeModel) and isinstance(model.task, TextGeneration)
 
 
 def model_wire(model: Served) -> dict[str, Any]:

@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 
 from registry.package import ModelPackage
+from registry.store import LocalStore
 from tests.serving.protocol_server import ProtocolServer, protocol_server
 from tests.tiny_language import build_language_package
 
@@ -36,6 +38,36 @@ async def test_an_answer_has_what_the_api_promises(server: ProtocolServer, langu
     assert answer["system_fingerprint"] == f"fp32-{language.digest[:12]}"
     assert answer["choices"][0]["finish_reason"] == "length"
     assert answer["usage"]["total_tokens"] == answer["usage"]["prompt_tokens"] + 4
+
+
+async def test_clients_are_shown_what_they_can_ask(
+    server: ProtocolServer, package: ModelPackage, tmp_path: Path
+) -> None:
+    store = LocalStore(tmp_path / "store")
+    published = store.publish(package.folder)
+    store.set_alias(published.name, "champion", published.version)
+    await server.host.load(published.name)
+    await server.host.load("tiny", "1")
+    client = openai.AsyncOpenAI(base_url="http://server/v1", api_key="none", http_client=server.http, max_retries=0)
+    (listed,) = [model async for model in client.models.list()]
+    assert (listed.id, listed.object, listed.owned_by) == ("tiny", "model", "tidegate")
+    assert listed == await client.models.retrieve("tiny")
+    for name, words in (("nobody", "no model 'nobody'"), ("colours", "GET /v2/models/colours")):
+        with pytest.raises(openai.NotFoundError, match=words) as raised:
+            await client.models.retrieve(name)
+        assert raised.value.code == "model_not_found"
+    assert (await server.http.get("/v2/models")).json()["models"] == ["colours", "tiny"]
+
+
+async def test_a_seed_may_be_negative(server: ProtocolServer) -> None:
+    for seed in (-(2**63), -1, 2**63 - 1):
+        assert (await complete(server, seed=seed)).status_code == 200
+    refused = await complete(server, seed=2**63)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "seed")
+    lowest, again = [(await complete(server, seed=-7, max_tokens=12)).json()["choices"] for _ in range(2)]
+    assert lowest == again
+    drawn = [(await complete(server, seed=-1, max_tokens=12)).json()["choices"][0]["text"] for _ in range(5)]
+    assert len(set(drawn)) > 1
 
 
 async def test_a_version_may_be_asked_for(server: ProtocolServer) -> None:
