@@ -77,7 +77,8 @@ def fit(
     on_epoch: EpochListener,
     resume_from: Path | None,
 ) -> list[EpochRecord]:
-    """Trains on the first dataset, validates on the second, and leaves `learner` with its best weights.
+    """Trains on the first dataset, validates on the second, and leaves `learner` with its best weights, on the device
+    where it learnt them: it is evaluated there.
 
     Leaves `folder`/last.ckpt after every epoch for `resume_from`. Returns one record for each epoch, those before a
     resumption included.
@@ -99,6 +100,8 @@ def fit(
         learner.network = whole
     best = SafetensorsCheckpointIO().load_checkpoint(folder / BEST)
     learner.load_state_dict(best["state_dict"])
+    # Lightning moves everything to the CPU at the end.
+    learner.network.to(trainer.strategy.root_device)
     return history.records
 
 
