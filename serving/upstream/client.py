@@ -13,15 +13,21 @@ from typing import Any
 import httpx
 import msgspec
 
+from serving.upstream.event_lines import EventLines
+from serving.upstream.seen import Fields, read_fields
 from tasks.errors import BadInput, DeadlineExceeded, NotReady, Overloaded, TidegateError, TooLarge
 
 log = logging.getLogger(__name__)
 CONNECT_TIMEOUT_S = 5.0
-MAX_ANSWER_BYTES = 64 * 2**20
-MAX_LINE_CHARACTERS = 2**22
-"""Of one event. A server that never ends its line must not fill our memory."""
-DATA = "data:"
-END = "[DONE]"
+MAX_ANSWER_BYTES = 16 * 2**20
+"""So much is looked through within some 30 ms, for which the event loop does nothing else: a thread would not help, it
+would hold the interpreter as long."""
+MAX_ERROR_BYTES = 2**16
+"""Of an error, beyond which its words are not looked for."""
+DATA = b"data:"
+END = b"[DONE]"
+NO_ERROR = (b"null", b"{}", b'""')
+"""What servers say in a field `error` where there is none."""
 
 
 class UpstreamClient:
@@ -33,24 +39,22 @@ class UpstreamClient:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
         self._client = httpx.AsyncClient(base_url=url.rstrip("/") + "/", timeout=timeout, limits=limits)
 
-    async def get(self, path: str, key: str) -> dict[str, Any]:
+    async def get(self, path: str, key: str) -> Fields:
         """The JSON object that is there. Raises as `post`."""
         async with self._sent("GET", path, key, None) as response:
-            return await read_json(response)
+            return read_fields(await read_limited(response))
 
-    async def post(self, path: str, key: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    async def post(self, path: str, key: str, body: Mapping[str, Any]) -> Fields:
         """The JSON object that answers another.
 
         Raises BadInput for what the other server says is wrong with the request, Overloaded, DeadlineExceeded, and
         NotReady for everything that neither the caller nor his request is to blame for.
         """
         async with self._sent("POST", path, key, body) as response:
-            return await read_json(response)
+            return read_fields(await read_limited(response))
 
     @asynccontextmanager
-    async def stream(
-        self, path: str, key: str, body: Mapping[str, Any]
-    ) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+    async def stream(self, path: str, key: str, body: Mapping[str, Any]) -> AsyncIterator[AsyncIterator[Fields]]:
         """The data of each event of the answer, as it comes. Leaving the context closes the connection, by which the
         other server knows that nobody wants the rest. Raises as `post`, here and while the events come."""
         async with self._sent("POST", path, key, body) as response:
@@ -81,32 +85,27 @@ class UpstreamClient:
             raise NotReady("the upstream server of this model broke off in the middle of its answer") from error
 
 
-async def events_of(response: httpx.Response) -> AsyncIterator[dict[str, Any]]:
+async def events_of(response: httpx.Response) -> AsyncIterator[Fields]:
     """The JSON of each event, up to `[DONE]`. Raises NotReady where the stream ends without it, or tells an error."""
-    line = ""
-    async for text in response.aiter_text():
-        *lines, line = (line + text).replace("\r\n", "\n").split("\n")
-        if len(line) > MAX_LINE_CHARACTERS:
-            raise NotReady("the upstream server of this model sends an event without end")
-        for one in lines:
-            if not one.startswith(DATA):
+    lines = EventLines()
+    async for piece in response.aiter_bytes():
+        for line in lines.push(piece):
+            if not line.startswith(DATA):
                 continue
-            data = one.removeprefix(DATA).strip()
+            data = line.removeprefix(DATA).strip()
             if data == END:
                 return
             yield checked_event(data)
     raise NotReady("the upstream server of this model broke off in the middle of its answer")
 
 
-def checked_event(data: str) -> dict[str, Any]:
-    decoded = decode(data.encode())
-    if decoded.get("error"):
-        raise NotReady(f"the upstream server failed in the middle of its answer: {message_of(decoded)}")
-    return decoded
-
-
-async def read_json(response: httpx.Response) -> dict[str, Any]:
-    return decode(await read_limited(response))
+def checked_event(data: bytes) -> Fields:
+    fields = read_fields(data)
+    error = bytes(fields.get("error", b"null"))
+    if error not in NO_ERROR:
+        told = words_of(error) or "it does not say why"
+        raise NotReady(f"the upstream server failed in the middle of its answer: {told}")
+    return fields
 
 
 async def read_limited(response: httpx.Response) -> bytes:
@@ -120,19 +119,9 @@ async def read_limited(response: httpx.Response) -> bytes:
     return b"".join(chunks)
 
 
-def decode(content: bytes) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode(content, type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise NotReady("the upstream server of this model answers with something that is no JSON object") from error
-
-
 def error_of(status: int, headers: Mapping[str, str], content: bytes) -> TidegateError:
     """What an error of the other server means to our caller."""
-    try:
-        told = message_of(msgspec.json.decode(content))
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        told = ""
+    told = words_of(content)
     if status == httpx.codes.TOO_MANY_REQUESTS:
         return Overloaded(told or "the upstream server is overloaded; try again later", retry_after(headers))
     if status in (httpx.codes.REQUEST_TIMEOUT, httpx.codes.GATEWAY_TIMEOUT):
@@ -146,8 +135,14 @@ def error_of(status: int, headers: Mapping[str, str], content: bytes) -> Tidegat
     return NotReady(f"the upstream server of this model answers with status {status}")
 
 
-def message_of(body: Any) -> str:
-    """The words of an error in OpenAI's form, or in that of this project."""
+def words_of(content: bytes) -> str:
+    """Those of an error in OpenAI's form, or in that of this project; none where it has another."""
+    if len(content) > MAX_ERROR_BYTES:
+        return ""
+    try:
+        body = msgspec.json.decode(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return ""
     error = body.get("error", body) if isinstance(body, dict) else body
     told = error.get("message", error) if isinstance(error, dict) else error
     return str(told)

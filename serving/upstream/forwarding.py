@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 from serving.event_stream import event
 from serving.openai.head import DONE
 from serving.upstream.pump import Pump
+from serving.upstream.seen import Fields
 from serving.upstream.visit import Visit
 
 
@@ -17,7 +17,7 @@ class Forwarding:
     def __init__(self, name: str, pump: Pump, visit: Visit, wants_usage: bool) -> None:
         self._name, self._visit, self._wants_usage = name, visit, wants_usage
         self._pump, self._chunks = pump, aiter(pump)
-        self._first: dict[str, Any] | None = None
+        self._first: Fields | None = None
 
     async def begin(self) -> None:
         """Until there is something to pass on. Raises what keeps the other server from answering at all."""
@@ -48,7 +48,7 @@ class Forwarding:
         self._pump.cancel()
         self._visit.leave()
 
-    def _passed_on(self, chunk: dict[str, Any]) -> list[bytes]:
+    def _passed_on(self, chunk: Fields) -> list[bytes]:
         seen = self._visit.note(chunk)
         if not self._wants_usage:
             if seen.usage is not None and not seen.choices:

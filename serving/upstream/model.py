@@ -25,6 +25,7 @@ from serving.upstream.completion_body import completion_body
 from serving.upstream.declaration import Upstream
 from serving.upstream.forwarding import Forwarding
 from serving.upstream.pump import Pump
+from serving.upstream.seen import read_models
 from serving.upstream.visit import Visit
 from tasks.errors import Overloaded, TidegateError
 from tasks.generation import Generated
@@ -121,8 +122,7 @@ class UpstreamModel:
         """Look whether the other server answers, and has the model; `ailment` says what was found."""
         try:
             async with within(Deadline.after(PROBE_TIMEOUT_S)):
-                listed = await self._client.get("models", self._key())
-            names = [one.get("id") for one in listed.get("data", ()) if isinstance(one, dict)]
+                names = read_models(await self._client.get("models", self._key()))
             known = not names or self._there in names
             self.ailment = "" if known else "the upstream server has no model of this name"
         except TidegateError as error:

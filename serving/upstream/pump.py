@@ -8,6 +8,7 @@ from typing import Any
 
 from serving.deadline import Deadline, within
 from serving.upstream.client import UpstreamClient
+from serving.upstream.seen import Fields
 
 MAX_AHEAD = 64
 """Events that wait for a client who reads slowly; then the other server's connection has to wait too."""
@@ -19,14 +20,14 @@ class Pump:
     def __init__(
         self, client: UpstreamClient, path: str, key: str, body: Mapping[str, Any], deadline: Deadline
     ) -> None:
-        self._ahead: asyncio.Queue[dict[str, Any] | Exception | None] = asyncio.Queue(MAX_AHEAD)
+        self._ahead: asyncio.Queue[Fields | Exception | None] = asyncio.Queue(MAX_AHEAD)
         self._task = asyncio.create_task(self._read(client, path, key, body, deadline))
 
     def cancel(self) -> None:
         """Hang up. Nobody may be reading, and nobody read, any more. Without effect after the end."""
         self._task.cancel()
 
-    async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
+    async def __aiter__(self) -> AsyncIterator[Fields]:
         while (item := await self._ahead.get()) is not None:
             if isinstance(item, Exception):
                 raise item

@@ -8,6 +8,10 @@ import msgspec
 
 from tasks.errors import NotReady
 
+Fields = dict[str, msgspec.Raw]
+"""A JSON object, each of its fields as it came. To make objects of all that is in an answer keeps the event loop twenty
+times as long as to find the fields and to read what is wanted of them."""
+
 
 class Said(msgspec.Struct, frozen=True):
     """A chat's message, or a piece of one."""
@@ -65,9 +69,38 @@ class Seen(msgspec.Struct, frozen=True):
     usage: SeenUsage | None = None
 
 
-def read_answer(answer: dict[str, Any]) -> Seen:
-    """Raises NotReady for what is no answer of the OpenAI API."""
+class ListedModel(msgspec.Struct, frozen=True):
+    id: str = ""
+
+
+def read_fields(content: bytes) -> Fields:
+    """Raises NotReady for what is no JSON object."""
     try:
-        return msgspec.convert(answer, Seen)
-    except msgspec.ValidationError as error:
-        raise NotReady(f"the upstream server of this model does not answer as the OpenAI API does: {error}") from error
+        content.decode()  # which fields that nobody reads would not be found out to fail in
+        return msgspec.json.decode(content, type=Fields)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise NotReady("the upstream server of this model answers with something that is no JSON object") from error
+
+
+def read_answer(answer: Fields) -> Seen:
+    """Raises NotReady for what is no answer of the OpenAI API."""
+    return Seen(
+        read_field(answer, "choices", tuple[SeenChoice, ...], ()), read_field(answer, "usage", SeenUsage | None, None)
+    )
+
+
+def read_models(answer: Fields) -> tuple[str, ...]:
+    """The names of the models that a server lists. Raises as `read_answer`."""
+    listed: tuple[ListedModel, ...] = read_field(answer, "data", tuple[ListedModel, ...], ())
+    return tuple(model.id for model in listed)
+
+
+def read_field(answer: Fields, name: str, kind: Any, absent: Any) -> Any:
+    if name not in answer:
+        return absent
+    try:
+        return msgspec.json.decode(answer[name], type=kind)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise NotReady(
+            f"the upstream server of this model does not answer as the OpenAI API does: {name}: {error}"
+        ) from error

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from time import monotonic
-from typing import Any
 
 from serving.generation.request import Usage
 from serving.generation.statistics import GenerationStatistics
-from serving.upstream.seen import Seen, SeenChoice, read_answer
+from serving.upstream.seen import Fields, Seen, SeenChoice, read_answer
 from tasks.errors import BadInput, DeadlineExceeded, Overloaded
 from tasks.generation import FinishReason, Generated
 from tasks.generation_signals import stop_reason
@@ -36,7 +35,7 @@ class Visit:
         self._is_over = False
         self.usage = Usage(0, 0, 0)
 
-    def note(self, answer: dict[str, Any]) -> Seen:
+    def note(self, answer: Fields) -> Seen:
         """A whole answer, or the next piece of one."""
         seen, now = read_answer(answer), monotonic()
         for choice in seen.choices:

@@ -4,9 +4,11 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
-from serving.upstream.client import UpstreamClient, error_of, retry_after
+from serving.upstream.client import MAX_ANSWER_BYTES, UpstreamClient, error_of, retry_after
+from serving.upstream.seen import Fields
 from tasks.errors import BadInput, DeadlineExceeded, NotReady, Overloaded, TidegateError, TooLarge
 from tests.serving.upstream.canned_server import CannedServer, canned_server
 
@@ -26,13 +28,18 @@ async def client(server: CannedServer) -> AsyncIterator[UpstreamClient]:
 
 async def read(client: UpstreamClient) -> list[Any]:
     async with client.stream("completions", "", {}) as events:
-        return [one async for one in events]
+        return [plain(one) async for one in events]
+
+
+def plain(fields: Fields) -> Any:
+    """As a value."""
+    return json.loads(msgspec.json.encode(fields))
 
 
 async def test_a_request_goes_out_with_its_key(server: CannedServer, client: UpstreamClient) -> None:
     server.body = b'{"a": 1}'
-    assert await client.post("completions", "secret", {"model": "m"}) == {"a": 1}
-    assert await client.get("models", "") == {"a": 1}
+    assert plain(await client.post("completions", "secret", {"model": "m"})) == {"a": 1}
+    assert plain(await client.get("models", "")) == {"a": 1}
     (path, headers, content), (_, without, _) = server.requests
     assert path == "/v1/completions"
     assert headers["authorization"] == "Bearer secret"
@@ -58,7 +65,12 @@ async def test_events_are_read_whatever_stands_between(
         (b"data: [1]\n\n", "no JSON"),
         (b"data: \xff\n\n", "no JSON"),
         (b'data: {"error": {"message": "out of memory"}}\n\n', "out of memory"),
-        (b"data: " + b"x" * 5_000_000, "without end"),
+        (b'data: {"error": "a word"}\n\n', "a word"),
+        (b'data: {"error": {"message": "' + b"x" * 100_000 + b'"}}\n\n', "does not say why"),
+        (b'data: {"a": "\xff"}\n\n', "no JSON"),
+        (b'data: {"a": ' + b"[" * 100_000 + b"\n\n", "no JSON"),
+        (b"data: " + b"x" * 5_000_000, "an event of more than 4194304 bytes"),
+        (b"data: " + b"x" * 5_000_000 + b"\n\ndata: [DONE]\n\n", "an event of more than 4194304 bytes"),
     ],
 )
 async def test_a_stream_that_does_not_come_to_its_end_is_an_error(
@@ -67,6 +79,23 @@ async def test_a_stream_that_does_not_come_to_its_end_is_an_error(
     server.body = body
     with pytest.raises(NotReady, match=words):
         await read(client)
+
+
+@pytest.mark.parametrize("none", ["null", "{}", '""'])
+async def test_a_field_for_errors_is_no_error(server: CannedServer, client: UpstreamClient, none: str) -> None:
+    server.body = f'data: {{"a": 1, "error": {none}}}\n\ndata: [DONE]\n\n'.encode()
+    assert [one["a"] for one in await read(client)] == [1]
+
+
+async def test_a_large_answer_passes_and_one_beyond_all_measure_does_not(
+    server: CannedServer, client: UpstreamClient
+) -> None:
+    server.body = b'{"a": "' + b"x" * (MAX_ANSWER_BYTES - 9) + b'"}'
+    assert len(server.body) == MAX_ANSWER_BYTES
+    assert bytes((await client.post("completions", "", {}))["a"]) == server.body[6:-1]
+    server.body += b" "
+    with pytest.raises(NotReady, match=f"more than {MAX_ANSWER_BYTES} bytes"):
+        await client.post("completions", "", {})
 
 
 @pytest.mark.parametrize(
@@ -95,7 +124,9 @@ async def test_what_its_status_means_here(
     assert "secret" not in str(raised.value)
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'"x"', b'{"error": 7}', b"\xff" * 100])
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b"[]", b'"x"', b'{"error": 7}', b"\xff" * 100, b"[" * 60_000, b" " * 10**6]
+)
 def test_any_body_of_an_error_will_do(body: bytes) -> None:
     assert isinstance(error_of(400, {}, body), BadInput)
 

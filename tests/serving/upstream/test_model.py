@@ -180,6 +180,8 @@ async def test_a_look_says_what_is_missing(server: CannedServer, model: Upstream
         ({"data": [{"id": "there"}]}, ""),
         ({"data": [{"id": "other"}]}, "no model of this name"),
         ({}, ""),
+        ({"data": 7}, "OpenAI API"),
+        ({"data": [{"id": 7}]}, "OpenAI API"),
     ):
         server.body = json.dumps(body).encode()
         await model.probe()
