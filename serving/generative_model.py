@@ -4,9 +4,8 @@ drift. The sibling of serving/served_model.py."""
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from time import time
 
@@ -20,18 +19,17 @@ from serving.generation.request import Constraint, GenerationRequest
 from serving.generation.statistics import GenerationStatistics
 from serving.generative_loader import LoadedGenerative
 from serving.generator import Generator
+from serving.lease import Leased
 from serving.picture_stage import PictureStage
-from serving.retirement import CLOSE_TIMEOUT_S, until_idle
+from serving.retirement import close_both
 from serving.statistics import ModelStatistics
 from serving.surroundings import Surroundings
 from tasks.errors import Unsupported
 from tasks.generation import Encoded, GenerativeTask, Prompt
 from tasks.generation_params import GenerationParams
 
-log = logging.getLogger(__name__)
 
-
-class GenerativeModel:
+class GenerativeModel(Leased):
     """One version of one model, loaded and proved. Lives on one event loop."""
 
     def __init__(
@@ -43,18 +41,29 @@ class GenerativeModel:
         generation: GenerationStatistics,
         surroundings: Surroundings,
     ) -> None:
+        super().__init__()
         self.name, self.version, self.variant = name, version, loaded.variant
         self.package: ModelPackage = loaded.package
         self.task: GenerativeTask = loaded.graphs.task
         self.monitor = loaded.monitor
         self.statistics, self.generation = statistics, generation
         self.drift = DriftCounts()
-        self.num_in_flight = 0
         self._graphs, self._surroundings = loaded.graphs, surroundings
         self._loop = asyncio.get_running_loop()
         self._watched = Watched(self.monitor, self.drift)
         self.generator = Generator(loaded.graphs.decoder, surroundings.generator_limits, generation)
         self._pictures = self._open_pictures(loaded.encoder_plan)
+
+    @asynccontextmanager
+    async def preparing(
+        self, params: GenerationParams, deadline: Deadline, num_prompts: int = 1
+    ) -> AsyncIterator[None]:
+        """Around whatever must be worked out before `start`: it waits in line already, and the version is not closed.
+
+        Raises TooLarge, Overloaded, DeadlineExceeded or NotReady, before anything is spent or when the time is up."""
+        with self.lease():
+            async with self.generator.preparing(num_prompts * params.num_slots, deadline):
+                yield
 
     async def encode(self, payload: bytes, deadline: Deadline) -> Encoded:
         """An encoded picture and what the encoder made of it, for `task.prompt_of` and for `start`: all of that under
@@ -74,25 +83,25 @@ class GenerativeModel:
 
         Raises BadInput or TooLarge for what can not be generated so, a constraint among it; Unsupported, Overloaded,
         DeadlineExceeded or NotReady."""
-        with self.lease():
-            request = GenerationRequest(
-                prompt=prompt,
-                params=params,
-                end_tokens=self.task.end_tokens,
-                detokeniser=partial(self.task.detokeniser, prompt),
-                constraint=await self._constraint(params),
-                deadline=deadline,
-            )
-            answering = self.generator.submit(request)
-            self.num_in_flight += 1
-            answering.add_done_callback(partial(self._conclude, prompt, encoded))
-            return answering
+        request = GenerationRequest(
+            prompt=prompt,
+            params=params,
+            end_tokens=self.task.end_tokens,
+            detokeniser=partial(self.task.detokeniser, prompt),
+            constraint=await self._constraint(params, deadline),
+            deadline=deadline,
+        )
+        answering = self.generator.submit(request)
+        self.num_in_flight += 1
+        answering.add_done_callback(partial(self._conclude, prompt, encoded))
+        return answering
 
-    async def _constraint(self, params: GenerationParams) -> Callable[[], Constraint] | None:
+    async def _constraint(self, params: GenerationParams, deadline: Deadline) -> Callable[[], Constraint] | None:
         """Compiled on a thread: that may take half a second."""
-        if not params.json_schema and not params.regex:
+        if not params.is_constrained:
             return None
-        return await self._surroundings.decode_pool.run(partial(self._graphs.constraints.compile, params))
+        async with self.preparing(params, deadline):
+            return await self._surroundings.decode_pool.run(partial(self._graphs.constraints.compile, params))
 
     def _conclude(self, prompt: Prompt, encoded: Encoded | None, answering: Answering) -> None:
         """It has ended, however. What was answered is looked at on the loop's next turn, when it is on its way."""
@@ -112,28 +121,13 @@ class GenerativeModel:
         """For how long the decoder, or the encoder, has been at its current run."""
         return max(self.generator.stalled_s(), 0.0 if self._pictures is None else self._pictures.batcher.stalled_s())
 
-    @contextmanager
-    def lease(self) -> Iterator[None]:
-        """While held, the version is not closed, even if a newer one has taken its place."""
-        self.num_in_flight += 1
-        try:
-            yield
-        finally:
-            self.num_in_flight -= 1
-
     async def retire(self, timeout_s: float) -> None:
         """Wait until all streams have ended, but not longer than `timeout_s`, then free what this version holds."""
-        await until_idle(lambda: self.num_in_flight, timeout_s)
-        if await self.generator.close(CLOSE_TIMEOUT_S):
-            await asyncio.to_thread(self._graphs.decoder.close)
-        else:
-            log.error("the decoder of %s/%s hangs; its memory stays taken", self.name, self.version)
-        if self._pictures is None or self._graphs.encoder is None:
-            return
-        if await self._pictures.batcher.close(CLOSE_TIMEOUT_S):
-            await asyncio.to_thread(self._graphs.encoder.close)
-        else:
-            log.error("the encoder of %s/%s hangs; its memory stays taken", self.name, self.version)
+        await self.until_returned(timeout_s)
+        whose, graphs = f"of {self.name}/{self.version}", self._graphs
+        await close_both(self.generator, graphs.decoder.close, f"the decoder {whose}")
+        if self._pictures is not None and graphs.encoder is not None:
+            await close_both(self._pictures.batcher, graphs.encoder.close, f"the encoder {whose}")
 
     def _open_pictures(self, plan: BatchPlan | None) -> PictureStage | None:
         """What comes before the prompt, where the task has that."""

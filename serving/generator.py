@@ -11,11 +11,14 @@ import asyncio
 import logging
 import math
 import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
 
 import numpy as np
 
+from serving.deadline import Deadline, within
 from serving.generation.answering import Answering
 from serving.generation.decoder import Decoder
 from serving.generation.history import History
@@ -61,6 +64,7 @@ class Generator:
         self._scheduler = Scheduler(self._line, self._pool, decoder.context)
         self._runner = StepRunner(decoder)
         self._tickets: dict[Answering, Ticket] = {}
+        self._num_preparing = 0
         self._mean_slot_s = 0.0
         self._busy_since = math.inf
         self._must_stop = False
@@ -70,8 +74,8 @@ class Generator:
 
     @property
     def num_waiting(self) -> int:
-        """Slots that are waited for."""
-        return self._line.num_slots
+        """Slots that are waited for, those of prompts that are still being prepared included."""
+        return self._line.num_slots + self._num_preparing
 
     @property
     def num_running(self) -> int:
@@ -82,17 +86,27 @@ class Generator:
         """For how long the decoder has been at its current step, or the generator has failed."""
         return max(0.0, monotonic() - self._busy_since)
 
+    @asynccontextmanager
+    async def preparing(self, num_slots: int, deadline: Deadline) -> AsyncIterator[None]:
+        """Keeps places in line while a prompt is made that will ask for them; `submit` right afterwards finds them
+        free. Raises as `submit` does, before anything is spent or when the deadline passes."""
+        self._check_room(num_slots, deadline)
+        self._num_preparing += num_slots
+        try:
+            async with within(deadline):
+                yield
+        except DeadlineExceeded:
+            self._statistics.num_expired += 1
+            raise
+        finally:
+            self._num_preparing -= num_slots
+
     def submit(self, request: GenerationRequest) -> Answering:
         """Put a request in line. Raises BadInput for one that this decoder can not answer, TooLarge, Overloaded,
         DeadlineExceeded or NotReady at once; what happens later is raised where the answer is read."""
-        if self._line.is_closed:
-            raise self._failure or NotReady("this version of the model is being unloaded; send the request again")
         check_request(request, self._decoder)
         params = request.params
-        self._check_room(params.num_slots)
-        if request.deadline.remaining_s() <= 0:
-            self._statistics.num_expired += 1
-            raise DeadlineExceeded("the deadline passed before the request reached the queue")
+        self._check_room(params.num_slots, request.deadline)
         answering = Answering(request, params.n)
         sequences = self._sequences(answering)
         expires_at = request.deadline.expires_at
@@ -107,13 +121,18 @@ class Generator:
         if num_slots > (most := self._limits.max_queue):
             raise TooLarge(f"{num_slots} answers or beams at once; the queue holds {most}: ask for fewer")
 
-    def _check_room(self, num_slots: int) -> None:
+    def _check_room(self, num_slots: int, deadline: Deadline) -> None:
+        if self._line.is_closed:
+            raise self._failure or NotReady("this version of the model is being unloaded; send the request again")
         self.check_fits(num_slots)
-        num_waiting = self._line.num_slots
+        num_waiting = self.num_waiting
         if num_waiting + num_slots > self._limits.max_queue:
             self._statistics.num_refused += 1
             wait_s = num_waiting * self._mean_slot_s / self._pool.num_slots
             raise Overloaded(f"the queue is full ({num_waiting} answers wait); come back later", max(1.0, wait_s))
+        if deadline.remaining_s() <= 0:
+            self._statistics.num_expired += 1
+            raise DeadlineExceeded("the deadline passed before the request reached the queue")
 
     def _sequences(self, answering: Answering) -> list[Sequence]:
         """One for a beam search, else one for each answer: the first leads, the others share its prompt."""

@@ -51,7 +51,7 @@ async def answer_completion(
     request = read_request(body, CompletionRequest)
     params = task.parse_params(request.params())
     given = request.prompts(task.context)
-    prompts = await prompts_of(task, given)
+    prompts = await prompts_of(model, given, params, deadline)
     texts = [one if isinstance(one, str) else task.tokenizer.decode(one) for one in given]
     wire = CompletionWire(head_of(model, "cmpl"), request, texts, task.tokenizer)
     return await answer_group(await start_all(model, prompts, params, deadline), wire, is_stream=bool(request.stream))
@@ -63,7 +63,7 @@ async def answer_chat(
     """A conversation gets its next message, of any length that there is room for."""
     request = read_request(body, ChatRequest)
     params = task.parse_params({"max_tokens": task.context} | request.params())
-    prompt = await chat_prompt(task, request.turns())
+    prompt = await chat_prompt(model, request.turns(), params, deadline)
     wire = ChatWire(head_of(model, "chatcmpl"), request, task.tokenizer)
     return await answer_group(await start_all(model, [prompt], params, deadline), wire, is_stream=bool(request.stream))
 
@@ -72,7 +72,6 @@ async def start_all(
     model: GenerativeModel, prompts: Sequence[Prompt], params: GenerationParams, deadline: Deadline
 ) -> AnswerGroup:
     """All of them or none: what refuses one of them refuses the request."""
-    model.generator.check_fits(len(prompts) * params.num_slots)
     started: list[Answering] = []
     try:
         for prompt in prompts:

@@ -65,7 +65,8 @@ async def prompt_text(served: Served, text: str, values: Mapping[str, object], d
     model = generative(served)
     task = text_task(model)
     params = task.parse_params(values)
-    group = AnswerGroup([await model.start(await text_prompt(task, text), params, deadline)], params.n)
+    prompt = await text_prompt(model, text, params, deadline)
+    group = AnswerGroup([await model.start(prompt, params, deadline)], params.n)
     return Prompted(model, params, group, task.finish, task.wire_outputs)
 
 

@@ -1,21 +1,24 @@
-"""What a caller sends to be continued → the prompt that his model takes, without keeping the event loop from others."""
+"""What a caller sends to be continued → the prompt that his model takes, without keeping the event loop from others.
+
+A prompt that is being made has its places in line already, so that no more of them are made at once than may wait, and
+its deadline counts meanwhile. A thread that works for somebody who has left goes on to the end of its one prompt."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
 
+from serving.deadline import Deadline
 from serving.generative_model import GenerativeModel
 from serving.served import Served
 from serving.served_model import ServedModel
 from tasks.errors import Unsupported
 from tasks.generation import Prompt
+from tasks.generation_params import GenerationParams
 from tasks.text_generation import TextGeneration
 
 QUICK_CHARACTERS = 1_000
 """A text up to here is cut into tokens within a millisecond; longer ones go to a thread."""
-Made = TypeVar("Made")
 
 
 def generative(model: Served) -> GenerativeModel:
@@ -34,27 +37,33 @@ def text_task(model: GenerativeModel) -> TextGeneration:
     return model.task
 
 
-async def text_prompt(task: TextGeneration, text: str) -> Prompt:
-    """Raises BadInput for a text that is empty or leaves no room for an answer."""
-    return await at_leisure(lambda: task.prompt(text), len(text))
+async def text_prompt(model: GenerativeModel, text: str, params: GenerationParams, deadline: Deadline) -> Prompt:
+    """Raises BadInput for a text that is empty or leaves no room for an answer, and as `GenerativeModel.preparing`."""
+    (prompt,) = await prompts_of(model, [text], params, deadline)
+    return prompt
 
 
-async def prompts_of(task: TextGeneration, given: Sequence[str | Sequence[int]]) -> list[Prompt]:
-    """Of texts, or of tokens as they are. Raises BadInput for the first that can not be continued."""
+async def prompts_of(
+    model: GenerativeModel, given: Sequence[str | Sequence[int]], params: GenerationParams, deadline: Deadline
+) -> list[Prompt]:
+    """Of texts, or of tokens as they are. Raises BadInput for the first that can not be continued, and as
+    `GenerativeModel.preparing`."""
+    task = text_task(model)
 
     def make() -> list[Prompt]:
         return [task.prompt(one) if isinstance(one, str) else task.prompt_from_tokens(one) for one in given]
 
-    return await at_leisure(make, sum(map(len, given)))
+    async with model.preparing(params, deadline, len(given)):
+        return make() if sum(map(len, given)) <= QUICK_CHARACTERS else await asyncio.to_thread(make)
 
 
-async def chat_prompt(task: TextGeneration, messages: Sequence[Mapping[str, str]]) -> Prompt:
-    """Raises BadInput, also for what the model's chat template refuses; Unsupported where there is none.
+async def chat_prompt(
+    model: GenerativeModel, messages: Sequence[Mapping[str, str]], params: GenerationParams, deadline: Deadline
+) -> Prompt:
+    """Raises BadInput, also for what the model's chat template refuses; Unsupported where there is none; and as
+    `GenerativeModel.preparing`.
 
     Always on a thread: a template is somebody's program, and nobody knows how long it takes."""
-    return await asyncio.to_thread(task.chat_prompt, messages)
-
-
-async def at_leisure(work: Callable[[], Made], num_characters: int) -> Made:
-    """At once where that is quick, else on a thread."""
-    return work() if num_characters <= QUICK_CHARACTERS else await asyncio.to_thread(work)
+    task = text_task(model)
+    async with model.preparing(params, deadline):
+        return await asyncio.to_thread(task.chat_prompt, messages)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from time import monotonic
 from typing import Any, TypeVar
@@ -14,26 +11,27 @@ from registry.package import ModelPackage
 from serving.batcher import Batcher, gather_or_cancel
 from serving.deadline import Deadline, within
 from serving.drift_feed import DriftCounts, Observed, Watched
+from serving.lease import Leased
 from serving.model_loader import LoadedModel
 from serving.picture_stage import PictureStage, row_of
-from serving.retirement import CLOSE_TIMEOUT_S, until_idle
+from serving.retirement import close_both
 from serving.runtimes.runtime import Runtime
 from serving.statistics import ModelStatistics
 from serving.surroundings import Surroundings
 from tasks.task import Array, Observation, Params, Picture, Prediction, Sample, Task
 
-log = logging.getLogger(__name__)
 Conclusion = TypeVar("Conclusion")
 Conclude = Callable[[Mapping[str, Array], Sample, Params], Conclusion]
 """Outputs of one item → what is answered. Runs in the decode pool."""
 
 
-class ServedModel:
+class ServedModel(Leased):
     """One version of one model, loaded and proved. Lives on one event loop."""
 
     def __init__(
         self, name: str, version: str, loaded: LoadedModel, statistics: ModelStatistics, surroundings: Surroundings
     ) -> None:
+        super().__init__()
         self.name, self.version, self.variant = name, version, loaded.variant
         self.package: ModelPackage = loaded.package
         self.task: Task = loaded.task
@@ -46,7 +44,6 @@ class ServedModel:
             self.task, self.batcher, statistics, surroundings.decode_pool, surroundings.max_pixels
         )
         self.drift = DriftCounts()
-        self.num_in_flight = 0
         self._surroundings = surroundings
         self._watched = Watched(self.monitor, self.drift)
         # Defaults: what a caller asks to see must not change what is watched.
@@ -112,11 +109,8 @@ class ServedModel:
         The arrays must not change until the answer has left. Raises Overloaded, DeadlineExceeded or NotReady.
         """
         num_rows = len(next(iter(tensors.values())))
-        self.num_in_flight += 1
-        try:
+        with self.lease():
             computed = await self.batcher.infer(tensors, num_rows, deadline)
-        finally:
-            self.num_in_flight -= 1
         if room := min(num_rows, self._surroundings.drift_feed.room()):
             rows = [
                 Observed(self._watched, partial(self._signals, None, row_of(tensors, row), row_of(computed, row)))
@@ -130,22 +124,10 @@ class ServedModel:
         """On the loop's next turn, when the answer has been handed to the network."""
         self.batcher.loop.call_soon(self._surroundings.drift_feed.offer, rows)
 
-    @contextmanager
-    def lease(self) -> Iterator[None]:
-        """While held, the version is not closed, even if a newer one has taken its place."""
-        self.num_in_flight += 1
-        try:
-            yield
-        finally:
-            self.num_in_flight -= 1
-
     async def retire(self, timeout_s: float) -> None:
         """Wait until nobody uses this version any more, but not longer than `timeout_s`, then free what it holds."""
-        await until_idle(lambda: self.num_in_flight, timeout_s)
-        if await self.batcher.close(CLOSE_TIMEOUT_S):
-            await asyncio.to_thread(self.runtime.close)
-        else:
-            log.error("the runtime of %s/%s hangs; its memory stays taken", self.name, self.version)
+        await self.until_returned(timeout_s)
+        await close_both(self.batcher, self.runtime.close, f"the runtime of {self.name}/{self.version}")
 
 
 def signals_of(

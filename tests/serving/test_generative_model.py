@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
@@ -22,7 +23,7 @@ from serving.statistics import ModelStatistics
 from serving.surroundings import Surroundings
 from serving.variants import detect_host
 from serving.workers import DecodePool
-from tasks.errors import BadInput, DeadlineExceeded, NotReady, Unsupported
+from tasks.errors import BadInput, DeadlineExceeded, NotReady, Overloaded, Unsupported
 from tasks.generation_params import GenerationParams
 from tests.tiny_captioner import build_captioner_package
 from tests.tiny_language import build_language_package
@@ -37,9 +38,9 @@ class Around:
     pool: DecodePool
     feed: DriftFeed
 
-    def open(self, package: ModelPackage) -> GenerativeModel:
+    def open(self, package: ModelPackage, max_waiting: int = 64) -> GenerativeModel:
         loaded = load_generative(package, ServerConfig(runtime_threads=1), detect_host())
-        limits = BatchLimits(64), 10**6, GeneratorLimits(64)
+        limits = BatchLimits(64), 10**6, GeneratorLimits(max_waiting)
         generation = GenerationStatistics(loaded.graphs.decoder.num_slots)
         surroundings = Surroundings(self.pool, self.feed, *limits)
         return GenerativeModel("tiny", "1", loaded, ModelStatistics((1.0,)), generation, surroundings)
@@ -131,7 +132,7 @@ async def test_a_retired_version_writes_its_answers_to_the_end_and_begins_no_mor
 async def test_a_version_that_must_go_ends_its_streams_with_a_reason(
     language: ModelPackage, around: Around, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serving.generative_model.CLOSE_TIMEOUT_S", 0.0)
+    monkeypatch.setattr("serving.retirement.CLOSE_TIMEOUT_S", 0.0)
     model = around.open(language)
     stream = await model.start(model.task.prompt("Wait"), greedy(model, 200), SOON)
     await model.retire(timeout_s=0)
@@ -177,3 +178,20 @@ async def test_an_answer_keeps_to_a_schema_and_one_that_is_none_is_told(model: G
     with pytest.raises(BadInput, match="regex can not be compiled"):
         await model.start(model.task.prompt("Is it?"), broken, SOON)
     assert model.num_in_flight == 0
+
+
+async def test_a_constraint_is_compiled_in_line_and_in_time(language: ModelPackage, around: Around) -> None:
+    model, busy = around.open(language, max_waiting=1), threading.Event()
+    blocker = asyncio.create_task(around.pool.run(busy.wait))
+    params = model.task.parse_params({"regex": "(yes|no)"})
+    compiling = asyncio.create_task(model.start(model.task.prompt("Is it?"), params, Deadline.after(0.05)))
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded, match="1 answers wait"):
+        await model.start(model.task.prompt("Is it?"), params, SOON)
+    with pytest.raises(DeadlineExceeded):
+        await compiling
+    busy.set()
+    await blocker
+    (answer,) = await (await model.start(model.task.prompt("Is it?"), params, SOON)).wait()
+    assert answer.text in ("yes", "no")
+    await model.retire(0)

@@ -88,6 +88,29 @@ async def test_a_full_queue_refuses_says_when_to_come_back_and_forgets_those_who
     await bench.close()
 
 
+async def test_a_prompt_that_is_being_made_waits_in_line() -> None:
+    bench = Bench(max_queue=3)
+    async with bench.generator.preparing(3, Deadline()):
+        assert bench.generator.num_waiting == 3
+        with pytest.raises(Overloaded, match="3 answers wait"):
+            bench.submit()
+        with pytest.raises(Overloaded):
+            await bench.generator.preparing(1, Deadline()).__aenter__()
+    assert bench.statistics.num_refused == 2
+    assert len(await bench.submit(n=3, max_tokens=2).wait()) == 3, "its places are free for it"
+    await bench.close()
+
+
+async def test_a_deadline_counts_while_a_prompt_is_made(bench: Bench) -> None:
+    with pytest.raises(DeadlineExceeded):
+        async with bench.generator.preparing(1, Deadline.after(0.005)):
+            await asyncio.sleep(60)
+    with pytest.raises(DeadlineExceeded):
+        async with bench.generator.preparing(1, Deadline.after(-1)):
+            pytest.fail("time was spent on it")
+    assert (bench.statistics.num_expired, bench.generator.num_waiting) == (2, 0)
+
+
 async def test_deadlines_end_what_waits_and_what_runs(bench: Bench) -> None:
     with pytest.raises(DeadlineExceeded):
         bench.submit(deadline=Deadline.after(-1))
