@@ -37,3 +37,6 @@ class ImageKind(ABC):
 
     def assets(self, source: DataSource, recipe: Recipe) -> tuple[Path, ...]:
         return ()
+
+    def find_misfit(self, source: DataSource, recipe: Recipe, checkpoint: Path) -> str:
+        return ""

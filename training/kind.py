@@ -63,6 +63,11 @@ class TrainingKind(Protocol):
         """A new network, its weights random or pretrained."""
         ...
 
+    def find_misfit(self, source: DataSource, recipe: Recipe, checkpoint: Path) -> str:
+        """Why weights of a checkpoint folder would mean something else in a network of this recipe, though they have
+        the same shapes; empty where they would not. Raises InvalidRecipe."""
+        ...
+
     def learner(self, network: Trainable, recipe: Recipe, spec: TaskSpec) -> Learner: ...
 
     def evaluate(self, network: Trainable, source: DataSource, recipe: Recipe) -> Evaluation:

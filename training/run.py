@@ -7,6 +7,7 @@ import logging
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -139,8 +140,9 @@ def build_learner(recipe: Recipe, kind: TrainingKind, source: DataSource, tracki
     spec = kind.spec(source, recipe)
     network = kind.network(recipe.model, spec)
     if recipe.model.warm_start and tracking_uri is not None:
-        origin = warm_start(network, recipe.model.warm_start, tracking_uri)
-        logging.getLogger(__name__).info("the backbone starts from %s", origin)
+        find_misfit = partial(kind.find_misfit, source, recipe)
+        origin = warm_start(network, recipe.model.warm_start, tracking_uri, find_misfit)
+        logging.getLogger(__name__).info("training starts from the weights of %s", origin)
     return kind.learner(network, recipe, spec)
 
 

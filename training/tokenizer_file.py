@@ -40,7 +40,11 @@ def copy_tokenizer(config: TokenizerConfig) -> Path:
             f"text.tokenizer.path: {config.path} has no token {config.end_of_text!r}: name the one that stands between "
             "texts in text.tokenizer.end_of_text"
         )
-    content = Path(config.path).read_bytes()
+    return keep_tokenizer(Path(config.path).read_bytes())
+
+
+def keep_tokenizer(content: bytes) -> Path:
+    """A tokenizer.json in the cache."""
     key = cache_key(hashlib.sha256(content).hexdigest())
     return cached_folder("tokenizers", key, TOKENIZER_FILE, partial(write_tokenizer, content)) / TOKENIZER_FILE
 

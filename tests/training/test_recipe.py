@@ -110,7 +110,6 @@ def test_a_wrong_override_is_an_error(tmp_path: Path, override: str) -> None:
         ("augment.invert=0.5", "no pictures"),
         ("schedule.frozen_epochs=1", "no backbone"),
         ("optimiser.backbone_factor=0.1", "no backbone"),
-        ("model.warm_start=digits", "warm_start"),
         ("model.backbone={architecture='resnet'}", "model.backbone"),
         ("model.architecture=resnet", "llama, lstm"),
         ("model.options.heads=5", r"width \(192\) must be heads \(5\) times a multiple of 16.*take 160 or 240"),

@@ -72,6 +72,9 @@ class CaptioningKind:
         assert isinstance(spec, CaptioningSpec)
         return build_captioner(config, spec.vocabulary, spec.context, spec.image)
 
+    def find_misfit(self, source: DataSource, recipe: Recipe, checkpoint: Path) -> str:
+        return ""  # only what sees is taken over, and no word
+
     def learner(self, network: Trainable, recipe: Recipe, spec: TaskSpec) -> CaptioningLearner:
         assert isinstance(network, Captioner)
         assert isinstance(spec, CaptioningSpec)

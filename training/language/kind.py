@@ -13,6 +13,7 @@ from training.data.batches import Datasets
 from training.data.source import DataSource, DocumentSource
 from training.language.chat_template_file import CHAT_TEMPLATE_FILE, open_chat_template_file
 from training.language.learner import LanguageLearner
+from training.language.origin import find_misfit
 from training.language.report import LanguageEvaluation, evaluate, payloads
 from training.language.token_stream import open_token_stream
 from training.language.windows import JudgingWindows, LearningWindows
@@ -63,6 +64,9 @@ class LanguageKind:
     def network(self, config: ModelConfig, spec: TaskSpec) -> LanguageNetwork:
         assert isinstance(spec, TextGenerationSpec)
         return build_language_model(config, spec.vocabulary, spec.context)
+
+    def find_misfit(self, source: DataSource, recipe: Recipe, checkpoint: Path) -> str:
+        return find_misfit(checkpoint, recipe.model, self._tokenizer_file(source, recipe))
 
     def learner(self, network: Trainable, recipe: Recipe, spec: TaskSpec) -> Learner:
         assert isinstance(network, LanguageNetwork)

@@ -87,10 +87,9 @@ def backbone_of(config: ModelConfig, origin: str = "recipe") -> ModelConfig:
 
 def refuse_backbone(config: ModelConfig, origin: str) -> None:
     """Raises InvalidRecipe for a language model that is said to stand on something."""
-    if config.backbone is not None or config.warm_start:
+    if config.backbone is not None:
         raise InvalidRecipe(
-            f"{origin}: {config.architecture!r} continues text and has no backbone: leave out model.backbone and "
-            "model.warm_start"
+            f"{origin}: {config.architecture!r} continues text and has no backbone: leave out model.backbone"
         )
 
 
@@ -108,7 +107,7 @@ def check_model(config: ModelConfig, builds: Building, origin: str) -> None:
 def settle_model(config: ModelConfig, builds: Building) -> ModelConfig:
     """A config that builds the same network from nothing but itself: what a checkpoint carries beside its weights."""
     if builds == "language_model":
-        return config
+        return msgspec.structs.replace(config, warm_start="")
     if builds != "backbone":
         settled = settle_model(backbone_of(config), "backbone")
         return msgspec.structs.replace(config, backbone=settled, warm_start="")

@@ -15,7 +15,8 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     A detector, segmenter or captioner stands on a `backbone`, which is a table of the same form. `warm_start` names
     where the backbone's first weights come from: a checkpoint folder, or the registered model NAME of "NAME-trained",
-    of any task whose backbone is the same.
+    of any task whose backbone is the same. A language model takes over all weights, of one with the same options and
+    the same tokenizer.
     """
 
     architecture: str

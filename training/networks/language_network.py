@@ -17,6 +17,8 @@ class LanguageNetwork(Trainable):
     """
 
     output_names: ClassVar[tuple[str, ...]] = ("logits",)
+    # All of it: learning goes on where it ended, with other texts.
+    warm_trunk: ClassVar[tuple[str, ...]] = ("",)
     vocabulary: int
     width: int
 

@@ -66,6 +66,8 @@ class Trainable(nn.Module):
 
     output_names: ClassVar[tuple[str, ...]]
     """What `forward` returns, in its order."""
+    warm_trunk: ClassVar[tuple[str, ...]]
+    """How the names of weights begin that a warm start always takes over: the other network must have the same."""
 
     def backbones(self) -> tuple[nn.Module, ...]:
         """The parts that `optimiser.backbone_factor` and `schedule.frozen_epochs` are about; none where all of the
@@ -85,6 +87,8 @@ class Trainable(nn.Module):
 class Network(Trainable):
     """image [B, H, W, 3], uint8 or float of 0…255 → the graph's outputs, named by `output_names` in their order."""
 
+    # The backbone, and the normalisation that its weights were learnt behind.
+    warm_trunk: ClassVar[tuple[str, ...]] = ("normalise.", "backbone.")
     warm_parts: ClassVar[tuple[str, ...]] = ()
     """How the names of weights begin that a warm start also takes over, where the other network has all of a part."""
 

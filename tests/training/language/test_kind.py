@@ -122,6 +122,39 @@ def test_an_epoch_may_be_part_of_the_data(work: Path, corpus: Path) -> None:
     assert len(history) == 3
 
 
+def test_learning_goes_on_where_another_training_ended(trained: TrainedModel, work: Path, corpus: Path) -> None:
+    recipe = tiny_recipe(corpus, name="further", schedule={"epochs": 1, "batch_size": 8})
+    model = msgspec.structs.replace(recipe.model, warm_start="tiny")
+    further = run(msgspec.structs.replace(recipe, model=model), work)
+    assert further.metrics["val_bits_per_byte"] < 1.1 * trained.metrics["val_bits_per_byte"]
+    # Where its first weights came from is none of a checkpoint's business.
+    assert load_checkpoint(further.folder).facts.network == load_checkpoint(trained.folder).facts.network
+
+
+def test_other_heads_and_other_words_are_refused_with_what_to_set(
+    trained: TrainedModel, work: Path, corpus: Path
+) -> None:
+    options = {"width": 32, "depth": 1, "heads": 2, "kv_heads": 1, "dropout": 0.1, "rope_base": 500.0}
+    model = {"architecture": "llama", "options": options, "warm_start": str(trained.folder)}
+    text = {"context": 16, "tokenizer": {"vocabulary": 270}}
+    with pytest.raises(InvalidRecipe, match="does not fit: it would with") as refused:
+        run(tiny_recipe(corpus, name="misfit", model=model, text=text), work)
+    changes = str(refused.value).split("would with ")[1].split(", ")
+    assert [change.split("=")[0] for change in changes] == ["model.options.rope_base", "text.tokenizer.path"]
+    # What it says to set is enough, though the context is another one.
+    options["rope_base"] = float(changes[0].split("=")[1])
+    text["tokenizer"] = {"path": changes[1].split("=")[1]}
+    recipe = tiny_recipe(corpus, name="fit", model=model, text=text, schedule={"epochs": 1, "batch_size": 8})
+    assert run(recipe, work).metrics["val_bits_per_byte"] < 1.2 * trained.metrics["val_bits_per_byte"]
+
+
+def test_another_architecture_is_refused(trained: TrainedModel, work: Path, corpus: Path) -> None:
+    with pytest.raises(InvalidRecipe, match=r"Of the newest: it is of the architecture 'llama', not 'lstm'"):
+        run(tiny_recipe(corpus, name="misfit", model={**LSTM, "warm_start": "tiny"}), work)
+    with pytest.raises(InvalidRecipe, match=r"model\.warm_start: .*checkpoint\.json"):
+        run(tiny_recipe(corpus, name="misfit", model={**LSTM, "warm_start": str(corpus)}), work)
+
+
 def test_a_chat_template_travels_with_the_model(tmp_path: Path, corpus: Path) -> None:
     template = tmp_path / "plain.txt"
     template.write_text("{% for message in messages %}{{ message.content }}{{ eos_token }}{% endfor %}")

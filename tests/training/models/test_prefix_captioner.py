@@ -22,6 +22,10 @@ IMAGE = ImageSpec(height=32, width=48)
 VOCABULARY, CONTEXT, BEGIN = 20, 48, 0
 
 
+def fits(folder: Path) -> str:
+    return ""
+
+
 def build(seed: int = 0, kv_heads: int = 1) -> Captioner:
     torch.manual_seed(seed)
     config = tiny_recipe().model
@@ -126,7 +130,7 @@ def test_a_detector_of_the_same_shape_lends_it_all_but_its_last_layers(tmp_path:
     save_file(detector.state_dict(), tmp_path / "model.safetensors")
     network = build()
     before = network.state_dict()["project.weight"].clone()
-    assert warm_start(network, str(tmp_path), "") == str(tmp_path)
+    assert warm_start(network, str(tmp_path), "", fits) == str(tmp_path)
     own, lent = network.state_dict(), detector.state_dict()
     shared = [name for name in own if name.startswith(("normalise.", "backbone.", "head."))]
     assert any("class_tower" in name for name in shared)
@@ -142,7 +146,7 @@ def test_a_detector_of_another_width_lends_its_backbone_alone(tmp_path: Path) ->
     save_file(detector.state_dict(), tmp_path / "model.safetensors")
     network = build()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items() if name.startswith("head.")}
-    warm_start(network, str(tmp_path), "")
+    warm_start(network, str(tmp_path), "", fits)
     after = network.state_dict()
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
     assert torch.equal(after["backbone.stem.0.weight"], detector.state_dict()["backbone.stem.0.weight"])
