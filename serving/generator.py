@@ -208,8 +208,6 @@ class Generator:
             if not sequence.is_over:
                 self._count_delta(sequence, delta, progress.at)
                 sequence.answering.receive(delta)
-        for sequence in progress.searched:
-            sequence.answering.conclude()
         for sequence, error in progress.failures:
             if not sequence.is_over:
                 statistics.num_failed += 1

@@ -80,12 +80,6 @@ class Answering:
         else:
             self._wake()
 
-    def conclude(self) -> None:
-        """From the generator: there are no more answers, even if more were asked for."""
-        if not self.is_over:
-            self.num_missing = 0
-            self._end()
-
     def fail(self, error: TidegateError) -> None:
         """End it with an error, unless it is over."""
         if not self.is_over:

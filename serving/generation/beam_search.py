@@ -86,10 +86,16 @@ class BeamSearch:
 
     def _answer(self) -> Turn:
         deltas = []
-        for choice, answer in enumerate(self._finished):
+        for choice, answer in enumerate(self._as_many_as_asked()):
             tokens = tuple(map(TokenScore, answer.tokens, answer.logprobs))
             deltas.append(Delta(choice, answer.text, tokens, answer.top_logprobs, answer))
         return Turn(deltas, ())
+
+    def _as_many_as_asked(self) -> list[Generated]:
+        """A constraint may leave fewer: then the last ones are empty, ranked behind the others by their order."""
+        lowest = self._finished[-1].score
+        missing = self._params.n - len(self._finished)
+        return self._finished + missing * [Generated((), "", "stop", (), score=lowest)]
 
 
 def share_out(children: list[Beam], num_places: int) -> list[tuple[int, int]]:

@@ -66,8 +66,6 @@ class Progress:
     begun: list[Sequence] = field(default_factory=list)
     """Sequences that are in their slots, what was found of their prompts counted."""
     deltas: list[tuple[Sequence, Delta]] = field(default_factory=list)
-    searched: list[Sequence] = field(default_factory=list)
-    """Beam searches that are at their end: one may have found fewer answers than it was asked for."""
     failures: list[tuple[Sequence, TidegateError]] = field(default_factory=list)
     num_rows: int = 0
     ran: Ran = field(default_factory=Ran)

@@ -196,8 +196,6 @@ class Scheduler:
         self._progress.deltas += [(sequence, delta) for delta in turn.deltas]
         sequence.feeds = turn.feeds
         if not turn.feeds:
-            if sequence.num_slots > 1:
-                self._progress.searched.append(sequence)
             self._release(sequence)
 
     def _fail(self, sequence: Sequence, error: TidegateError) -> None:

@@ -72,10 +72,3 @@ async def test_a_cancelled_request_has_no_answer() -> None:
     assert answering.is_cancelled
     with pytest.raises(NotReady, match="cancelled"):
         await waiting
-
-
-async def test_fewer_answers_than_were_asked_for_are_an_end_too() -> None:
-    answering = Answering(request(num_beams=3, n=3), 3)
-    answering.receive(last(0, "a"))
-    answering.conclude()
-    assert [answer.text for answer in await answering.wait()] == ["a"]

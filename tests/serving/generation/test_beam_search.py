@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from serving.generation.fake_decoder import FakeDecoder, Held, random_logits
 from serving.generation.request import Delta
+from serving.generation.statistics import GenerationStatistics
 from tasks.errors import BadInput
 from tasks.generation import Generated
 from tests.serving.generation.bench import END, LETTERS, Bench
@@ -177,9 +178,21 @@ class OneWord:
         return OneWord(self.said)
 
 
-def test_a_constraint_may_leave_fewer_answers_than_were_asked_for() -> None:
-    answers, _ = search((1,), num_beams=3, n=3, max_tokens=6, constraint=OneWord)
-    assert [(answer.text, answer.finish_reason) for answer in answers] == [("bc", "stop")]
+def test_every_choice_ends_even_if_a_constraint_leaves_fewer_answers() -> None:
+    async def read() -> tuple[list[Delta], GenerationStatistics]:
+        bench = Bench(FakeDecoder(logits_of=small_logits))
+        asked = bench.submit((1,), num_beams=3, n=3, max_tokens=6, constraint=OneWord)
+        deltas = [delta async for delta in asked]
+        await bench.close()
+        assert asked.is_answered
+        return deltas, bench.statistics
+
+    deltas, statistics = asyncio.run(read())
+    answers = [delta.finished for delta in deltas if delta.finished]
+    assert [(answer.text, answer.finish_reason) for answer in answers] == [("bc", "stop"), ("", "stop"), ("", "stop")]
+    assert sorted(answers, key=lambda answer: answer.score, reverse=True) == answers
+    assert [delta.choice for delta in deltas] == [0, 1, 2]
+    assert (statistics.total.count, statistics.finished) == (1, {"stop": 3})
 
 
 def test_a_constraint_that_leaves_nothing_is_an_error() -> None:
