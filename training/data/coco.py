@@ -1,8 +1,6 @@
 """COCO's instances files (https://cocodataset.org/#format-data): boxes, crowd regions, and masks made of the objects.
 
-Categories become labels in the order of their ids. Boxes and regions refer to the upright picture: a picture that EXIF
-turns must have been annotated turned, and its width and height are compared. Fields that detection and segmentation
-have no use for (licences, keypoints, …) are passed over.
+Categories become labels in the order of their ids.
 """
 
 from __future__ import annotations
@@ -12,21 +10,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
-from tasks.errors import BadInput, NotFound
+from tasks.errors import BadInput
 from training.data.annotated_file import AnnotatedFile, FileObject, open_annotated_files
 from training.data.annotation import IGNORED
 from training.data.box import check_box
+from training.data.coco_file import (
+    CocoDocument,
+    CocoPicture,
+    Id,
+    ListedPicture,
+    given_parts,
+    read_document,
+    read_pictures,
+    read_records,
+)
 from training.data.coco_region import PaintedRegion, Region, check_region, paint_regions
 from training.data.config import CocoConfig, CocoPart
-from training.data.file_facts import PictureFacts, measure_pictures
 from training.data.problems import Problems
-from training.data.source import AnnotatedSplitSource, SplitName
-
-Id = int | str
+from training.data.source import AnnotatedSplitSource
 
 
 class CocoCategory(msgspec.Struct, frozen=True):
@@ -34,15 +38,6 @@ class CocoCategory(msgspec.Struct, frozen=True):
 
     id: int
     name: str
-
-
-class CocoPicture(msgspec.Struct, frozen=True):
-    """One of "images"."""
-
-    id: Id
-    file_name: str
-    width: int
-    height: int
 
 
 class CocoInstance(msgspec.Struct, frozen=True):
@@ -56,15 +51,10 @@ class CocoInstance(msgspec.Struct, frozen=True):
     segmentation: Region | None = None
 
 
-class CocoDocument(msgspec.Struct, frozen=True):
-    """An instances file, its records still unread, so that a broken one does not hide the others."""
+class CocoInstancesDocument(CocoDocument, frozen=True):
+    """An instances file."""
 
-    images: list[msgspec.Raw]
-    annotations: list[msgspec.Raw]
     categories: list[msgspec.Raw]
-
-
-Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
@@ -73,8 +63,7 @@ class CocoFile:
 
     path: Path
     categories: dict[int, str]
-    pictures: dict[Id, CocoPicture]
-    paths: dict[Id, Path]
+    pictures: dict[Id, ListedPicture]
     objects: dict[Id, list[tuple[FileObject, Region | None]]]
 
     @property
@@ -86,12 +75,8 @@ class CocoFile:
 def open_coco(config: CocoConfig) -> AnnotatedSplitSource:
     """The source of one to three instances files. Raises NotFound, and BadInput with everything that is broken."""
     problems = Problems()
-    named: dict[SplitName, CocoPart | None] = {
-        "train": config.train,
-        "validation": config.validation,
-        "test": config.test,
-    }
-    files = {name: read_file(Path(config.path), part, problems) for name, part in named.items() if part is not None}
+    named = given_parts(config.train, config.validation, config.test)
+    files = {name: read_file(Path(config.path), part, problems) for name, part in named.items()}
     training = files["train"]
     for file in files.values():
         if file.categories != training.categories:
@@ -106,68 +91,23 @@ def open_coco(config: CocoConfig) -> AnnotatedSplitSource:
 
 
 def read_file(folder: Path, part: CocoPart, problems: Problems) -> CocoFile:
-    """One instances file and the sizes of its pictures."""
+    """One instances file."""
     path = folder / part.instances
-    document = read_document(path)
+    document = read_document(path, CocoInstancesDocument, "instances")
     listed = read_records(path, "categories", document.categories, CocoCategory, problems)
     categories = {category.id: category.name for _, category in listed}
     if len(set(categories.values())) < len(listed):
         problems.add(path, "two categories have the same id or the same name", "categories")
-    pictures: dict[Id, CocoPicture] = {}
-    for index, picture in read_records(path, "images", document.images, CocoPicture, problems):
-        if picture.id in pictures:
-            problems.add(path, f"id {picture.id!r} is that of an earlier image", f"images[{index}]")
-        pictures.setdefault(picture.id, picture)
-    paths = {key: folder / part.pictures / picture.file_name for key, picture in pictures.items()}
-    for (key, picture), facts in zip(pictures.items(), measure_pictures(list(paths.values()), problems), strict=True):
-        complaint = "" if facts.complaint else complain_of_size(picture, facts)
-        if complaint:
-            problems.add(paths[key], complaint)
+    pictures = read_pictures(path, document, folder / part.pictures, problems)
     instances = read_records(path, "annotations", document.annotations, CocoInstance, problems)
     objects = check_instances(path, instances, pictures, categories, problems)
-    return CocoFile(path, categories, pictures, paths, objects)
-
-
-def read_document(path: Path) -> CocoDocument:
-    """Raises NotFound or BadInput."""
-    if not path.is_file():
-        raise NotFound(f"data: {path} is missing; it must be a JSON file of COCO instances")
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=CocoDocument)
-    except msgspec.MsgspecError as error:
-        raise BadInput(f"{path}: not a file of COCO instances ({error})") from error
-
-
-def read_records(
-    path: Path, field: str, records: Sequence[msgspec.Raw], kind: type[Record], problems: Problems
-) -> list[tuple[int, Record]]:
-    """Those records of a list that are sound, with their index."""
-    decoder = msgspec.json.Decoder(kind)
-    found: list[tuple[int, Record]] = []
-    for index, record in enumerate(records):
-        try:
-            found.append((index, decoder.decode(record)))
-        except msgspec.MsgspecError as error:
-            problems.add(path, error, f"{field}[{index}]")
-    return found
-
-
-def complain_of_size(picture: CocoPicture, facts: PictureFacts) -> str:
-    """Says that a picture file is not of the size that was annotated; empty where it is."""
-    if (facts.width, facts.height) == (picture.width, picture.height):
-        return ""
-    hint = "; EXIF turns it, and annotations must refer to the upright picture"
-    turned = (facts.height, facts.width) == (picture.width, picture.height)
-    return (
-        f"the picture has {facts.width}×{facts.height} pixels, its annotation says {picture.width}×{picture.height}"
-        f"{hint if turned else ''}"
-    )
+    return CocoFile(path, categories, pictures, objects)
 
 
 def check_instances(
     path: Path,
     instances: Sequence[tuple[int, CocoInstance]],
-    pictures: Mapping[Id, CocoPicture],
+    pictures: Mapping[Id, ListedPicture],
     categories: Mapping[int, str],
     problems: Problems,
 ) -> dict[Id, list[tuple[FileObject, Region | None]]]:
@@ -180,7 +120,7 @@ def check_instances(
                 raise BadInput(f"image_id {instance.image_id!r} is not among the images")
             if instance.category_id not in class_ids:
                 raise BadInput(f"category_id {instance.category_id} is not among the categories")
-            picture = pictures[instance.image_id]
+            picture = pictures[instance.image_id].facts
             left, top, width, height = instance.bbox
             box = check_box((left, top, left + width, top + height), picture.height, picture.width)
             # Exporters write an empty list where an object has a box only.
@@ -199,11 +139,11 @@ def list_files(file: CocoFile, has_masks: bool) -> list[AnnotatedFile]:
     """Every picture of a sound file, those without objects too, in the order of the file."""
     return [
         AnnotatedFile(
-            file.paths[key],
+            listed.path,
             tuple(found for found, _ in file.objects.get(key, ())),
-            plan_mask(picture, file.objects.get(key, ())) if has_masks else None,
+            plan_mask(listed.facts, file.objects.get(key, ())) if has_masks else None,
         )
-        for key, picture in file.pictures.items()
+        for key, listed in file.pictures.items()
     ]
 
 

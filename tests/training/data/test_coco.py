@@ -133,14 +133,6 @@ def test_everything_that_is_broken_is_named_at_once(tmp_path: Path) -> None:
     assert all(f"{name}.png:" in message for name in (3, 4, 5))
 
 
-def test_a_picture_annotated_before_it_was_turned_is_pointed_out(tmp_path: Path) -> None:
-    content = document(10, [])
-    part = write(tmp_path, "all.json", content)
-    (tmp_path / "2.png").write_bytes(encode_png(np.zeros((WIDTH, HEIGHT), np.uint8)))
-    with pytest.raises(BadInput, match=r"2\.png.*upright"):
-        open_coco(tmp_path, part)
-
-
 def test_categories_of_all_parts_must_agree(tmp_path: Path) -> None:
     train = write(tmp_path, "train.json", document(3, []), pictures="train")
     other = document(3, [])
