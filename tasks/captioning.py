@@ -19,11 +19,11 @@ from tasks.generation import Encoded, FinishReason, Generated, Prompt
 from tasks.generation_params import GenerationParams, TokenId
 from tasks.generation_signals import ANSWER_SIGNALS, answer_signals
 from tasks.generative_spec import GenerativeSpec, open_tokenizer
-from tasks.image import MAX_PIXELS, ImageSpec, resize_image
-from tasks.image_sample import picture_sample, tensor_sample
+from tasks.image import ImageSpec
 from tasks.image_signals import EMBEDDING_SIGNALS, IMAGE_SIGNALS, embedding_signals, image_signals
 from tasks.parse_generation import SAMPLING, parse_generation
-from tasks.task import Array, Observation, Prediction, Sample, SignalSpec, TaskSpec, TensorSpec
+from tasks.picture_input import PictureInput
+from tasks.task import Array, Observation, Prediction, SignalSpec, TaskSpec, TensorSpec
 from tasks.text import Tokenizer
 
 
@@ -62,26 +62,6 @@ class CaptioningPrediction(Prediction, frozen=True, kw_only=True):
     captions: tuple[Caption, ...]
 
 
-class PictureEncoder:
-    """What the stage before the decoder takes: `image` UINT8 [height, width, 3]. Stateless and thread-safe."""
-
-    def __init__(self, image: ImageSpec) -> None:
-        self._image = image
-
-    @property
-    def image_spec(self) -> ImageSpec:
-        return self._image
-
-    def sample_from_bytes(self, payload: bytes, max_pixels: int = MAX_PIXELS) -> Sample:
-        return picture_sample(payload, self._image, max_pixels)
-
-    def sample_from_tensor(self, array: Array) -> Sample:
-        return tensor_sample(array, self._image)
-
-    def preprocess(self, sample: Sample) -> dict[str, Array]:
-        return {"image": resize_image(sample.image, sample.placement, self._image)}
-
-
 class Captioning:
     """The task of saying what a picture shows. Graphs: roles `encoder`, `decoder` and `copy`, see
     `registry.decoder_interface`."""
@@ -95,7 +75,7 @@ class Captioning:
         """Raises InvalidPackage for files that are missing, damaged, or of another model."""
         self._spec = spec
         self._tokenizer = open_tokenizer(spec, folder)
-        self._encoder = PictureEncoder(spec.image)
+        self._encoder = PictureInput(spec.image)
 
     @property
     def spec(self) -> CaptioningSpec:
@@ -114,7 +94,7 @@ class Captioning:
         return frozenset(self._spec.end_tokens)
 
     @property
-    def encoder(self) -> PictureEncoder:
+    def encoder(self) -> PictureInput:
         return self._encoder
 
     def parse_params(self, values: Mapping[str, object]) -> GenerationParams:

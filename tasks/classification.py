@@ -9,9 +9,9 @@ import msgspec
 import numpy as np
 
 from tasks.errors import BadInput, InvalidPackage, Unsupported
-from tasks.image import MAX_PIXELS, ImageSpec, resize_image
-from tasks.image_sample import picture_sample, tensor_sample
+from tasks.image import MAX_PIXELS, ImageSpec
 from tasks.image_signals import EMBEDDING_SIGNALS, IMAGE_SIGNALS, embedding_signals, image_signals
+from tasks.picture_input import PictureInput
 from tasks.task import (
     Array,
     Category,
@@ -58,7 +58,7 @@ class ClassificationPrediction(Prediction, frozen=True, kw_only=True):
     entropy: float
 
 
-class Classification:
+class Classification(PictureInput):
     """The task of naming a picture. Graph: `image` UINT8 → `logits` FP32 [classes], `embedding` FP32 [dimension].
 
     Stateless and thread-safe; `preprocess(sample_from_bytes(payload))` is the same on every call and every thread."""
@@ -70,6 +70,7 @@ class Classification:
     media_types: ClassVar[Mapping[str, Mapping[str, ParamValue]]] = {}
 
     def __init__(self, spec: ClassificationSpec) -> None:
+        super().__init__(spec.image)
         self._spec = spec
 
     @property
@@ -77,27 +78,14 @@ class Classification:
         return self._spec
 
     @property
-    def image_spec(self) -> ImageSpec:
-        return self._spec.image
-
-    @property
     def labels(self) -> tuple[str, ...]:
         return self._spec.labels
-
-    def sample_from_bytes(self, payload: bytes, max_pixels: int = MAX_PIXELS) -> Sample:
-        return picture_sample(payload, self._spec.image, max_pixels)
-
-    def sample_from_tensor(self, array: Array) -> Sample:
-        return tensor_sample(array, self._spec.image)
 
     def parse_params(self, values: Mapping[str, ParamValue]) -> ClassificationParams:
         try:
             return msgspec.convert(dict(values), ClassificationParams, strict=False)
         except msgspec.ValidationError as error:
             raise BadInput(f"parameters of classification: {error}; known: top_k (whole number ≥ 1)") from error
-
-    def preprocess(self, sample: Sample) -> dict[str, Array]:
-        return {"image": resize_image(sample.image, sample.placement, self._spec.image)}
 
     def decode_output(self, outputs: Mapping[str, Array], sample: Sample, params: Params) -> ClassificationPrediction:
         assert isinstance(params, ClassificationParams)

@@ -14,9 +14,9 @@ from tasks.detection_outputs import surviving_boxes
 from tasks.detection_spec import DetectionParams, DetectionSpec, SuppressionInside, limits_of, refuse_looser, settle
 from tasks.draw_boxes import draw_boxes
 from tasks.errors import BadInput
-from tasks.image import MAX_PIXELS, ImageSpec, resize_image
-from tasks.image_sample import picture_sample, tensor_sample
+from tasks.image import MAX_PIXELS
 from tasks.image_signals import EMBEDDING_SIGNALS, IMAGE_SIGNALS, embedding_signals, image_signals
+from tasks.picture_input import PictureInput
 from tasks.task import (
     Array,
     Observation,
@@ -66,7 +66,7 @@ class DetectionPrediction(Prediction, frozen=True, kw_only=True):
     detections: tuple[DetectedObject, ...]
 
 
-class Detection:
+class Detection(PictureInput):
     """The task of finding objects. Graph: `image` UINT8 → `boxes` FP32 [k, 4], `scores` FP32 [k, classes] and
     `embedding` FP32 [dimension]; see `tasks.detection_outputs` for graphs that suppress by themselves.
 
@@ -81,6 +81,7 @@ class Detection:
     media_types: ClassVar[Mapping[str, Mapping[str, ParamValue]]] = {"image/jpeg": {"overlay": True}}
 
     def __init__(self, spec: DetectionSpec) -> None:
+        super().__init__(spec.image)
         self._spec = spec
 
     @property
@@ -88,18 +89,8 @@ class Detection:
         return self._spec
 
     @property
-    def image_spec(self) -> ImageSpec:
-        return self._spec.image
-
-    @property
     def labels(self) -> tuple[str, ...]:
         return self._spec.labels
-
-    def sample_from_bytes(self, payload: bytes, max_pixels: int = MAX_PIXELS) -> Sample:
-        return picture_sample(payload, self._spec.image, max_pixels)
-
-    def sample_from_tensor(self, array: Array) -> Sample:
-        return tensor_sample(array, self._spec.image)
 
     def parse_params(self, values: Mapping[str, ParamValue]) -> DetectionParams:
         try:
@@ -108,9 +99,6 @@ class Detection:
             raise BadInput(f"parameters of detection: {error}; known: {limits_of(self._spec)}") from error
         refuse_looser(self._spec, params)
         return params
-
-    def preprocess(self, sample: Sample) -> dict[str, Array]:
-        return {"image": resize_image(sample.image, sample.placement, self._spec.image)}
 
     def decode_output(self, outputs: Mapping[str, Array], sample: Sample, params: Params) -> DetectionPrediction:
         assert isinstance(params, DetectionParams)

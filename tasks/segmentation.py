@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from tasks.draw_mask import draw_mask
 from tasks.errors import BadInput, InvalidPackage, Unsupported
-from tasks.image import MAX_PIXELS, ImageSpec, resize_image
-from tasks.image_sample import picture_sample, tensor_sample
+from tasks.image import MAX_PIXELS, ImageSpec
 from tasks.image_signals import EMBEDDING_SIGNALS, IMAGE_SIGNALS, embedding_signals, image_signals
 from tasks.label_grid import NOT_SEEN, LabelGrid, original_grid
 from tasks.mask_differences import mask_differences
 from tasks.palette_png import encode_png
+from tasks.picture_input import PictureInput
 from tasks.polygons import trace_labels
 from tasks.rle import Rle, decode_labels, encode_labels
 from tasks.task import (
@@ -85,7 +85,7 @@ class SegmentationPrediction(Prediction, frozen=True, kw_only=True, omit_default
     png: bytes | None = None
 
 
-class Segmentation:
+class Segmentation(PictureInput):
     """The task of labelling pixels. Graph: `image` UINT8 → `mask` UINT8 [height, width] of class indices, `confidence`
     FP32 [classes] (mean probability over the pixels of each class, 0 where it has none), `embedding` FP32 [dimension].
 
@@ -101,6 +101,7 @@ class Segmentation:
     }
 
     def __init__(self, spec: SegmentationSpec) -> None:
+        super().__init__(spec.image)
         self._spec = spec
         self._background = 0 if spec.labels[0] == BACKGROUND else None
 
@@ -109,18 +110,8 @@ class Segmentation:
         return self._spec
 
     @property
-    def image_spec(self) -> ImageSpec:
-        return self._spec.image
-
-    @property
     def labels(self) -> tuple[str, ...]:
         return self._spec.labels
-
-    def sample_from_bytes(self, payload: bytes, max_pixels: int = MAX_PIXELS) -> Sample:
-        return picture_sample(payload, self._spec.image, max_pixels)
-
-    def sample_from_tensor(self, array: Array) -> Sample:
-        return tensor_sample(array, self._spec.image)
 
     def parse_params(self, values: Mapping[str, ParamValue]) -> SegmentationParams:
         try:
@@ -128,9 +119,6 @@ class Segmentation:
         except msgspec.ValidationError as error:
             known = "format (rle, polygons or png), overlay (true or false)"
             raise BadInput(f"parameters of segmentation: {error}; known: {known}") from error
-
-    def preprocess(self, sample: Sample) -> dict[str, Array]:
-        return {"image": resize_image(sample.image, sample.placement, self._spec.image)}
 
     def decode_output(self, outputs: Mapping[str, Array], sample: Sample, params: Params) -> SegmentationPrediction:
         assert isinstance(params, SegmentationParams)

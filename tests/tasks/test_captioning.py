@@ -71,12 +71,6 @@ def test_a_picture_is_read_as_every_other_task_reads_it(task: Captioning) -> Non
     assert task.encoder.image_spec == other.image_spec
 
 
-def test_a_tensor_of_another_size_is_refused(task: Captioning) -> None:
-    assert task.encoder.sample_from_tensor(np.zeros((24, 32, 3), np.uint8)).origin == "tensor"
-    with pytest.raises(BadInput, match=r"expected an image of uint8 \[24, 32, 3\]"):
-        task.encoder.sample_from_tensor(np.zeros((32, 24, 3), np.uint8))
-
-
 def test_the_features_stand_before_the_begin_token(task: Captioning) -> None:
     prompt = task.prompt_of(encoded(task))
     assert prompt.tokens == (BEGIN,)

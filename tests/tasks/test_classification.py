@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import msgspec
 import numpy as np
 import pytest
@@ -14,7 +12,7 @@ from tasks.classification import Classification, ClassificationParams, Classific
 from tasks.errors import BadInput, InvalidPackage
 from tasks.image import ImageSpec
 from tasks.task import Category, Scalar, open_task, parse_spec
-from tests.pictures import encode, exif, scene
+from tests.pictures import encode, scene
 
 LABELS = ("ant", "bee", "cat", "dög")
 SPEC = ClassificationSpec(labels=LABELS, image=ImageSpec(height=24, width=32), temperature=2.0)
@@ -127,37 +125,6 @@ def test_signals_are_exactly_those_announced_and_of_their_kind():
 
 def test_the_decision_is_the_most_probable_label():
     assert TASK.decision(predict([0, 5, 1, 2], top_k=1)) == "bee"
-
-
-@pytest.mark.parametrize(
-    "array",
-    [np.zeros((24, 32, 3), np.float32), np.zeros((32, 24, 3), np.uint8), np.zeros((1, 24, 32, 3), np.uint8)],
-)
-def test_a_tensor_of_another_shape_or_type_is_refused(array):
-    with pytest.raises(BadInput, match=r"expected an image of uint8 \[24, 32, 3\]"):
-        TASK.sample_from_tensor(array)
-
-
-@pytest.mark.parametrize("fit", ["stretch", "letterbox", "crop"])
-def test_a_tensor_in_the_right_shape_reaches_the_graph_as_it_is(fit):
-    task = Classification(ClassificationSpec(labels=LABELS, image=ImageSpec(height=24, width=32, fit=fit)))
-    array = np.random.default_rng(0).integers(0, 256, (24, 64, 3), np.uint8)[:, ::2]
-    tensor = task.preprocess(task.sample_from_tensor(array))["image"]
-    np.testing.assert_array_equal(tensor, array)
-    assert tensor.flags.c_contiguous
-
-
-def test_the_same_bytes_give_the_same_tensor_on_every_call_and_thread():
-    payloads = [encode(scene(200 + i, 310 - i), "JPEG", exif=exif(1 + i % 8), quality=70 + i) for i in range(8)]
-
-    def tensor(payload: bytes) -> bytes:
-        return TASK.preprocess(TASK.sample_from_bytes(payload))["image"].tobytes()
-
-    alone = [tensor(payload) for payload in payloads]
-    with ThreadPoolExecutor(8) as pool:
-        together = list(pool.map(tensor, payloads * 6))
-    assert together == alone * 6
-    assert len(set(alone)) == len(alone)
 
 
 def test_a_spec_survives_its_json_form():

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tasks.detection import Detection, DetectionParams, DetectionPrediction, DetectionSpec, SuppressionInside
-from tasks.errors import BadInput, InvalidPackage
+from tasks.errors import InvalidPackage
 from tasks.image import ImageSpec, place_image
 from tasks.task import Sample, Scalar, WeightedBins
 from tests.pictures import encode, scene
@@ -241,12 +241,3 @@ def test_the_answer_can_be_drawn_on_the_picture():
     drawn = np.asarray(Image.open(io.BytesIO(picture.content)))
     assert drawn.shape == (96, 256, 3)
     assert drawn[36 - 1, 40:80].min(axis=-1).max() < 128  # the lower edge of the first bee
-
-
-@pytest.mark.parametrize(
-    "array",
-    [np.zeros((48, 64, 3), np.float32), np.zeros((64, 48, 3), np.uint8), np.zeros((1, 48, 64, 3), np.uint8)],
-)
-def test_a_tensor_of_another_shape_or_type_is_refused(array):
-    with pytest.raises(BadInput, match=r"expected an image of uint8 \[48, 64, 3\]"):
-        TASK.sample_from_tensor(array)
