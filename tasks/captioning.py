@@ -13,18 +13,17 @@ import msgspec
 import numpy as np
 
 from tasks.answers import TokenLogprob, token_logprobs
-from tasks.detokeniser import StreamDetokeniser
 from tasks.errors import InvalidPackage, Unsupported
 from tasks.generation import Encoded, FinishReason, Generated, Prompt
 from tasks.generation_params import GenerationParams, TokenId
 from tasks.generation_signals import ANSWER_SIGNALS, answer_signals
-from tasks.generative_spec import GenerativeSpec, open_tokenizer
+from tasks.generative_spec import GenerativeSpec
 from tasks.image import ImageSpec
 from tasks.image_signals import EMBEDDING_SIGNALS, IMAGE_SIGNALS, embedding_signals, image_signals
 from tasks.parse_generation import SAMPLING, parse_generation
 from tasks.picture_input import PictureInput
 from tasks.task import Array, Observation, Prediction, SignalSpec, TaskSpec, TensorSpec
-from tasks.text import Tokenizer
+from tasks.token_task import TokenTask
 
 
 class CaptioningSpec(GenerativeSpec, frozen=True, kw_only=True, tag="captioning"):
@@ -62,36 +61,18 @@ class CaptioningPrediction(Prediction, frozen=True, kw_only=True):
     captions: tuple[Caption, ...]
 
 
-class Captioning:
+class Captioning(TokenTask[CaptioningSpec]):
     """The task of saying what a picture shows. Graphs: roles `encoder`, `decoder` and `copy`, see
     `registry.decoder_interface`."""
 
     spec_type: ClassVar[type[TaskSpec]] = CaptioningSpec
     prediction_type: ClassVar[type[Prediction]] = CaptioningPrediction
-    params_type: ClassVar[type[GenerationParams]] = GenerationParams
     verb: ClassVar[str] = "caption"
 
     def __init__(self, spec: CaptioningSpec, folder: Path) -> None:
         """Raises InvalidPackage for files that are missing, damaged, or of another model."""
-        self._spec = spec
-        self._tokenizer = open_tokenizer(spec, folder)
+        super().__init__(spec, folder)
         self._encoder = PictureInput(spec.image)
-
-    @property
-    def spec(self) -> CaptioningSpec:
-        return self._spec
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        return self._tokenizer
-
-    @property
-    def context(self) -> int:
-        return self._spec.context
-
-    @property
-    def end_tokens(self) -> frozenset[int]:
-        return frozenset(self._spec.end_tokens)
 
     @property
     def encoder(self) -> PictureInput:
@@ -121,9 +102,6 @@ class Captioning:
                 f"[{self._spec.positions}, width]: roll back to another version of the model"
             )
         return Prompt((self._spec.begin_token,), features.astype(np.float32, copy=False))
-
-    def detokeniser(self, prompt: Prompt) -> StreamDetokeniser:
-        return StreamDetokeniser(self._tokenizer, prompt.tokens)
 
     def finish(self, answers: Sequence[Generated]) -> CaptioningPrediction:
         return CaptioningPrediction(

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
-from tasks.errors import InvalidPackage
 from tasks.generation_params import Default, GenerationParams, TokenId
 from tasks.task import TaskSpec
-from tasks.text import Tokenizer
 
 FileName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")]
 """Of a file in the root of the package: no path, so that none leads out of it."""
@@ -41,14 +38,3 @@ class GenerativeSpec(TaskSpec, frozen=True, kw_only=True):
             msgspec.convert(self.defaults, GenerationParams, strict=False)
         except msgspec.ValidationError as error:
             raise ValueError(f"defaults are no parameters of generation: {error}") from error
-
-
-def open_tokenizer(spec: GenerativeSpec, folder: Path) -> Tokenizer:
-    """The tokenizer of a package or checkpoint. Raises InvalidPackage for one that names tokens the model lacks."""
-    tokenizer = Tokenizer(folder / spec.tokenizer)
-    if tokenizer.vocabulary > spec.vocabulary:
-        raise InvalidPackage(
-            f"{folder / spec.tokenizer} has {tokenizer.vocabulary} ids, but the model only {spec.vocabulary}: "
-            "it belongs to another model"
-        )
-    return tokenizer

@@ -11,15 +11,14 @@ import numpy as np
 
 from tasks.answers import TokenLogprob, token_logprobs
 from tasks.chat_template import ChatTemplate
-from tasks.detokeniser import StreamDetokeniser
 from tasks.errors import BadInput, Unsupported
 from tasks.generation import Encoded, Encoder, FinishReason, Generated, Prompt
 from tasks.generation_params import GenerationParams
 from tasks.generation_signals import ANSWER_SIGNALS, PROMPT_SIGNALS, answer_signals, prompt_signals
-from tasks.generative_spec import FileName, GenerativeSpec, open_tokenizer
+from tasks.generative_spec import FileName, GenerativeSpec
 from tasks.parse_generation import parse_generation
 from tasks.task import Array, Observation, Prediction, SignalSpec, TaskSpec, TensorSpec
-from tasks.text import Tokenizer
+from tasks.token_task import TokenTask
 
 
 class TextGenerationSpec(GenerativeSpec, frozen=True, kw_only=True, tag="text_generation"):
@@ -50,18 +49,16 @@ class TextGenerationPrediction(Prediction, frozen=True, kw_only=True):
     choices: tuple[Choice, ...]
 
 
-class TextGeneration:
+class TextGeneration(TokenTask[TextGenerationSpec]):
     """The task of continuing a text. Graphs: roles `decoder` and `copy`, see `registry.decoder_interface`."""
 
     spec_type: ClassVar[type[TaskSpec]] = TextGenerationSpec
     prediction_type: ClassVar[type[Prediction]] = TextGenerationPrediction
-    params_type: ClassVar[type[GenerationParams]] = GenerationParams
     verb: ClassVar[str] = "generate"
 
     def __init__(self, spec: TextGenerationSpec, folder: Path) -> None:
         """Raises InvalidPackage for files that are missing, damaged, or of another model."""
-        self._spec = spec
-        self._tokenizer = open_tokenizer(spec, folder)
+        super().__init__(spec, folder)
         self._chat = None
         if spec.chat_template is not None:
             names = {"bos_token": spec.begin_token, "eos_token": spec.end_tokens[0] if spec.end_tokens else None}
@@ -69,22 +66,6 @@ class TextGeneration:
                 name: "" if token is None else self._tokenizer.token_name(token) or "" for name, token in names.items()
             }
             self._chat = ChatTemplate(folder / spec.chat_template, special, self._max_characters)
-
-    @property
-    def spec(self) -> TextGenerationSpec:
-        return self._spec
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        return self._tokenizer
-
-    @property
-    def context(self) -> int:
-        return self._spec.context
-
-    @property
-    def end_tokens(self) -> frozenset[int]:
-        return frozenset(self._spec.end_tokens)
 
     @property
     def encoder(self) -> Encoder | None:
@@ -142,9 +123,6 @@ class TextGeneration:
 
     def prompt_of(self, encoded: Encoded) -> Prompt:
         raise Unsupported("the model continues text; it takes no pictures")
-
-    def detokeniser(self, prompt: Prompt) -> StreamDetokeniser:
-        return StreamDetokeniser(self._tokenizer, prompt.tokens)
 
     def finish(self, answers: Sequence[Generated]) -> TextGenerationPrediction:
         return TextGenerationPrediction(

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitoring.profile import build_profile
-from tasks.errors import BadInput, InvalidPackage, Unsupported
+from tasks.errors import BadInput, Unsupported
 from tasks.generation import Encoded, Generated, open_generative_task
 from tasks.generation_params import GenerationParams
 from tasks.task import parse_spec
 from tasks.text import train_byte_level_bpe
-from tasks.text_generation import TextGeneration, TextGenerationSpec
+from tasks.text_generation import TextGeneration
 from tests.tokenizer_files import CORPUS
 
 CONTEXT, END, USER = 64, 0, 1
@@ -120,29 +120,6 @@ def test_the_package_s_defaults_reach_the_parameters(tmp_path: Path) -> None:
     assert task.parse_params({"max_tokens": "4"}) == GenerationParams(temperature=0.5, max_tokens=4)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"end_tokens": [330]},
-        {"begin_token": -1},
-        {"context": 1},
-        {"vocabulary": 0},
-        {"defaults": {"seed": 1}},
-        {"tokenizer": "a/b.json"},
-        {"labels": ["a"]},
-    ],
-)
-def test_facts_that_contradict_each_other(tmp_path: Path, changes: dict[str, object]) -> None:
-    with pytest.raises(InvalidPackage, match="task spec of kind 'text_generation'"):
-        opened(tmp_path, **changes)
-
-
-@pytest.mark.parametrize("defaults", [{"temperature": -1}, {"max_tokens": 2.5}, {"num_beams": 2, "top_k": 5}])
-def test_defaults_must_be_parameters_that_fit_each_other(tmp_path: Path, defaults: dict[str, float]) -> None:
-    with pytest.raises(InvalidPackage, match="defaults are no parameters of generation"):
-        opened(tmp_path, defaults=defaults)
-
-
 def answers(task: TextGeneration) -> list[Generated]:
     the = task.tokenizer.encode("the")[0]
     return [
@@ -175,14 +152,3 @@ def test_signals_fill_a_profile(task: TextGeneration) -> None:
     assert observed[0].keys() == task.signal_specs().keys()
     profile = build_profile(task.signal_specs(), observed)
     assert all(sum(histogram.counts) == 3 for histogram in profile.signals.values())
-
-
-def test_text_streams_on_from_the_prompt(task: TextGeneration) -> None:
-    tokens = task.tokenizer.encode("the quick ÿ")
-    stream = task.detokeniser(task.prompt_from_tokens(tokens[:-1]))
-    assert stream.push(tokens[-1]) == "ÿ"
-
-
-def test_the_spec_survives_its_manifest(task: TextGeneration) -> None:
-    assert parse_spec(msgspec.json.decode(msgspec.json.encode(task.spec))) == task.spec
-    assert isinstance(task.spec, TextGenerationSpec)
