@@ -1,5 +1,5 @@
 """The MLflow store: packages as versions of registered models. Of the lower layers only this file and
-registry/mlflow_signature.py import mlflow.
+registry/mlflow_pyfunc.py import mlflow.
 
 A package is logged as a pyfunc model (so that `mlflow.pyfunc.load_model` and `mlflow models serve` predict with it) and
 lies in the model's artifacts under data/package. The digest is a tag of the version; promotion events and claims on
@@ -32,18 +32,13 @@ from mlflow.exceptions import MlflowException
 
 from registry.event import PromotionEvent
 from registry.lock import LockRecord
-from registry.mlflow_signature import input_example, pyfunc_signature
+from registry.mlflow_pyfunc import PACKAGE_FOLDER, save_pyfunc
 from registry.mlflow_tags import DIGEST_TAG, LOCK_TAG, PACKAGE_TAG, event_tags, events_of, lock_tag, locks_of
 from registry.package import ModelPackage, open_package
 from registry.package_cache import fetch_into
 from registry.reference import ModelRef, VersionInfo, check_alias, check_name, no_such_version
 from registry.tracking import EXPERIMENT, database_file
 from tasks.errors import BadInput, NotFound, NotReady, Unsupported
-
-LOADER_MODULE = "serving.pyfunc"
-"""What MLflow imports by this name to run a package: the registry itself can not run one."""
-PACKAGE_FOLDER = "package"
-PYFUNC_REQUIREMENTS = ("tidegate[cpu]",)
 
 
 class MlflowStore:
@@ -214,24 +209,6 @@ class MlflowStore:
             raise NotReady(f"{self.uri} can not be used: {error.message}") from error
         except OSError as error:
             raise NotReady(f"{self.uri} can not be reached: {error}") from error
-
-
-def save_pyfunc(package: ModelPackage, staging: Path, description: Any) -> None:
-    """The package as an MLflow model in `staging`/model, with a golden input as the example of one."""
-    import mlflow.pyfunc
-
-    # MLflow keeps the last word of the path, and it must be the same for every package.
-    data = staging / PACKAGE_FOLDER
-    data.symlink_to(package.folder.resolve(), target_is_directory=True)
-    mlflow.pyfunc.save_model(
-        staging / "model",
-        loader_module=LOADER_MODULE,
-        data_path=str(data),
-        mlflow_model=description,
-        signature=pyfunc_signature(package),
-        pip_requirements=list(PYFUNC_REQUIREMENTS),
-        input_example=input_example(package),
-    )
 
 
 def describe(version: Any, aliases: Mapping[str, str]) -> VersionInfo:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from registry.mlflow_signature import input_example, pyfunc_signature
+from registry.mlflow_pyfunc import input_example, pyfunc_signature
 from registry.mlflow_store import MlflowStore
 from tasks.generation_params import GenerationParams
 from tests.tiny_captioner import build_captioner_package

@@ -12,7 +12,7 @@ import pytest
 
 from registry.local_store import LocalStore
 from registry.lock import LockRecord
-from registry.mlflow_signature import pyfunc_signature
+from registry.mlflow_pyfunc import pyfunc_signature
 from registry.mlflow_store import MlflowStore
 from registry.package import ModelPackage
 from registry.promotion import effective, history, promote, rollback

@@ -1,4 +1,4 @@
-"""What MLflow is told of a package: the column it takes, the options of its task, an example.
+"""A package as MLflow's pyfunc model: what runs it, the column it takes, the options of its task, an example.
 
 MLflow drops what the signature does not name, with nothing but a warning, so every option must be there.
 """
@@ -6,6 +6,7 @@ MLflow drops what the signature does not name, with nothing but a warning, so ev
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from msgspec import inspect
@@ -14,6 +15,10 @@ from registry.package import ModelPackage
 from tasks.generative_spec import GenerativeSpec
 from tasks.task import task_class
 
+LOADER_MODULE = "serving.pyfunc"
+"""What MLflow imports by this name to run a package: the registry itself can not run one."""
+PACKAGE_FOLDER = "package"
+PYFUNC_REQUIREMENTS = ("tidegate[cpu]",)
 PICTURES, TEXTS = "encoded_image", "text_input"
 PARAM_TYPES: Mapping[type[inspect.Type], str] = {
     inspect.BoolType: "boolean",
@@ -25,6 +30,24 @@ PARAM_TYPES: Mapping[type[inspect.Type], str] = {
     inspect.VarTupleType: "string",
 }
 """Those of options in the words of MLflow; what is more than a word or a number is spelt as JSON."""
+
+
+def save_pyfunc(package: ModelPackage, staging: Path, description: Any) -> None:
+    """The package as an MLflow model in `staging`/model, with a golden input as the example of one."""
+    import mlflow.pyfunc
+
+    # MLflow keeps the last word of the path, and it must be the same for every package.
+    data = staging / PACKAGE_FOLDER
+    data.symlink_to(package.folder.resolve(), target_is_directory=True)
+    mlflow.pyfunc.save_model(
+        staging / "model",
+        loader_module=LOADER_MODULE,
+        data_path=str(data),
+        mlflow_model=description,
+        signature=pyfunc_signature(package),
+        pip_requirements=list(PYFUNC_REQUIREMENTS),
+        input_example=input_example(package),
+    )
 
 
 def pyfunc_signature(package: ModelPackage) -> Any:
