@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from registry.manifest import Name
+from serving.runtimes.compute_threads import Between
 from serving.upstream.declaration import Upstream
 from tasks.errors import InvalidRecipe
 
@@ -91,6 +92,9 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """A runtime that works longer than this on one batch makes its model not ready."""
     runtime_threads: Annotated[int, msgspec.Meta(ge=0)] = 0
     """Compute threads of one runtime; 0 = as many as this process may use."""
+    between_operators: Between = "sleep"
+    """What compute threads do between two operators of a run. "spin" makes a token cheaper where the server has its
+    cores to itself, and dearer where it shares them: with other programs, or between several busy models."""
     decode_threads: Annotated[int, msgspec.Meta(ge=0)] = 0
 
     # What is watched

@@ -17,6 +17,7 @@ from serving.generation.decoder_costs import DecoderCosts, measure_costs
 from serving.generation.graph_decoder import GraphDecoder
 from serving.generation.self_test import replay_prompts
 from serving.model_loader import check_interface, monitor_config, open_runtime, usable_sizes, warm_up
+from serving.runtimes.compute_threads import Between
 from serving.runtimes.runtime import Runtime
 from serving.variants import HostFacts, choose_variant
 from serving.workers import available_cpus
@@ -57,7 +58,8 @@ def load_generative(package: ModelPackage, config: ServerConfig, host: HostFacts
     """Raises NotReady where this host can not run the model, InvalidPackage where the model does not prove itself."""
     name = choose_variant(package, config.variant, host)
     num_slots = usable_sizes(package, config.max_slots)[-1]
-    graphs = open_generative(package, name, num_slots, config.runtime_threads or available_cpus())
+    num_threads = config.runtime_threads or available_cpus()
+    graphs = open_generative(package, name, num_slots, num_threads, config.between_operators)
     try:
         encoder_plan = warm_encoder(package, config, graphs.encoder)
         log.info("%s: %s", package.manifest.name, told(measure_costs(graphs.decoder)))
@@ -69,7 +71,9 @@ def load_generative(package: ModelPackage, config: ServerConfig, host: HostFacts
     return LoadedGenerative(package, name, graphs, encoder_plan, monitor)
 
 
-def open_generative(package: ModelPackage, variant: str, num_slots: int, num_threads: int) -> GenerativeGraphs:
+def open_generative(
+    package: ModelPackage, variant: str, num_slots: int, num_threads: int, between_operators: Between = "sleep"
+) -> GenerativeGraphs:
     """The graphs as they are, not warmed and not proved. An encoder gets half of the threads, so that streams go on
     while it works; copying a slot is bound by memory, and gets one.
 
@@ -81,7 +85,7 @@ def open_generative(package: ModelPackage, variant: str, num_slots: int, num_thr
     runtimes: dict[str, Runtime] = {}
     try:
         for role, graph in package.variant(variant).graphs.items():
-            runtimes[role] = open_runtime(package, variant, threads[role], role)
+            runtimes[role] = open_runtime(package, variant, threads[role], role, between_operators)
             check_interface(graph, runtimes[role])
         decoder = GraphDecoder(runtimes[DECODER], runtimes[COPY], num_slots, task.context)
     except BaseException:

@@ -19,6 +19,7 @@ from registry.manifest import Graph
 from registry.package import ModelPackage
 from serving.batch_plan import BatchPlan
 from serving.config import ServerConfig
+from serving.runtimes.compute_threads import Between
 from serving.runtimes.onnx_runtime import NUMPY_TYPES, OnnxRuntime
 from serving.runtimes.runtime import Runtime
 from serving.self_test import replay_golden
@@ -49,7 +50,7 @@ def load_model(package: ModelPackage, config: ServerConfig, host: HostFacts) -> 
     variant = package.variant(name)
     task = open_task(package.task_spec_of(name))
     num_threads = config.runtime_threads or available_cpus()
-    runtime = open_runtime(package, name, num_threads)
+    runtime = open_runtime(package, name, num_threads, between_operators=config.between_operators)
     try:
         check_interface(variant.graphs["main"], runtime)
         plan = BatchPlan(warm_up(runtime, usable_sizes(package, config.max_batch), package.manifest.image_sizes[0]))
@@ -61,12 +62,13 @@ def load_model(package: ModelPackage, config: ServerConfig, host: HostFacts) -> 
     return LoadedModel(package, name, task, runtime, plan, monitor)
 
 
-def open_runtime(package: ModelPackage, variant: str, num_threads: int, role: str = "main") -> Runtime:
+def open_runtime(
+    package: ModelPackage, variant: str, num_threads: int, role: str = "main", between_operators: Between = "sleep"
+) -> Runtime:
     """ONNX Runtime over a graph of the variant. Whatever it complains about, the package can not be served."""
+    graph, provider = package.graph_path(variant, role), package.variant(variant).requires.provider
     try:
-        return OnnxRuntime(
-            package.graph_path(variant, role), package.variant(variant).requires.provider, num_threads=num_threads
-        )
+        return OnnxRuntime(graph, provider, num_threads=num_threads, between_operators=between_operators)
     except NotReady:
         raise
     except Exception as error:

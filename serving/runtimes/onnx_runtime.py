@@ -11,6 +11,8 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
+from serving.runtimes.compute_threads import Between
+from serving.runtimes.huge_pages import on_huge_pages
 from serving.runtimes.runtime import DeviceTensor
 from tasks.errors import NotReady
 from tasks.task import Array, TensorSpec
@@ -131,8 +133,16 @@ class OrtBinding:
 class OnnxRuntime:
     """One session over one graph. `run` may be called from `slots` threads at once."""
 
-    def __init__(self, graph: Path, provider: Provider = "cpu", num_threads: int = 1, slots: int = 1) -> None:
-        """`num_threads`: compute threads of one run. Raises NotReady where the provider can not be had."""
+    def __init__(
+        self,
+        graph: Path,
+        provider: Provider = "cpu",
+        num_threads: int = 1,
+        slots: int = 1,
+        between_operators: Between = "sleep",
+    ) -> None:
+        """`num_threads`: compute threads of one run; `between_operators`: what they do there. Raises NotReady where the
+        provider can not be had."""
         check_one_engine()
         import onnxruntime as ort
 
@@ -141,13 +151,15 @@ class OnnxRuntime:
             raise NotReady(f"{graph.name} asks for {wanted}, and this ONNX Runtime has {ort.get_available_providers()}")
         options = ort.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = num_threads, 1
-        # Spinning threads would take the core from decoding and I/O on the small machines we run on.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(between_operators == "spin")))
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+        # Between two runs nobody spins: it would take the cores from decoding, I/O and other models.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         options.log_severity_level = 3
         if provider == "cuda":
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        self._session = ort.InferenceSession(str(graph), options, providers=[provider_entry(provider)])
+        with on_huge_pages():
+            self._session = ort.InferenceSession(str(graph), options, providers=[provider_entry(provider)])
         self._session.disable_fallback()
         if self._session.get_providers()[0] != wanted:
             raise NotReady(f"{graph.name} was to run on {wanted} and got {self._session.get_providers()}")

@@ -13,8 +13,8 @@ from tasks.task import TensorSpec
 COUNTERS = TensorSpec(name="past", dtype="FP32", shape=(4, 2))
 
 
-@pytest.fixture
-def runtime(tmp_path: Path) -> OnnxRuntime:
+@pytest.fixture(params=["sleep", "spin"])
+def runtime(tmp_path: Path, request: pytest.FixtureRequest) -> OnnxRuntime:
     """`present` = `past` [rows, 2] + `added` [rows, 1]; `picked` [n, 2] = rows `which` [n] of it."""
     nodes = [
         helper.make_node("Add", ["past", "added"], ["present"]),
@@ -32,7 +32,7 @@ def runtime(tmp_path: Path) -> OnnxRuntime:
     graph = helper.make_graph(nodes, "counters", inputs, outputs)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     onnx.save(model, tmp_path / "counters.onnx")
-    return OnnxRuntime(tmp_path / "counters.onnx")
+    return OnnxRuntime(tmp_path / "counters.onnx", num_threads=2, between_operators=request.param)
 
 
 def added(*values: float) -> np.ndarray:
