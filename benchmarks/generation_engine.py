@@ -18,6 +18,7 @@ from serving.generation.graph_decoder import GraphDecoder
 from serving.generation.request import GenerationRequest
 from serving.generation.statistics import GenerationStatistics
 from serving.generator import Generator, GeneratorLimits
+from serving.runtimes.compute_threads import Between
 from serving.runtimes.onnx_runtime import OnnxRuntime
 from tasks.generation import Prompt
 from tasks.generation_params import GenerationParams
@@ -41,11 +42,14 @@ class Silent:
 class Engine:
     """`Generator` over a `GraphDecoder` of `NUM_SLOTS` slots."""
 
-    def __init__(self, checkpoint: Path, num_threads: int) -> None:
+    def __init__(self, checkpoint: Path, num_threads: int, between_operators: Between) -> None:
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
             write_graphs(checkpoint, folder)
-            runtimes = [OnnxRuntime(folder / f"{role}.onnx", num_threads=num_threads) for role in ("decoder", "copy")]
+            runtimes = [
+                OnnxRuntime(folder / f"{role}.onnx", num_threads=num_threads, between_operators=between_operators)
+                for role in ("decoder", "copy")
+            ]
         self._decoder = GraphDecoder(runtimes[0], runtimes[1], NUM_SLOTS, CONTEXT)
         self._loop = asyncio.new_event_loop()
         self.statistics = GenerationStatistics(NUM_SLOTS)

@@ -21,7 +21,8 @@ from benchmarks.generation_peers import Genai, Tokens, Transformers
 from benchmarks.language_model import VOCABULARY
 
 NUM_THREADS = 2
-OURS, TRANSFORMERS, GENAI, MEMORY = "tidegate", "transformers", "onnxruntime-genai", "memory"
+OURS, SPINNING, TRANSFORMERS, GENAI = "tidegate", "tidegate, spinning", "transformers", "onnxruntime-genai"
+MEMORY = "memory"
 NUM_READS = 5
 
 
@@ -50,7 +51,7 @@ def open_jobs(engine: str, folder: Path) -> dict[str, Callable[..., Any]]:
         return generation_jobs(Transformers(folder, NUM_THREADS).generate)
     if engine == GENAI:
         return generation_jobs(Genai(folder, NUM_THREADS).generate)
-    ours = Engine(folder, NUM_THREADS)
+    ours = Engine(folder, NUM_THREADS, "spin" if engine == SPINNING else "sleep")
 
     def gaps(arrivals: bool, seed: int) -> dict[str, float]:
         """Milliseconds from token to token."""
