@@ -16,22 +16,20 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
 
-import numpy as np
-
 from serving.deadline import Deadline, within
 from serving.generation.answering import Answering
 from serving.generation.decoder import Decoder
 from serving.generation.history import History
 from serving.generation.plan import Progress
 from serving.generation.request import Delta, GenerationRequest
+from serving.generation.request_check import check_request
 from serving.generation.scheduler import Scheduler
 from serving.generation.sequence import Sequence
 from serving.generation.slot_pool import SlotPool
 from serving.generation.statistics import GenerationStatistics
 from serving.generation.step_runner import StepRunner
 from serving.generation.waiting_line import WaitingLine
-from tasks.errors import BadInput, DeadlineExceeded, NotReady, Overloaded, TooLarge
-from tasks.generation_params import MAX_BIAS
+from tasks.errors import DeadlineExceeded, NotReady, Overloaded, TooLarge
 
 STEP_GRACE_S = 2.0
 """For the step that is running when nobody waits for it any more."""
@@ -222,7 +220,7 @@ class Generator:
         statistics, answering = self._statistics, sequence.answering
         statistics.queue.observe(sequence.placed_at - answering.arrived_at)
         if sequence.leader is None:
-            statistics.num_prompt_tokens += sequence.history.length
+            statistics.num_prompt_tokens += sequence.prompt.length
             statistics.num_cached_tokens += answering.num_cached_tokens
             statistics.num_prefix_lookups += 1
             statistics.num_prefix_hits += answering.num_cached_tokens > 0
@@ -243,23 +241,3 @@ class Generator:
             self._mean_slot_s = 0.9 * self._mean_slot_s + 0.1 * held_s if self._mean_slot_s else held_s
             if answering.num_missing == 1:
                 statistics.total.observe(at - answering.arrived_at)
-
-
-def check_request(request: GenerationRequest, decoder: Decoder) -> None:
-    """Raises BadInput for what this decoder can not answer."""
-    prompt, params = request.prompt, request.params
-    if not prompt.tokens:
-        raise BadInput("the prompt is empty; send at least one token of text")
-    if prompt.length >= decoder.context:
-        raise BadInput(
-            f"the prompt takes {prompt.length} of the {decoder.context} tokens that prompt and answer may have"
-            " together, which leaves none for an answer: shorten it"
-        )
-    if params.num_beams > decoder.num_slots:
-        raise BadInput(f"num_beams is {params.num_beams}; this server runs at most {decoder.num_slots} side by side")
-    tokens = np.array([*prompt.tokens, *params.logit_bias], np.int64)
-    unknown = tokens[(tokens < 0) | (tokens >= decoder.vocabulary)]
-    if len(unknown):
-        raise BadInput(f"token {unknown[0]} does not exist: this model has tokens 0 … {decoder.vocabulary - 1}")
-    if any(not abs(bias) <= MAX_BIAS for bias in params.logit_bias.values()):
-        raise BadInput(f"a logit_bias must lie between −{MAX_BIAS} and {MAX_BIAS}: that forbids a token, or all others")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +30,9 @@ class History(NamedTuple):
         tokens = np.array([*[FEATURE] * num_features, *prompt.tokens], np.int32)
         features = np.ascontiguousarray(prompt.features)
         return cls(tokens, hashlib.blake2b(features.data, digest_size=16).digest(), num_features)
+
+    def followed_by(self, tokens: Sequence[int]) -> History:
+        return self._replace(tokens=np.concatenate([self.tokens, np.array(tokens, np.int32)]))
 
     @property
     def length(self) -> int:

@@ -14,7 +14,7 @@ from tasks.task import Array
 
 
 class Piece(NamedTuple):
-    """Positions `start` … `stop` of a prompt, to be taken into the first slot of its sequence."""
+    """Positions `start` … `stop` of a sequence's history, to be taken into the first slot of its sequence."""
 
     sequence: Sequence
     start: int
@@ -28,8 +28,8 @@ class Piece(NamedTuple):
     @property
     def tokens(self) -> tuple[int, ...]:
         """Those of its positions that are no features."""
-        num_features = self.sequence.history.num_features
-        return self.sequence.prompt.tokens[max(0, self.start - num_features) : self.stop - num_features]
+        history = self.sequence.history
+        return tuple(history.tokens[max(self.start, history.num_features) : self.stop].tolist())
 
     @property
     def features(self) -> Array | None:

@@ -25,7 +25,10 @@ log = logging.getLogger(__name__)
 
 
 class Scheduler:
-    """Owned by the generator's thread. `line`: where sequences come from."""
+    """Owned by the generator's thread. `line`: where sequences come from.
+
+    Nobody waits for somebody who came later, and no slot is free while somebody waits: others use what a search
+    collects until that is enough for it. Who gives a slot back then goes on later from what he has written."""
 
     def __init__(self, line: WaitingLine, pool: SlotPool, context: int) -> None:
         self._line, self._pool, self._context = line, pool, context
@@ -34,7 +37,7 @@ class Scheduler:
         """Whose prompts are being taken in, in order of arrival."""
         self._running: list[Sequence] = []
         self._short: Sequence | None = None
-        """The one that has begun and needs more slots for its beams: it gets the next ones."""
+        """The search that has taken a slot for its prompt and needs more for its beams: it gets the next ones."""
         self._copies: list[Copy] = []
         self._progress = Progress()
 
@@ -66,30 +69,67 @@ class Scheduler:
         return Plan(copies, list(self._running), steps, held, pieces)
 
     def _admit(self) -> None:
-        """In order of arrival; who came first and needs several slots gets each that becomes free."""
-        while self._pool.num_free:
-            sequence = self._short or self._line.pop()
+        """In order of arrival. While a search waits for slots, whoever came after it may use those that are free, and
+        gives them back once that makes enough for the search: it begins as soon as if they had been kept for it."""
+        while True:
+            if (search := self._short or self._line.first_search()) is not None and self._has_progressed(search):
+                continue
+            sequence = self._line.pop_single() if self._pool.num_free else None
             if sequence is None:
                 return
-            if sequence.slots:
-                sequence.slots.append(self._pool.take_any())
-            else:
-                self._place(sequence)
-            self._short = None if sequence.has_all_slots else sequence
+            self._place(sequence)
+
+    def _has_progressed(self, search: Sequence) -> bool:
+        """Give it all slots that it lacks, or at least its first, where there is room."""
+        for num_missing in (search.num_slots - len(search.slots), 1 - len(search.slots)):
+            if num_missing > 0 and self._make_room(search, num_missing):
+                if not search.slots:
+                    self._line.remove([search])
+                    self._place(search)
+                    num_missing -= 1
+                search.slots += [self._pool.take_any() for _ in range(num_missing)]
+                self._short = None if search.has_all_slots else search
+                return True
+        return False
+
+    def _make_room(self, search: Sequence, num_slots: int) -> bool:
+        """Whether so many slots are free, or were until somebody got them who came after the search."""
+        guests = [sequence for sequence in self.active if sequence.arrival > search.arrival]
+        num_lent = num_slots - self._pool.num_free
+        if num_lent > len(guests):
+            return False
+        for guest in sorted(guests, key=lambda guest: -guest.arrival)[: max(num_lent, 0)]:
+            self._suspend(guest)
+        return True
+
+    def _suspend(self, guest: Sequence) -> None:
+        """The last one of several comes first, so that nobody follows it any more."""
+        if guest.leader is not None and guest in guest.leader.followers:
+            guest.leader.followers.remove(guest)
+        self._release(guest)
+        guest.suspend()
+        self._line.put_back(guest)
 
     def _place(self, sequence: Sequence) -> None:
         sequence.placed_at = monotonic()
         leader = sequence.leader
-        if leader is not None and leader in self._filling:
+        if leader is not None and leader in self._filling and leader.history is sequence.history:
             sequence.slots.append(self._pool.take_any())
             leader.followers.append(sequence)
-            self._progress.begun.append(sequence)
+            self._count_begun(sequence)
             return
         placement = self._pool.take(sequence.history)
         sequence.slots.append(placement.slot)
         sequence.num_cached, sequence.snapshot_at = placement.num_cached, placement.snapshot_at
         self._copies += placement.copies
         self._filling.append(sequence)
+
+    def _count_begun(self, sequence: Sequence) -> None:
+        if not sequence.has_begun:
+            sequence.has_begun = True
+            if sequence.leader is None:
+                sequence.answering.num_cached_tokens = sequence.num_cached
+            self._progress.begun.append(sequence)
 
     def _plan_pieces(self) -> list[Piece]:
         """As much of the prompts, the first first, as a step may take."""
@@ -117,9 +157,7 @@ class Scheduler:
         placement = self._pool.improve(sequence.slots[0], sequence.history, sequence.num_cached)
         sequence.num_cached = placement.num_cached
         self._copies += placement.copies
-        if sequence.leader is None:
-            sequence.answering.num_cached_tokens = sequence.num_cached
-        self._progress.begun.append(sequence)
+        self._count_begun(sequence)
 
     def advance(self, plan: Plan, ran: Ran) -> Progress:
         """Take in what was computed, and say what it means for whom."""
@@ -194,7 +232,7 @@ class Scheduler:
             return
         self._copies += [self._pool.copy(sequence.slots[a], sequence.slots[b]) for a, b in turn.copies]
         self._progress.deltas += [(sequence, delta) for delta in turn.deltas]
-        sequence.feeds = turn.feeds
+        sequence.feed(turn.feeds)
         if not turn.feeds:
             self._release(sequence)
 

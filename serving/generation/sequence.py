@@ -16,7 +16,8 @@ from tasks.generation import Prompt
 
 class Sequence:
     """Waits in line without slots; takes its prompt into its first slot, piece by piece; shares what is there with its
-    other slots, or with the answers that follow it; is then fed step by step until its writer has finished.
+    other slots, or with the answers that follow it; is then fed step by step until its writer has finished. In between
+    it may lose its slot: it then waits again, and takes in what it had written as if that had been its prompt.
 
     Once it has left the line, only the generator's thread touches it.
     """
@@ -24,7 +25,11 @@ class Sequence:
     def __init__(
         self, answering: Answering, choice: int, history: History, max_tokens: int, leader: Sequence | None
     ) -> None:
-        self.answering, self.choice, self.history = answering, choice, history
+        self.answering, self.choice = answering, choice
+        self.history = history
+        """The prompt; after a loss of its slot also what was written until then."""
+        self.arrival = 0
+        """Its place in the order in which sequences came."""
         self.leader = leader
         """The answer to the same prompt whose state this one may share."""
         self.num_slots = answering.request.params.num_beams
@@ -35,12 +40,16 @@ class Sequence:
         """Position at which its state is worth keeping; 0: none."""
         self.has_looked_again = False
         """Whether other slots were searched for its beginning once more, right before its first run."""
+        self.has_begun = False
+        """Whether what was found of its prompt has been counted."""
         self.placed_at = self.last_token_at = 0.0
         self.first_logits: Logits | None = None
         """FP32 [1, vocabulary] after the prompt, until the writer begins."""
         self.followers: list[Sequence] = []
         """Answers to the same prompt that have a slot and wait for this one's state."""
         self.feeds: Ordered[Feed] = ()
+        self._written: list[int] = []
+        """Tokens that are not in its history."""
         self._max_tokens = max_tokens
         self._writer: Writer | None = None
 
@@ -55,13 +64,29 @@ class Sequence:
         return self._writer
 
     def begin(self, scores: Scores) -> Turn:
-        """The prompt is taken in, `scores` has one row: begin to write. Raises what the writer does."""
+        """The history is taken in, `scores` has one row: begin to write, or go on. Raises what the writer does."""
+        if self._writer is not None:
+            return self._writer.advance(scores, 0)
         request = self.answering.request
         if request.params.num_beams > 1:
             self._writer = BeamSearch(request, self._max_tokens)
         else:
             self._writer = SampledAnswer(request, self.choice, self._max_tokens)
         return self._writer.begin(scores)
+
+    def feed(self, feeds: Ordered[Feed]) -> None:
+        """What its writer wants to be computed next."""
+        self.feeds = feeds
+        if self.num_slots == 1:
+            self._written += [feed.token for feed in feeds]
+
+    def suspend(self) -> None:
+        """Its slot has been taken from it."""
+        if self._written:
+            self.history = self.history.followed_by(self._written)
+        self._written, self.slots, self.feeds = [], [], ()
+        self.num_cached = self.snapshot_at = 0
+        self.has_looked_again, self.first_logits = False, None
 
     @property
     def is_over(self) -> bool:
@@ -70,7 +95,7 @@ class Sequence:
 
     @property
     def is_taken_in(self) -> bool:
-        """Whether the whole prompt is in its slot."""
+        """Whether its whole history is in its slot."""
         return self.first_logits is not None
 
     @property

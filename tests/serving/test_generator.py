@@ -39,6 +39,7 @@ SAMPLING = st.fixed_dictionaries(
         "repetition_penalty": st.sampled_from([0.8, 1.3]),
         "stop": st.sampled_from([("b",), ("cd", "ef", "gh"), ("aaa",)]),
         "logprobs": st.sampled_from([0, 2]),
+        "ignore_end": st.just(True),
         "n": st.integers(1, 5),
     },
 )

@@ -127,19 +127,25 @@ async def test_deadlines_end_what_waits_and_what_runs(bench: Bench) -> None:
     assert bench.statistics.num_cancelled == 0
 
 
-async def test_requests_begin_in_order_of_arrival_also_those_that_need_several_slots() -> None:
-    bench = Bench(FakeDecoder(num_slots=2))
-    blockers = [await bench.occupied([1], max_tokens=30, ignore_end=True), bench.submit([1], max_tokens=5, n=1)]
-    beams = bench.submit([2], num_beams=2, max_tokens=3)
-    late = [bench.submit([3], max_tokens=1) for _ in range(5)]
+async def test_requests_that_came_after_a_search_use_its_slots_until_it_can_begin() -> None:
+    bench = Bench(FakeDecoder(num_slots=3))
+    first = await bench.occupied([1], max_tokens=30, ignore_end=True)
+    beams = bench.submit([2], num_beams=3, max_tokens=3)
+    quick = [bench.submit([3], max_tokens=1) for _ in range(2)]
+    slow = bench.submit([4, 5], temperature=0, max_tokens=40, ignore_end=True)
     finished: list[str] = []
-    beams.add_done_callback(lambda _: finished.append("beams"))
-    for answering in late:
-        answering.add_done_callback(lambda _: finished.append("late"))
+    for name, answering in (("beams", beams), ("quick", quick[0]), ("quick", quick[1]), ("slow", slow)):
+        answering.add_done_callback(lambda _, name=name: finished.append(name))
     bench.fake.gate.set()
-    await asyncio.gather(*(answering.wait() for answering in (*blockers, beams, *late)))
-    assert finished == ["beams", *["late"] * 5]
+    await asyncio.gather(*(answering.wait() for answering in (first, beams, *quick, slow)))
+    alone = Bench(FakeDecoder(num_slots=3))
+    assert slow.answers == await alone.submit([4, 5], temperature=0, max_tokens=40, ignore_end=True).wait()
+    assert beams.answers == await alone.submit([2], num_beams=3, max_tokens=3).wait()
+    assert finished == ["quick", "quick", "beams", "slow"]
+    assert bench.statistics.num_prompt_tokens == 1 + 1 + 1 + 1 + 2, "each is counted once"
+    assert bench.statistics.queue.count == 5
     await bench.close()
+    await alone.close()
 
 
 async def test_numbers_that_are_none_fail_their_own_request_alone() -> None:

@@ -18,3 +18,10 @@ def test_pictures_are_told_apart_by_what_they_are_not_by_where_they_lie() -> Non
     digests = [History.of(Prompt((1,), each)).digest for each in (picture, same, other, picture[::2])]
     assert digests[0] == digests[1]
     assert len({*digests, History.of(Prompt((1,))).digest}) == 4
+
+
+def test_what_was_written_stands_behind_the_prompt() -> None:
+    history = History.of(Prompt((5,), np.zeros((2, 2), np.float32)))
+    longer = history.followed_by([7, 8])
+    assert longer.tokens.tolist() == [FEATURE, FEATURE, 5, 7, 8]
+    assert (longer.digest, longer.num_features, history.length) == (history.digest, 2, 3)

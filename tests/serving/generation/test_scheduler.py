@@ -132,14 +132,65 @@ def test_a_search_takes_in_its_prompt_while_it_waits_for_slots() -> None:
     table.ask(2, max_tokens=4)
     table.step()
     table.ask(2, token=2, num_beams=3, max_tokens=3)
-    table.ask(2, token=3)
     plan = table.step()
     assert lengths(plan) == [2]
     assert len(plan.steps) == 1
     while len(plan.steps) < 3:
         plan = table.step()
-        assert plan.pieces == [], "whoever came later does not overtake"
+        assert plan.pieces == []
     assert len({step.slot for step in plan.steps}) == 3
+
+
+def slots_until_a_search_begins(num_late: int) -> list[int]:
+    """Two requests run, a search over all four slots comes, then some others → slots at work in each step until all
+    beams have theirs."""
+    table = Table(4)
+    for number in range(2):
+        table.ask(4, token=1 + number, max_tokens=20 + 10 * number)
+    table.step()
+    search = table.ask(4, token=3, num_beams=4, max_tokens=3)
+    for number in range(num_late):
+        table.ask(4, token=4 + number % 10, max_tokens=6)
+    plans = [table.step()]
+    while not any(sequence.answering is search for sequence in plans[-1].batch):
+        plans.append(table.step())
+    assert {sequence.answering for sequence in plans[-1].batch} == {search}
+    return [len(plan.steps) + len(plan.pieces) for plan in plans]
+
+
+def test_a_search_begins_no_later_for_those_who_use_the_slots_it_waits_for() -> None:
+    alone, together = slots_until_a_search_begins(0), slots_until_a_search_begins(30)
+    assert len(together) == len(alone)
+    assert set(alone[1:-2]) == {1, 2}
+    assert set(together[1:-2]) == {3}, "all but the one that holds the prompt of the search"
+
+
+def test_who_gave_a_slot_back_goes_on_after_the_search_and_before_later_ones() -> None:
+    table = Table(3)
+    table.ask(4, token=1, max_tokens=5)
+    table.step()
+    search = table.ask(4, token=2, num_beams=3, max_tokens=3)
+    guest, *later = [table.ask(4, token=3 + number, max_tokens=30) for number in range(4)]
+    plans = [table.step() for _ in range(100)]
+    taken_in = [piece.sequence.answering for plan in plans for piece in plan.pieces]
+    assert taken_in == [search, guest, guest, *later]
+    running = [[sequence.answering for sequence in plan.batch] for plan in plans]
+    assert [search] in running, "alone"
+    assert sum(guest in batch for batch in running) == 30 - 2, "a token more came of each time it was taken in"
+
+
+def test_searches_keep_their_order_too() -> None:
+    table = Table(2)
+    table.ask(4, token=1, max_tokens=5)
+    table.step()
+    asked = [table.ask(4, token=2 + number, num_beams=1 + number % 2, max_tokens=3) for number in (1, 2, 3, 4, 5)]
+    first: dict[Answering, int] = {}
+    for number in range(60):
+        for sequence in table.step().batch:
+            first.setdefault(sequence.answering, number)
+    searches = [answering for answering in asked if answering.request.params.num_beams > 1]
+    assert [first[answering] for answering in searches] == sorted(first[answering] for answering in searches)
+    assert first.keys() >= set(asked)
 
 
 def test_choices_that_find_no_slot_at_first_find_the_prompt_later() -> None:
@@ -167,9 +218,9 @@ class Untouchable(WaitingLine):
 
     num_looks = 0
 
-    def pop(self) -> Sequence | None:
+    def pop_single(self) -> Sequence | None:
         self.num_looks += 1
-        return super().pop()
+        return super().pop_single()
 
 
 def test_a_step_does_not_look_at_those_who_wait() -> None:

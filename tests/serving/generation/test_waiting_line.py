@@ -22,8 +22,23 @@ def test_who_came_first_is_first_and_who_left_is_gone() -> None:
     assert line.remove([second]) == 1
     assert line.remove([second]) == 0
     assert line.num_slots == 2
-    assert [line.pop(), line.pop(), line.pop()] == [first, third, None]
+    assert [line.pop_single(), line.pop_single(), line.pop_single()] == [first, third, None]
     assert line.num_slots == 0
+
+
+def test_a_search_has_its_turn_when_nobody_came_before_it() -> None:
+    line = WaitingLine()
+    first, search, last = sequence(), sequence(num_beams=3), sequence()
+    line.append([first, search, last])
+    assert line.first_search() is None
+    assert line.pop_single() is first
+    assert line.first_search() is line.first_search() is search
+    assert line.pop_single() is last
+    line.put_back(last)
+    line.put_back(first)
+    assert line.first_search() is None
+    assert line.num_slots == 5
+    assert [line.pop_single(), line.pop_single()] == [first, last]
 
 
 def test_a_thread_waits_until_there_is_something_to_do_or_never_will_be() -> None:
@@ -31,7 +46,7 @@ def test_a_thread_waits_until_there_is_something_to_do_or_never_will_be() -> Non
 
     def work() -> None:
         while line.wait():
-            seen.append(line.pop() is not None)
+            seen.append(line.pop_single() is not None)
 
     thread = threading.Thread(target=work)
     thread.start()
