@@ -31,7 +31,6 @@ from tidegate.demo_traffic import (
 from tidegate.lifecycle import export_model, train_model
 from tidegate.promotion import promote_model
 from training.progress import track
-from training.recipe import load_recipe
 
 NUM_WATCHED = 300
 RATE_SECONDS = 3.0
@@ -73,11 +72,12 @@ def run_demo(store_uri: str | None, keep_serving: bool) -> None:
     """The loop for every kind of model. Leaves the models in the store; the server stops with the demo."""
     screen = Screen()
     screen.show("[bold]Tidegate[/]: models from training to production, and kept honest there")
-    packages = {kind.model: make_model(screen, kind, store_uri) for kind in KINDS}
+    packages = [make_model(screen, kind, store_uri) for kind in KINDS]
     bodies = {
-        kind.model: kind.material.draw(load_recipe(kind.recipe), packages[kind.model], NUM_WATCHED) for kind in KINDS
+        kind.model: kind.material.draw(kind.recipe, package, NUM_WATCHED)
+        for kind, package in zip(KINDS, packages, strict=True)
     }
-    with DemoServer(list(packages), HOME / "demo-server.log") as server:
+    with DemoServer(list(bodies), HOME / "demo-server.log") as server:
         with screen.step("Serve"):
             screen.say(f"[dim]$ {' '.join(server.command)}[/]")
             screen.say(f"ready in {server.wait_until_ready():.1f} s, golden inputs replayed")
@@ -90,7 +90,7 @@ def run_demo(store_uri: str | None, keep_serving: bool) -> None:
         rates = {
             kind.model: measure_rate(server.http_address, kind.path, bodies[kind.model], RATE_SECONDS) for kind in KINDS
         }
-        for package in packages.values():
+        for package in packages:
             screen.show(f"\n[bold]What {package.manifest.name} is[/]")
             screen.show(escape(format_report(package)))
         screen.show(addresses_table(server, rates))
@@ -101,8 +101,8 @@ def run_demo(store_uri: str | None, keep_serving: bool) -> None:
 
 def make_model(screen: Screen, kind: DemoKind, store_uri: str | None) -> ModelPackage:
     """Trained, exported, promoted."""
-    with screen.step(f"Train by recipe {kind.recipe}"):
-        trained = train_model(load_recipe(kind.recipe), store_uri)
+    with screen.step(f"Train by recipe {kind.recipe_name}"):
+        trained = train_model(kind.recipe, store_uri)
         scored = kind.scored_as.format(trained.metrics[kind.score])
         screen.say(f"{scored} → {kind.model}-trained version {trained.version}")
     with screen.step("Compress, export, verify against the trained model; gate and promote"):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+from tasks.task import task_class
 from tidegate.demo_material import Material, Pictures, Prompts
+from training.recipe import Recipe, load_recipe
 
 Answer = Mapping[str, Any]
 """Output name → array [1, …] of one picture or prompt, as a tensor protocol gives it."""
@@ -14,14 +17,11 @@ Answer = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class DemoKind:
-    """One kind of model. `model`: the name that its recipe registers. `score`: what training is judged by. `query`
-    keeps the answer short; `summarise` makes a line of an answer as tensors. `stream`: a prompt whose answer is to be
-    shown while it is written."""
+    """One kind of model. `score`: what training is judged by. `query` keeps the answer short; `summarise` makes a line
+    of an answer as tensors. `stream`: a prompt whose answer is to be shown while it is written."""
 
-    model: str
-    recipe: str
+    recipe_name: str
     export_recipe: str
-    verb: str
     score: str
     scored_as: str
     summarise: Callable[[Answer], str]
@@ -29,6 +29,20 @@ class DemoKind:
     query: str = ""
     drawing: str = ""
     stream: str = ""
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        return load_recipe(self.recipe_name)
+
+    @property
+    def model(self) -> str:
+        """The name that the recipe registers."""
+        return self.recipe.name
+
+    @property
+    def verb(self) -> str:
+        """The word of the task's endpoint."""
+        return str(task_class(self.recipe.task).verb)
 
     @property
     def path(self) -> str:
@@ -61,10 +75,8 @@ def summarise_text(answer: Answer) -> str:
 
 KINDS = (
     DemoKind(
-        model="digits",
-        recipe="digits-quick",
+        recipe_name="digits-quick",
         export_recipe="quick",
-        verb="classify",
         score="val_accuracy",
         scored_as="{:.1%} right on pictures it never saw",
         query="?top_k=2",
@@ -72,10 +84,8 @@ KINDS = (
         material=Pictures(),
     ),
     DemoKind(
-        model="scenes-detection",
-        recipe="scenes-detection-quick",
+        recipe_name="scenes-detection-quick",
         export_recipe="detection-quick",
-        verb="detect",
         score="val_ap",
         scored_as="AP {:.2f} on pictures it never saw",
         query="?max_detections=2",
@@ -84,10 +94,8 @@ KINDS = (
         material=Pictures(),
     ),
     DemoKind(
-        model="scenes-segmentation",
-        recipe="scenes-segmentation-quick",
+        recipe_name="scenes-segmentation-quick",
         export_recipe="segmentation-quick",
-        verb="segment",
         score="val_miou",
         scored_as="mean IoU {:.2f} on pictures it never saw",
         drawing="?overlay=true",
@@ -95,10 +103,8 @@ KINDS = (
         material=Pictures(),
     ),
     DemoKind(
-        model="scenes-captioning",
-        recipe="scenes-captioning-quick",
+        recipe_name="scenes-captioning-quick",
         export_recipe="captioning-quick",
-        verb="caption",
         score="val_exact_match",
         scored_as="{:.0%} of captions right to the word",
         query="?n=3",
@@ -106,10 +112,8 @@ KINDS = (
         material=Pictures(),
     ),
     DemoKind(
-        model="stdlib-llama",
-        recipe="stdlib-llama-quick",
+        recipe_name="stdlib-llama-quick",
         export_recipe="text_generation-quick",
-        verb="generate",
         score="val_bits_per_byte",
         scored_as="{:.2f} bits per byte of texts it never saw",
         summarise=summarise_text,

@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http.client import HTTPConnection
 from importlib import import_module
 from itertools import cycle, takewhile
@@ -21,6 +22,7 @@ from PIL import Image
 from tasks.errors import NotReady
 
 CONNECTIONS = 8
+MAX_SHOWN_BYTES = 500
 NO_HEADERS: Mapping[str, str] = {}
 
 
@@ -54,34 +56,21 @@ def ask_by_tritonclient(
 
 def fetch_picture(address: str, path: str, payload: bytes) -> bytes:
     """The answer where it is a picture and not JSON. Raises NotReady for any other status."""
-    host, port = address.split(":")
-    connection = HTTPConnection(host, int(port), timeout=30)
-    try:
-        connection.request("POST", path, payload)
-        response = connection.getresponse()
-        content = response.read()
-        if response.status != 200:
-            raise NotReady(f"POST {path} was answered with {response.status}: {content[:500]!r}")
-        return content
-    finally:
-        connection.close()
+    with connect(address) as connection:
+        return read(connection, "POST", path, payload)
 
 
 def stream_completion(address: str, model: str, prompt: str, max_tokens: int) -> Iterator[str]:
     """What a model goes on with, piece by piece as it is written, by the completions of the OpenAI API."""
-    host, port = address.split(":")
-    connection = HTTPConnection(host, int(port), timeout=30)
     wanted = {"model": model, "prompt": prompt, "max_tokens": max_tokens, "temperature": 0.7, "seed": 7, "stream": True}
-    try:
+    with connect(address) as connection:
         connection.request("POST", "/v1/completions", json.dumps(wanted), {"Content-Type": "application/json"})
         response = connection.getresponse()
         if response.status != 200:
-            raise NotReady(f"POST /v1/completions was answered with {response.status}: {response.read()[:500]!r}")
+            raise refusal("POST", "/v1/completions", response.status, response.read())
         for line in response:
             if line.startswith(b"data: {"):
                 yield json.loads(line.removeprefix(b"data: "))["choices"][0]["text"]
-    finally:
-        connection.close()
 
 
 def send_all(address: str, path: str, payloads: Sequence[bytes]) -> Iterator[Any]:
@@ -108,34 +97,44 @@ def measure_rate(address: str, path: str, payloads: Sequence[bytes], seconds: fl
 
 def post_each(address: str, path: str, payloads: Iterable[bytes]) -> Iterator[Any]:
     """One kept connection; yields each answer. Raises NotReady for any status but 200."""
-    host, port = address.split(":")
-    connection = HTTPConnection(host, int(port), timeout=30)
-    try:
+    with connect(address) as connection:
         for payload in payloads:
-            yield read_json(connection, "POST", path, payload)
-    finally:
-        connection.close()
+            yield json.loads(read(connection, "POST", path, payload))
 
 
 def call(address: str, method: str, path: str, token: str = "") -> Any:
-    """One request of its own."""
+    """One request of its own; what its answer says in JSON, None where it is empty."""
+    with connect(address) as connection:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return json.loads(read(connection, method, path, headers=headers) or b"null")
+
+
+@contextmanager
+def connect(address: str) -> Iterator[HTTPConnection]:
+    """To host:port, closed in the end."""
     host, port = address.split(":")
     connection = HTTPConnection(host, int(port), timeout=30)
     try:
-        return read_json(connection, method, path, headers={"Authorization": f"Bearer {token}"} if token else {})
+        yield connection
     finally:
         connection.close()
 
 
-def read_json(
+def read(
     connection: HTTPConnection, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] = NO_HEADERS
-) -> Any:
+) -> bytes:
+    """The answer to one request. Raises NotReady for any status but 200."""
     connection.request(method, path, body, dict(headers))
     response = connection.getresponse()
     content = response.read()
     if response.status != 200:
-        raise NotReady(f"{method} {path} was answered with {response.status}: {content.decode('utf-8', 'replace')}")
-    return json.loads(content or b"null")
+        raise refusal(method, path, response.status, content)
+    return content
+
+
+def refusal(method: str, path: str, status: int, content: bytes) -> NotReady:
+    said = content[:MAX_SHOWN_BYTES].decode("utf-8", "replace")
+    return NotReady(f"{method} {path} was answered with {status}: {said}")
 
 
 def add_noise(payload: bytes, seed: int) -> bytes:
