@@ -98,7 +98,8 @@ def test_a_stream_is_passed_on_chunk_by_chunk(near: openai.OpenAI, back: openai.
 
 def test_chunks_come_while_the_rest_is_being_made_and_leaving_ends_it(pair: Pair) -> None:
     with httpx.stream("POST", f"http://{pair.near.http}/v1/completions", json=LONG, timeout=60) as answer:
-        next(answer.iter_lines())
+        lines = answer.iter_lines()
+        next(lines)
         assert running(pair.back) == 1
     eventually(lambda: running(pair.back) == 0)
     eventually(lambda: metric(pair.near, "generation_unanswered_total", 'outcome="cancelled"') >= 1)
@@ -180,8 +181,9 @@ def test_more_than_were_allowed_are_told_to_come_back(pair: Pair, near: openai.O
         httpx.stream("POST", url, json=LONG, timeout=60) as one,
         httpx.stream("POST", url, json=LONG, timeout=60) as two,
     ):
-        next(one.iter_lines())
-        next(two.iter_lines())
+        kept = one.iter_lines(), two.iter_lines()  # a connection is closed with the last iterator over it
+        for lines in kept:
+            next(lines)
         with pytest.raises(openai.RateLimitError):
             near.completions.create(model="slow", prompt=PROMPT)
     eventually(lambda: running(pair.back) == 0)
