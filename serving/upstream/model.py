@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -16,8 +15,8 @@ from serving.drift_feed import DriftCounts, DriftFeed, Observed, Watched
 from serving.event_stream import EventStream
 from serving.generation.statistics import GenerationStatistics
 from serving.json_fields import read_fields
+from serving.lease import Leased
 from serving.openai.request import read_request
-from serving.retirement import until_idle
 from serving.statistics import ModelStatistics
 from serving.upstream.answering import UpstreamAnswering
 from serving.upstream.client import UpstreamClient
@@ -44,10 +43,15 @@ class Wanted(msgspec.Struct, frozen=True):
     """What is read of a request that passes through."""
 
     stream: bool | None = None
-    stream_options: dict[str, Any] | None = None
+    stream_options: dict[str, msgspec.Raw] | None = None
+
+    @property
+    def wants_usage(self) -> bool:
+        """Whether the stream shall end with what it took."""
+        return bytes((self.stream_options or {}).get("include_usage", b"false")) == b"true"
 
 
-class UpstreamModel:
+class UpstreamModel(Leased):
     """Lives on one event loop. What a caller gets wrong, and how to answer it, is the other server's affair."""
 
     def __init__(
@@ -59,10 +63,10 @@ class UpstreamModel:
         monitor: Monitor,
         drift_feed: DriftFeed,
     ) -> None:
+        super().__init__()
         self.name, self.version, self.variant = name, VERSION, VERSION
         self.statistics, self.generation, self.monitor = statistics, generation, monitor
         self.drift = DriftCounts()
-        self.num_in_flight = 0
         self.ailment = "it was not asked yet"
         """Why it can not answer, as it seemed at the last look; empty when it can."""
         self._declared, self._drift_feed = declared, drift_feed
@@ -78,10 +82,9 @@ class UpstreamModel:
         wanted = read_request(body, Wanted)
         if not wanted.stream:
             return await self._forward_whole(path, request, deadline)
-        options = wanted.stream_options or {}
-        request["stream_options"] = options | {"include_usage": True}
+        request["stream_options"] = {**(wanted.stream_options or {}), "include_usage": True}
         visit, pump = self._send(path, request, deadline)
-        forwarding = Forwarding(self.name, pump, visit, options.get("include_usage") is True)
+        forwarding = Forwarding(self.name, pump, visit, wanted.wants_usage)
         await forwarding.begin()
         return EventStream(forwarding.events(), forwarding.cancel)
 
@@ -142,17 +145,9 @@ class UpstreamModel:
         """Nothing is computed here."""
         return 0.0
 
-    @contextmanager
-    def lease(self) -> Iterator[None]:
-        self.num_in_flight += 1
-        try:
-            yield
-        finally:
-            self.num_in_flight -= 1
-
     async def retire(self, timeout_s: float) -> None:
         """Wait for those who are being answered, but not longer than `timeout_s`, then hang up."""
-        await until_idle(lambda: self.num_in_flight, timeout_s)
+        await self.until_returned(timeout_s)
         await self._client.close()
 
     def _send(self, path: str, body: Mapping[str, Any], deadline: Deadline) -> tuple[Visit, Pump]:

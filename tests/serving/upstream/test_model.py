@@ -75,7 +75,9 @@ async def test_an_answer_passes_under_our_name(server: CannedServer, model: Upst
     assert model.generation.finished == {"stop": 1}
 
 
-@pytest.mark.parametrize("options", [{}, {"include_usage": False}, {"include_usage": True}, None])
+@pytest.mark.parametrize(
+    "options", [{}, {"include_usage": False}, {"include_usage": None, "of_its_own": [1]}, {"include_usage": True}, None]
+)
 async def test_a_stream_always_brings_its_usage_to_us(
     server: CannedServer, model: UpstreamModel, options: dict[str, Any] | None
 ) -> None:
@@ -88,7 +90,7 @@ async def test_a_stream_always_brings_its_usage_to_us(
     assert {chunk["model"] for chunk in told} == {"here"}
     wants_usage = bool(options and options.get("include_usage"))
     assert [bool(chunk.get("usage")) for chunk in told] == ([False, False, True] if wants_usage else [False, False])
-    assert json.loads(server.requests[0][2])["stream_options"]["include_usage"] is True
+    assert json.loads(server.requests[0][2])["stream_options"] == (options or {}) | {"include_usage": True}
     assert model.generation.num_completion_tokens == 2
     assert model.generation.first_token.count == 1
     assert model.generation.token.count == 1
