@@ -13,7 +13,7 @@ INSTALLED := $(VENV)/.installed
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(INSTALLED) ## train, export, gate, promote, serve and watch one model; ONCE=1 stops after the summary
+demo: $(INSTALLED) ## train, export, gate, promote, serve and watch a model of each kind; ONCE=1 stops after the summary
 	$(BIN)/tidegate demo $(if $(ONCE),--once)
 
 test: lint ## lint, then every test that needs no system program

@@ -64,9 +64,9 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="Stop after the summary instead of serving on.")] = False,
     store: StoreOption = None,
 ) -> None:
-    """Take one model through the whole loop: train, export, gate, promote, serve, ask, watch.
+    """Take a model of each kind through the whole loop: train, export, gate, promote, serve, ask, watch.
 
-    Trains by the recipe digits-quick, serves it on this machine and keeps serving until Ctrl-C.
+    Trains the five by short recipes, serves them on this machine and keeps serving until Ctrl-C.
     """
     from tidegate.demo import run_demo
 

@@ -38,6 +38,7 @@ def serve(
     http_port: Annotated[int | None, typer.Option(help="HTTP; 0 = any free one.  [default: 8000]")] = None,
     grpc_port: Annotated[int | None, typer.Option(help="gRPC.  [default: 8001]")] = None,
     metrics_port: Annotated[int | None, typer.Option(help="Prometheus.  [default: 8002]")] = None,
+    admin_port: Annotated[int | None, typer.Option(help="Administration.  [default: 8003]")] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings in TOML.")] = None,
     store: StoreOption = None,
 ) -> None:
@@ -49,8 +50,9 @@ def serve(
     from serving.config import load_config
     from serving.runtimes.onnx_runtime import check_one_engine
 
-    flags = {"host": host, "http_port": http_port, "grpc_port": grpc_port, "metrics_port": metrics_port}
-    settings = load_config(os.environ, {**flags, "models": tuple(models) if models else None}, config)
+    ports = {"http_port": http_port, "grpc_port": grpc_port, "metrics_port": metrics_port, "admin_port": admin_port}
+    flags = {"host": host, **ports, "models": tuple(models) if models else None}
+    settings = load_config(os.environ, flags, config)
     check_one_engine()
     opened = open_store(store)
 
