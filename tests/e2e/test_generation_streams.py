@@ -57,7 +57,8 @@ def http(language: RunningServer) -> Iterator[httpx.Client]:
 def test_who_leaves_a_stream_frees_its_slot(language: RunningServer, http: httpx.Client) -> None:
     cancelled = metric(language, "generation_unanswered_total", 'outcome="cancelled"')
     with http.stream("POST", COMPLETIONS, json=LONG) as answer:
-        next(answer.iter_lines())
+        lines = answer.iter_lines()  # a name, for the response is closed with it
+        next(lines)
         assert running(language) == 1
     eventually(lambda: running(language) == 0)
     assert metric(language, "generation_unanswered_total", 'outcome="cancelled"') == cancelled + 1
