@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from registry.manifest import GoldenOutputs, Graph, Lineage, Manifest, Requirements, Variant
 from registry.package import ModelPackage, open_package, seal_package
@@ -244,36 +240,3 @@ def test_a_model_of_pictures_needs_a_size(tmp_path: Path) -> None:
     (package.folder / "manifest.json").unlink()
     with pytest.raises(InvalidPackage, match="there must be one or more"):
         seal_package(package.folder, msgspec.structs.replace(package.manifest, image_sizes=(), files={}))
-
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=5,
-)
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
-    return sealed(tmp_path_factory.mktemp("prose") / "package")
-
-
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
-@given(choice=st.randoms(use_true_random=False), value=json_values)
-def test_no_fact_of_another_type_raises_anything_else(whole: ModelPackage, choice: Any, value: Any) -> None:
-    path = whole.folder / "manifest.json"
-    sound = path.read_bytes()
-    manifest = json.loads(sound)
-    at: Any = manifest
-    while True:
-        key = choice.choice(list(at) if isinstance(at, dict) else range(len(at)))
-        if not isinstance(at[key], dict | list) or not at[key] or choice.random() < 0.2:
-            at[key] = value
-            break
-        at = at[key]
-    try:
-        path.write_text(json.dumps(manifest))
-        with suppress(InvalidPackage):
-            open_package(whole.folder)
-    finally:
-        path.write_bytes(sound)

@@ -6,16 +6,12 @@ import hashlib
 import io
 import json
 import os
-import shutil
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from registry.manifest import SCHEMA_VERSION
 from registry.package import ModelPackage, open_package
@@ -25,9 +21,6 @@ from tasks.errors import InvalidPackage
 from tasks.task import open_task
 
 V1 = Path(__file__).parent / "packages" / "v1"
-SAME_FOLDER = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None, max_examples=150
-)
 
 
 def refused(folder: Path, *words: str) -> None:
@@ -233,68 +226,3 @@ def test_golden_outputs_that_prove_nothing(folder: Path, what: str) -> None:
     content, message = GOLDEN[what]
     put(folder, "fp32/golden.npz", content)
     refused(folder, "golden.npz", message)
-
-
-def damaged(content: bytes, place: float, patch: bytes, cut: int) -> bytes:
-    start = int(place * len(content))
-    return content[:start] + patch + content[start + cut :]
-
-
-DAMAGE = (st.floats(0, 1, exclude_max=True), st.binary(max_size=8), st.integers(0, 40))
-
-
-@SAME_FOLDER
-@given(*DAMAGE)
-def test_no_manifest_raises_anything_else(
-    built: ModelPackage, tmp_path: Path, place: float, patch: bytes, cut: int
-) -> None:
-    folder = tmp_path / "mutated"
-    if not folder.exists():
-        shutil.copytree(built.folder, folder)
-    content = damaged((built.folder / "manifest.json").read_bytes(), place, patch, cut)
-    (folder / "manifest.json").write_bytes(content)
-    opens_or_refuses(folder)
-
-
-@SAME_FOLDER
-@given(*DAMAGE)
-def test_no_golden_outputs_raise_anything_else(
-    built: ModelPackage, tmp_path: Path, place: float, patch: bytes, cut: int
-) -> None:
-    folder = tmp_path / "mutated"
-    if not folder.exists():
-        shutil.copytree(built.folder, folder)
-    put(folder, "fp32/golden.npz", damaged((built.folder / "fp32" / "golden.npz").read_bytes(), place, patch, cut))
-    opens_or_refuses(folder)
-
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=5,
-)
-
-
-@SAME_FOLDER
-@given(choice=st.randoms(use_true_random=False), value=json_values)
-def test_no_fact_of_another_type_raises_anything_else(
-    built: ModelPackage, tmp_path: Path, choice: Any, value: Any
-) -> None:
-    folder = tmp_path / "mutated"
-    if not folder.exists():
-        shutil.copytree(built.folder, folder)
-    manifest = json.loads((built.folder / "manifest.json").read_bytes())
-    at: Any = manifest
-    while True:
-        key = choice.choice(list(at) if isinstance(at, dict) else range(len(at)))
-        if not isinstance(at[key], dict | list) or not at[key] or choice.random() < 0.2:
-            at[key] = value
-            break
-        at = at[key]
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    opens_or_refuses(folder)
-
-
-def opens_or_refuses(folder: Path) -> None:
-    with suppress(InvalidPackage):
-        open_package(folder)
