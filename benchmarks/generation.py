@@ -15,20 +15,17 @@ from __future__ import annotations
 import argparse
 import contextlib
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from benchmarks.generation_worker import GENAI, MEMORY, OURS, SPINNING, TRANSFORMERS
 from benchmarks.language_model import BYTES_PER_WEIGHT, build_for_genai, write_checkpoint
 from benchmarks.machine import describe_machine
 from benchmarks.rounds import Rounds, interleave
+from benchmarks.worker import Worker
 
 ENGINES = (OURS, SPINNING, TRANSFORMERS, GENAI)
 NUM_NEW = 64
@@ -37,37 +34,6 @@ MIN_OF_TRANSFORMERS = {1: 5.0, 8: 2.0}
 MAX_GAP_RATIO = 3.0
 MAX_WAITING_RATIO = 1.1
 WAITING = (0, 10_000)
-
-
-class Worker:
-    """A process that does the jobs of one engine."""
-
-    def __init__(self, engine: str, folder: Path, log: Path) -> None:
-        command = [sys.executable, "-m", "benchmarks.generation_worker", engine, str(folder)]
-        self._log = log
-        with log.open("wb") as errors:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
-            )
-        self._read()
-
-    def ask(self, job: str, **arguments: Any) -> Any:
-        """Raises RuntimeError if the process has died."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(msgspec.json.encode({"job": job, **arguments}).decode() + "\n")
-        self._process.stdin.flush()
-        return self._read()
-
-    def _read(self) -> Any:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"a worker of the benchmark died:\n{self._log.read_text()[-2000:]}")
-        return msgspec.json.decode(line)
-
-    def close(self) -> None:
-        self._process.terminate()
-        self._process.wait()
 
 
 @contextlib.contextmanager
@@ -85,7 +51,11 @@ def open_workers() -> Iterator[tuple[Mapping[str, Worker], int]]:
             MEMORY: checkpoint,
         }
         workers = {
-            engine: Worker(engine, folder, Path(scratch) / f"{engine}.log") for engine, folder in folders.items()
+            engine: Worker(
+                [sys.executable, "-m", "benchmarks.generation_worker", engine, str(folder)],
+                Path(scratch) / f"{engine}.log",
+            )
+            for engine, folder in folders.items()
         }
         try:
             yield workers, num_bytes

@@ -7,6 +7,7 @@ Reads a job a line from standard input, {"job": name, …its arguments}, and ans
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,7 @@ from benchmarks.generation_engine import Engine
 from benchmarks.generation_peers import Genai, Tokens, Transformers
 from benchmarks.language_model import VOCABULARY
 
-NUM_THREADS = 2
+NUM_THREADS = min(2, len(os.sched_getaffinity(0)))
 OURS, SPINNING, TRANSFORMERS, GENAI = "tidegate", "tidegate, spinning", "transformers", "onnxruntime-genai"
 MEMORY = "memory"
 NUM_READS = 5
@@ -62,7 +63,7 @@ def open_jobs(engine: str, folder: Path) -> dict[str, Callable[..., Any]]:
 
 
 def memory_reader() -> Callable[[int], float]:
-    """Bytes a second that two threads read, of as many bytes as asked for."""
+    """Bytes a second that these threads read, of as many bytes as asked for."""
     import torch
 
     torch.set_num_threads(NUM_THREADS)
