@@ -1,11 +1,10 @@
 """The Jinja environment of chat templates: what `transformers` offers them, in a sandbox.
 
-Templates come with published models and are code that strangers wrote. They reach nothing but what they are given, and
-change none of it."""
+Templates come with published models and are code that strangers wrote. They reach nothing but what they are given,
+change none of it, and come to an end: whatever they repeat, call or put together is paid for from a budget."""
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -14,8 +13,16 @@ from jinja2 import nodes
 from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension
 from jinja2.parser import Parser
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
+
+from tasks.chat_filters import NOT_OFFERED, OFFERED
+from tasks.template_budget import CALL, TemplateBudget
+from tasks.template_meter import METERS, MeteredContext, MeteredGenerator
+
+WIDENING = frozenset({"center", "ljust", "rjust", "zfill", "expandtabs", "translate", "format_map", "to_bytes"})
+"""Methods of texts and numbers that fill up to any width. No chat needs them."""
 
 
 class Refusal(jinja2.TemplateError):
@@ -44,31 +51,71 @@ class PlainNamespace(Namespace):
         check_name(name)
         super().__setitem__(name, value)
 
+    def __repr__(self) -> str:
+        """Not what it holds, which nobody has weighed."""
+        return "<Namespace>"
+
 
 def check_name(name: object) -> None:
     if isinstance(name, str) and name.startswith("_"):
         raise SecurityError(f"a namespace may not have the name {name!r}: it begins with an underscore")
 
 
-def chat_sandbox() -> ImmutableSandboxedEnvironment:
+class ChatSandbox(ImmutableSandboxedEnvironment):
+    """Each rendering has a budget, in its context."""
+
+    context_class = MeteredContext
+    code_generator_class = MeteredGenerator
+    intercepted_binops = frozenset({"+", "*", "**", "%"})
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        return attr not in WIDENING and super().is_safe_attribute(obj, attr, value)
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        assert isinstance(context, MeteredContext)
+        context.budget.operate(operator, left, right)
+        return super().call_binop(context, operator, left, right)
+
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
+        """Its names are those of the base class: no argument of a template can have them."""
+        assert isinstance(__context, MeteredContext)
+        budget = __context.budget
+        method = getattr(__obj, "__wrapped__", __obj)  # `format` comes wrapped
+        owner, name = getattr(method, "__self__", None), getattr(method, "__name__", "")
+        budget.spend(CALL)
+        budget.count(owner)
+        for value in (*args, *kwargs.values()):
+            budget.count(value)
+        if isinstance(owner, str | bytes):
+            args = before_text_call(budget, owner, name, args, kwargs)
+        result = super().call(__context, __obj, *args, **kwargs)
+        budget.count(result)
+        return result
+
+
+def before_text_call(
+    budget: TemplateBudget, text: str | bytes, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Any, ...]:
+    """Pay for what a method of a text makes, where that may be far larger than what it is given → its arguments."""
+    if name == "format":
+        budget.fill_in_braces(str(text), [*args, *kwargs.values()])
+    elif name == "replace" and len(args) > 1:
+        budget.replace(text, args[0], args[1])
+    elif name == "join" and args:
+        args = (list(args[0]), *args[1:])
+        budget.join(text, args[0])
+    return args
+
+
+def chat_sandbox() -> ChatSandbox:
     """A new environment, with the filters and functions that published templates rely on."""
-    sandbox = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, "jinja2.ext.loopcontrols"]
-    )
-    sandbox.filters["tojson"] = to_json
+    sandbox = ChatSandbox(trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, "jinja2.ext.loopcontrols"])
+    for name in NOT_OFFERED:
+        del sandbox.filters[name]
+    del sandbox.tests["in"], sandbox.globals["lipsum"]
+    sandbox.filters |= {**OFFERED, **METERS}
     sandbox.globals |= {"raise_exception": refuse, "strftime_now": strftime_now, "namespace": PlainNamespace}
     return sandbox
-
-
-def to_json(
-    value: Any,
-    ensure_ascii: bool = False,
-    indent: int | None = None,
-    separators: tuple[str, str] | None = None,
-    sort_keys: bool = False,
-) -> str:
-    """Unlike Jinja's own filter, which escapes what HTML needs escaped."""
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
 def strftime_now(format: str) -> str:

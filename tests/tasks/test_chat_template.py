@@ -89,6 +89,16 @@ def test_a_prompt_that_no_context_could_hold_is_not_written_to_its_end(tmp_path:
         template(tmp_path, endless).render([{"role": "user", "content": "go"}])
 
 
+def test_a_template_that_does_not_end_is_stopped_and_says_what_to_do(tmp_path: Path) -> None:
+    endless = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+    with pytest.raises(InvalidPackage, match="too much work: a loop without end"):
+        template(tmp_path, endless)
+    waiting = template(tmp_path, "{% if messages | length > 1 %}" + endless + "{% endif %}")
+    assert waiting.render([HELLO]) == ""
+    with pytest.raises(BadInput, match="send fewer or shorter messages, or correct the template"):
+        waiting.render([HELLO, HELLO])
+
+
 @given(
     st.lists(st.dictionaries(st.sampled_from(["role", "content", "name"]), st.text(max_size=5) | st.none()), max_size=4)
 )
