@@ -1,13 +1,12 @@
-"""What a decoder can not answer is refused before it waits: a strange token would fail all that run beside it."""
+"""What a decoder can not answer is refused before it waits.
+
+Whether tokens exist is asked where prompts and parameters are read; that a decoder has them, its package proves."""
 
 from __future__ import annotations
-
-import numpy as np
 
 from serving.generation.decoder import Decoder
 from serving.generation.request import GenerationRequest
 from tasks.errors import BadInput
-from tasks.generation_params import MAX_BIAS
 
 
 def check_request(request: GenerationRequest, decoder: Decoder) -> None:
@@ -22,9 +21,3 @@ def check_request(request: GenerationRequest, decoder: Decoder) -> None:
         )
     if params.num_beams > decoder.num_slots:
         raise BadInput(f"num_beams is {params.num_beams}; this server runs at most {decoder.num_slots} side by side")
-    tokens = np.array([*prompt.tokens, *params.logit_bias], np.int64)
-    unknown = tokens[(tokens < 0) | (tokens >= decoder.vocabulary)]
-    if len(unknown):
-        raise BadInput(f"token {unknown[0]} does not exist: this model has tokens 0 … {decoder.vocabulary - 1}")
-    if any(not abs(bias) <= MAX_BIAS for bias in params.logit_bias.values()):
-        raise BadInput(f"a logit_bias must lie between −{MAX_BIAS} and {MAX_BIAS}: that forbids a token, or all others")

@@ -13,7 +13,7 @@ import pytest
 from serving.deadline import Deadline
 from serving.generative_model import GenerativeModel
 from serving.prompts import chat_prompt, generative, prompts_of, text_prompt
-from tasks.errors import DeadlineExceeded, Overloaded, TooLarge
+from tasks.errors import BadInput, DeadlineExceeded, Overloaded, TooLarge
 from tasks.text_generation import TextGeneration
 from tests.serving.protocol_server import protocol_server
 from tests.tiny_language import build_language_package
@@ -93,3 +93,13 @@ async def test_texts_and_tokens_are_prompts_in_their_order(model: GenerativeMode
     assert tokens.tokens == (5, 6)
     chat = await chat_prompt(model, [{"role": "user", "content": "Return"}], params, Deadline())
     assert chat.length > text.length
+
+
+async def test_tokens_that_the_model_does_not_have_are_refused_before_they_wait(model: GenerativeModel) -> None:
+    params = model.task.parse_params({})
+    for token in (-1, 10**6):
+        with pytest.raises(BadInput, match=f"token {token}; the model has"):
+            await prompts_of(model, [[5, token]], params, Deadline())
+    with pytest.raises(BadInput, match="logit_bias names token"):
+        model.task.parse_params({"logit_bias": {10**6: 1.0}})
+    assert model.num_waiting == 0
