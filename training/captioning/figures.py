@@ -18,6 +18,8 @@ COLUMNS = 4
 WRAP = 34
 """Characters in a line over a picture of a grid."""
 WORDS_SHOWN = 7
+DIMMEST = 0.3
+"""Of its brightness a picture keeps this where nobody looked: what was overlooked must still be seen."""
 
 
 class Panel(NamedTuple):
@@ -56,14 +58,18 @@ def draw_captions(panels: Sequence[Panel], path: Path) -> None:
 def draw_gazes(gazes: Sequence[Gaze], path: Path) -> None:
     """A row for each picture: as it is, then for the words that drew most attention to one place, brighter where the
     model looked. Over each word, which share of its attention was on the picture at all."""
-    figure = Figure(figsize=(1.6 * (WORDS_SHOWN + 1), 1.9 * max(1, len(gazes))), layout="constrained")
-    grid = figure.subplots(max(1, len(gazes)), WORDS_SHOWN + 1, squeeze=False)
+    rows = max(1, len(gazes))
+    figure = Figure(figsize=(1.6 * (WORDS_SHOWN + 2), 1.9 * rows + 0.5), layout="constrained")
+    figure.suptitle(
+        "Brighter: looked at for this word.  Percentage: attention on the picture, not on words", fontsize=10
+    )
+    grid = figure.subplots(rows, WORDS_SHOWN + 1, squeeze=False, width_ratios=[2] + [1] * WORDS_SHOWN)
     for row in grid:
         for axes in row:
             axes.axis("off")
     for row, gaze in zip(grid, gazes, strict=False):
         row[0].imshow(gaze.picture)
-        row[0].set_title(textwrap.fill("".join(gaze.pieces), 26), fontsize=6)
+        row[0].set_title(textwrap.fill("".join(gaze.pieces), WRAP), fontsize=8)
         for axes, index in zip(row[1:], seen_most(gaze), strict=False):
             axes.imshow(shade(gaze.picture, gaze.maps[index]))
             axes.set_title(f"{gaze.pieces[index].strip()!r} {gaze.maps[index].sum():.0%}", fontsize=8)
@@ -71,9 +77,9 @@ def draw_gazes(gazes: Sequence[Gaze], path: Path) -> None:
 
 
 def seen_most(gaze: Gaze) -> list[int]:
-    """The pieces for which some cell drew more attention than for others, in the order of the sentence."""
+    """The pieces with letters for which some cell drew more attention than for others, in the order of the sentence."""
     peaks = gaze.maps.max(axis=(1, 2))
-    spoken = [index for index, piece in enumerate(gaze.pieces) if piece.strip()]
+    spoken = [index for index, piece in enumerate(gaze.pieces) if any(map(str.isalnum, piece))]
     return sorted(sorted(spoken, key=lambda index: -peaks[index])[:WORDS_SHOWN])
 
 
@@ -84,7 +90,7 @@ def shade(picture: NDArray[np.uint8], weights: NDArray[np.float32]) -> NDArray[n
     height, width = picture.shape[:2]
     scaled = Image.fromarray(weights / max(float(weights.max()), 1e-9))
     light = np.asarray(scaled.resize((width, height), Image.Resampling.BICUBIC), np.float32).clip(0, 1)
-    shaded: NDArray[np.uint8] = (picture * (0.15 + 0.85 * light[..., None])).astype(np.uint8)
+    shaded: NDArray[np.uint8] = (picture * (DIMMEST + (1 - DIMMEST) * light[..., None])).astype(np.uint8)
     return shaded
 
 
