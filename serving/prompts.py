@@ -63,7 +63,7 @@ async def chat_prompt(
     """Raises BadInput, also for what the model's chat template refuses; Unsupported where there is none; and as
     `GenerativeModel.preparing`.
 
-    Always on a thread: a template is somebody's program, and nobody knows how long it takes."""
+    Always on a thread: a template is somebody's program, and may take seconds until its budget is spent."""
     task = text_task(model)
     async with model.preparing(params, deadline):
         return await asyncio.to_thread(task.chat_prompt, messages)
