@@ -23,8 +23,9 @@ MAX_SCHEMA_CHARACTERS = 50_000
 MAX_REGEX_CHARACTERS = 10_000
 MAX_COMPLAINT = 300
 """Characters of what the compiler says that are passed on."""
-JSON_STYLE = {"whitespace_pattern": r"[ \t\r\n]{1,8}"}
-"""Between the parts of JSON. Without a bound a model may write nothing but spaces until its tokens are used up."""
+JSON_STYLE = {"whitespace_pattern": r"[ \n]"}
+"""Between the parts of JSON, where there is any. A weak model that may write more of it does, until its tokens are used
+up and the answer ends in the middle."""
 LIMITS = llguidance.LLParserLimits(
     step_lexer_fuel=100_000,  # about 7 ms a step at worst, while everybody else waits
     step_max_items=20_000,  # about 1 ms
@@ -62,7 +63,7 @@ class ConstraintCompiler:
 
         May take a quarter of a second: not for the event loop, though it lets go of the interpreter meanwhile. Raises
         BadInput with what the compiler says, TooLarge, or Unsupported."""
-        if not params.json_schema and not params.regex:
+        if not params.is_constrained:
             return None
         if self._complaint:
             raise Unsupported(f"answers of this model can not be constrained: {self._complaint}")
