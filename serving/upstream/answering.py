@@ -33,7 +33,7 @@ class UpstreamAnswering:
         """The ends of all choices come last: only then it is known how many tokens they had."""
         try:
             async for chunk in self._pump:
-                for choice in self._visit.note(chunk).choices:
+                for choice in self._visit.note_piece(chunk).choices:
                     if choice.said:
                         yield Delta(choice.index, choice.said, (), (), None)
             if not self.answers:

@@ -49,7 +49,7 @@ class Forwarding:
         self._visit.leave()
 
     def _passed_on(self, chunk: Fields) -> list[bytes]:
-        seen = self._visit.note(chunk)
+        seen = self._visit.note_piece(chunk)
         if not self._wants_usage:
             if seen.usage is not None and not seen.choices:
                 return []

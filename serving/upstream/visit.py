@@ -36,8 +36,8 @@ class Visit:
         self.usage = Usage(0, 0, 0)
 
     def note(self, answer: Fields) -> Seen:
-        """A whole answer, or the next piece of one."""
-        seen, now = read_answer(answer), monotonic()
+        """What a whole answer says, or a piece of one."""
+        seen = read_answer(answer)
         for choice in seen.choices:
             if choice.said:
                 self._texts[choice.index].append(choice.said)
@@ -45,13 +45,18 @@ class Visit:
                 self._logprobs[choice.index] += choice.logprobs.values()
             if choice.finish_reason is not None:
                 self._ends[choice.index] = choice
-        if any(choice.delta is not None or choice.text for choice in seen.choices if choice.said):
-            is_first = self._last_at == self._arrived_at
-            (self._statistics.first_token if is_first else self._statistics.token).observe(now - self._last_at)
-            self._last_at = now
         if seen.usage is not None:
             cached = seen.usage.prompt_tokens_details.cached_tokens if seen.usage.prompt_tokens_details else None
             self.usage = Usage(seen.usage.prompt_tokens, cached or 0, seen.usage.completion_tokens)
+        return seen
+
+    def note_piece(self, chunk: Fields) -> Seen:
+        """The same of the next piece of a stream, whose time tells how long a token takes there."""
+        seen, now = self.note(chunk), monotonic()
+        if any(choice.said for choice in seen.choices):
+            is_first = self._last_at == self._arrived_at
+            (self._statistics.first_token if is_first else self._statistics.token).observe(now - self._last_at)
+            self._last_at = now
         return seen
 
     def answers(self) -> list[Generated]:

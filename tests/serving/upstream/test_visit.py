@@ -30,7 +30,7 @@ class Visited:
         self.num_left += 1
 
     def note(self, *choices: Mapping[str, Any], **more: Any) -> None:
-        self.visit.note(fields({"choices": choices, **more}))
+        self.visit.note_piece(fields({"choices": choices, **more}))
 
 
 @pytest.fixture
@@ -57,6 +57,14 @@ def test_pieces_add_up_to_an_answer(visited: Visited) -> None:
 def test_chats_and_completions_are_read_alike(visited: Visited, said: dict[str, Any]) -> None:
     visited.note({"index": 0, "finish_reason": "stop", **said}, usage=USAGE)
     assert [answer.text for answer in visited.visit.answers()] == ["ab"]
+
+
+def test_an_answer_that_comes_as_a_whole_has_no_first_token(visited: Visited) -> None:
+    visited.visit.note(fields({"choices": [piece("ab", "stop")], "usage": USAGE}))
+    visited.visit.succeed()
+    assert [answer.text for answer in visited.visit.answers()] == ["ab"]
+    seen = visited.statistics
+    assert (seen.first_token.count, seen.token.count, seen.total.count) == (0, 0, 1)
 
 
 def test_the_text_that_ended_it_is_told(visited: Visited) -> None:
