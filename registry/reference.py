@@ -51,6 +51,10 @@ class VersionInfo(msgspec.Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         return f"{self.name}/{self.version}"
 
+    def is_same_package(self, other: VersionInfo) -> bool:
+        """Aliases come and go; version and content are what is served."""
+        return self.version == other.version and self.digest == other.digest
+
 
 def check_name(name: str, text: str) -> str:
     return checked(NAME, name, text, "a model's name has letters, digits, '.', '_' and '-' and starts with no sign")

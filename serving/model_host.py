@@ -56,6 +56,8 @@ class ModelHost:
         if model is not None:
             return model
         slots = [slot for slot in self._slots.values() if slot.ref.name == name]
+        if not self._slots and self._poller is None:
+            raise NotReady("this server has just been started, and has not looked yet at what it is to serve")
         if not slots:
             known = ", ".join(sorted({one.name for one in self.index()})) or "none"
             raise NotFound(f"there is no model {name!r} here; served are: {known}")
@@ -119,6 +121,8 @@ class ModelHost:
         """Let the model finish and free it; it stays unloaded until it is loaded again. Raises NotFound."""
         self._check_is_ours(name)
         slots = [slot for slot in self._slots.values() if slot.ref.name == name]
+        if not self._slots and self._poller is None:
+            raise NotReady("this server has just been started, and has not looked yet at what it is to serve")
         if not slots:
             raise NotFound(f"there is no model {name!r} here")
         async with self._changing:
@@ -154,9 +158,9 @@ class ModelHost:
         async with self._changing:
             try:
                 info = await self._view.resolve(slot.ref, slot.info)
-                if slot.model is not None and slot.info is not None and same_package(slot.info, info):
+                if slot.model is not None and slot.info is not None and slot.info.is_same_package(info):
                     slot.reason = ""
-                elif slot.failed is None or not same_package(slot.failed, info):
+                elif slot.failed is None or not slot.failed.is_same_package(info):
                     await self._bring_in(slot, info)
             except TidegateError as error:
                 self._note_failure(slot, error)
@@ -242,8 +246,3 @@ class ModelHost:
 
     async def _on_loader(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._loader, work)
-
-
-def same_package(one: VersionInfo, other: VersionInfo) -> bool:
-    """Aliases come and go; version and content are what is served."""
-    return one.version == other.version and one.digest == other.digest

@@ -76,6 +76,15 @@ async def test_every_champion_is_served_and_nothing_else(store: RemoteStore, sta
         server.host.get("colours", "2")
 
 
+async def test_before_the_first_look_at_the_store_nothing_is_said_to_be_missing(store: RemoteStore) -> None:
+    server = HostServer(store)
+    with pytest.raises(NotReady, match="has not looked yet"):
+        server.host.get("colours")
+    await server.host.stop()
+    server.feed.close()
+    server.pool.close()
+
+
 async def test_references_name_aliases_and_versions(store: RemoteStore, start: Starter, packages: Path) -> None:
     store.publish(packages / "colours-1")
     store.set_alias("colours", "challenger", "2")
