@@ -27,7 +27,7 @@ from training.networks.build import settle_model
 from training.recipe import NETWORK_KINDS, Recipe
 from training.tracking import CHECKPOINT_ARTIFACT, RunTracker
 from training.trainer import LAST, World, fit
-from training.warm_start import warm_start
+from training.warm_start import check_origin, warm_start
 
 STATE_FILE, RESULT_FILE = "run.json", "result.json"
 
@@ -55,6 +55,8 @@ def train(recipe: Recipe, *, workdir: Path, tracking_uri: str, resume: bool = Fa
     that was interrupted last; raises NotFound where there is none. Started by torchrun, all processes take part and
     all return the same result.
     """
+    if recipe.model.warm_start and not resume:
+        check_origin(recipe.model.warm_start, tracking_uri)
     world = World.from_environment()
     folder = run_folder(workdir, recipe)
     if world.rank == 0:

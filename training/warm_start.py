@@ -18,6 +18,14 @@ from training.checkpoint import WEIGHTS_FILE
 from training.networks.network import Network, Trainable
 
 
+def check_origin(name_or_folder: str, tracking_uri: str) -> None:
+    """Raises NotFound where there is nothing to start from: before pictures are drawn or read, which takes minutes."""
+    from training.registered import find_versions
+
+    if not Path(name_or_folder).is_dir():
+        find_versions(tracking_uri, name_or_folder)
+
+
 def warm_start(network: Trainable, name_or_folder: str, tracking_uri: str, find_misfit: Callable[[Path], str]) -> str:
     """Replaces the trunk of a network by that of a checkpoint folder, or of the newest "<name>-trained" that fits; says
     which it was. `find_misfit`: why the weights in a folder would not fit, whatever their shapes. Raises NotFound, or

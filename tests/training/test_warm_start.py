@@ -12,7 +12,7 @@ from training.networks.build import build_classifier
 from training.networks.classifier import Classifier
 from training.networks.config import ModelConfig
 from training.tracking import RunTracker
-from training.warm_start import warm_start
+from training.warm_start import check_origin, warm_start
 
 IMAGE = ImageSpec(height=16, width=16)
 
@@ -70,3 +70,10 @@ def test_missing_weights_are_a_clear_error(tmp_path: Path) -> None:
         warm_start(build(8, 3), str(tmp_path), "", fits)
     with pytest.raises(NotFound, match="nobody-trained"):
         warm_start(build(8, 3), "nobody", f"sqlite:///{tmp_path}/mlflow.db", fits)
+
+
+def test_what_is_not_there_is_said_before_any_work(tmp_path: Path) -> None:
+    check_origin(str(tmp_path), "")
+    with pytest.raises(NotFound, match="tidegate train nobody"):
+        check_origin("nobody", f"sqlite:///{tmp_path}/mlflow.db")
+    assert not (tmp_path / "mlflow.db").exists()
