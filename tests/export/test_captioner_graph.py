@@ -2,12 +2,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 
-from export.captioner_graph import check_encoder
+from export.captioner_graph import check_encoder, write_encoder
 from registry.package import ModelPackage, open_package
 from serving.generation.decoder import Step
 from serving.generation.graph_decoder import GraphDecoder
@@ -15,7 +17,10 @@ from serving.runtimes.onnx_runtime import OnnxRuntime
 from tasks.captioning import Captioning
 from tasks.errors import GateFailed
 from tasks.generation import Encoded
+from tests.captioning_recipes import tiny_recipe
 from tests.tiny_captioner import IMAGE, TinyCaptioner, answer, build_captioner_package, build_network, picture
+from training.networks.build import build_captioner
+from training.networks.config import ModelConfig
 
 NUM_PICTURES, NUM_TOKENS = 12, 20
 
@@ -67,6 +72,34 @@ def test_an_encoder_of_other_weights_is_found_out(package: ModelPackage) -> None
     other = build_network(TinyCaptioner(seed=1))
     with pytest.raises(GateFailed, match="batch size 1 in output 'features'"):
         check_encoder(other, IMAGE, package.graph_path("fp32", "encoder"), (1, 3))
+
+
+@pytest.mark.parametrize(
+    ("options", "strides"),
+    [
+        ({"model_type": "resnet", "config": {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1]}}, [4, 8]),
+        (
+            {
+                "model_type": "dinov2",
+                "config": {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "patch_size": 8},
+            },
+            [8],
+        ),
+    ],
+    ids=["convolutions", "attention"],
+)
+def test_a_backbone_of_transformers_becomes_an_encoder(
+    options: dict[str, Any], strides: list[int], tmp_path: Path
+) -> None:
+    config = msgspec.structs.replace(
+        tiny_recipe().model, backbone=ModelConfig(architecture="auto_backbone", options=options)
+    )
+    config.options["strides"] = strides
+    network = build_captioner(config, 300, 64, IMAGE).eval()
+    write_encoder(network, IMAGE, tmp_path / "encoder.onnx")  # which holds its answers to those of the network
+    runtime = OnnxRuntime(tmp_path / "encoder.onnx")
+    assert {spec.name: spec.shape for spec in runtime.outputs} == {"features": (-1, 16, 32), "embedding": (-1, 16)}
+    runtime.close()
 
 
 def test_pictures_of_a_batch_do_not_mix(encoder: OnnxRuntime) -> None:

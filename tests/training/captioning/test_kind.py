@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from mlflow.tracking import MlflowClient
 
 from tasks.captioning import CaptioningSpec
 from tasks.errors import InvalidRecipe
@@ -22,7 +23,8 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_recipe_becomes_a_checkpoint_that_opens_with_its_words(tmp_path: Path) -> None:
-    trained = train(tiny_recipe(), workdir=tmp_path, tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
+    tracking_uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    trained = train(tiny_recipe(), workdir=tmp_path, tracking_uri=tracking_uri)
     checkpoint = load_checkpoint(trained.folder)
     spec = checkpoint.task_spec
     assert isinstance(spec, CaptioningSpec)
@@ -38,6 +40,8 @@ def test_a_recipe_becomes_a_checkpoint_that_opens_with_its_words(tmp_path: Path)
     for name in ("learning_curve", "captions", "attention", "exact_match_by_length"):
         assert (figures / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads((figures / "captions.json").read_text())["wrong"]
+    kept = {each.path for each in MlflowClient(tracking_uri).list_artifacts(trained.run_id, "figures")}
+    assert {"figures/captions.png", "figures/attention.png"} <= kept
 
 
 def test_data_without_captions_is_refused() -> None:

@@ -16,6 +16,7 @@ from training.captioning.learner import judge_tokens, token_loss
 from training.captioning.targets import shift_right
 from training.networks.build import build_captioner, build_head, caption_grid
 from training.networks.captioner import Captioner
+from training.networks.config import ModelConfig
 from training.warm_start import warm_start
 
 IMAGE = ImageSpec(height=32, width=48)
@@ -31,6 +32,49 @@ def build(seed: int = 0, kv_heads: int = 1) -> Captioner:
     config = tiny_recipe().model
     config.options["decoder"] |= {"kv_heads": kv_heads, "tie_embeddings": False}
     return build_captioner(config, VOCABULARY, CONTEXT, IMAGE).eval()
+
+
+BACKBONES: dict[str, tuple[ModelConfig, tuple[int, ...]]] = {
+    "mobilenet": (
+        ModelConfig(architecture="mobilenet", options={"depths": [1, 1, 1], "widths": [8, 16, 16]}),
+        (4, 8),
+    ),
+    "backbone of convolutions": (
+        ModelConfig(
+            architecture="auto_backbone",
+            options={
+                "model_type": "resnet",
+                "config": {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1]},
+            },
+        ),
+        (4, 8),
+    ),
+    "backbone of attention": (
+        ModelConfig(
+            architecture="auto_backbone",
+            options={
+                "model_type": "dinov2",
+                "config": {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "patch_size": 8},
+            },
+        ),
+        (8,),
+    ),
+}
+"""Others than the one of all other tests, each with the strides of its maps."""
+
+
+@pytest.mark.parametrize("case", BACKBONES)
+def test_any_backbone_may_be_its_eyes_and_learns_with_it(case: str) -> None:
+    backbone, strides = BACKBONES[case]
+    image = ImageSpec(height=32, width=32)
+    config = msgspec.structs.replace(tiny_recipe().model, backbone=backbone)
+    config.options["strides"] = list(strides)
+    network = build_captioner(config, VOCABULARY, CONTEXT, image)
+    captions = torch.randint(1, VOCABULARY, (2, 5))
+    logits = network.next_logits(network.see(pictures(2)[:, :, :32]), shift_right(captions, BEGIN))
+    token_loss(logits, captions).backward()
+    assert logits.shape == (2, 5, VOCABULARY)
+    assert any(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in network.backbone.parameters())
 
 
 def make_talkative(network: Captioner) -> Captioner:
