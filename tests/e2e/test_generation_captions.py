@@ -103,8 +103,23 @@ def test_pictures_are_captioned_over_grpc_whole_and_in_pieces(language: RunningS
     assert b"".join(result.as_numpy("caption")[0] for result, _ in answers.queue).decode() == whole["text"]
 
 
-def test_encoders_do_not_disturb_running_streams(http: httpx.Client) -> None:
-    """Captions side by side are those that each picture gets alone."""
+def test_pictures_that_come_do_not_disturb_a_caption_that_is_being_written(http: httpx.Client) -> None:
+    asked = {"max_tokens": 40, "ignore_end": True}
+    ((alone,),) = captions_of(http.post(CAPTION, params=asked, content=picture(1)))
+    others: list[int] = []
+    with http.stream("POST", CAPTION, params=asked | {"stream": "true"}, content=picture(1)) as answer:
+        events = (json.loads(line.removeprefix("data: ")) for line in answer.iter_lines() if line)
+        collected = [next(events)["text"]]
+        for index in range(6):
+            body = b"no picture" if index % 3 == 2 else picture(index)
+            others.append(httpx.post(http.base_url.join(CAPTION), params=SHORT, content=body).status_code)
+        *pieces, last = events
+        collected += [piece["text"] for piece in pieces]
+    assert others == [200, 200, 400] * 2
+    assert "".join(collected) == last["predictions"][0]["captions"][0]["text"] == alone["text"]
+
+
+def test_captions_that_are_written_side_by_side_are_those_that_each_picture_gets_alone(http: httpx.Client) -> None:
     alone = [captions_of(http.post(CAPTION, params=SHORT, content=picture(index)))[0][0]["text"] for index in range(4)]
     found: dict[int, str] = {}
 

@@ -170,10 +170,24 @@ def test_stop_texts_bias_and_penalties_do_what_they_say(client: openai.OpenAI) -
     assert stopped.choices[0].finish_reason == "stop"
     biased = client.completions.create(model="tiny", prompt=PROMPT, max_tokens=5, temperature=0, logit_bias={"66": 100})
     assert biased.choices[0].text == biased.choices[0].text[0] * 5
-    punished = client.completions.create(
-        model="tiny", prompt=PROMPT, max_tokens=5, temperature=0, logit_bias={"66": 3}, presence_penalty=2
+
+
+@pytest.mark.parametrize("penalty", ["presence_penalty", "frequency_penalty"])
+def test_what_was_said_is_said_again_unless_that_is_punished(client: openai.OpenAI, penalty: str) -> None:
+    asked = {"model": "tiny", "prompt": PROMPT, "max_tokens": 2, "temperature": 0, "logprobs": 1}
+
+    def gaps(token: int) -> list[float]:
+        """How far the token is below the best one at both places, where it is said at both."""
+        told = client.completions.create(**asked, logit_bias={str(token): 100}).choices[0].logprobs
+        best = [max(tops.values()) for tops in told.top_logprobs]
+        return [high - low for high, low in zip(best, told.token_logprobs, strict=True)]
+
+    token, (_, gap) = next((each, found) for each in range(60, 160) if (found := gaps(each))[0] < found[1] < 90)
+    asked["logit_bias"] = {str(token): gap + 1}
+    plain, punished = (
+        client.completions.create(**asked, **more).choices[0].logprobs.tokens for more in ({}, {penalty: 2})
     )
-    assert punished.usage is not None
+    assert plain[0] == plain[1] == punished[0] != punished[1]
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -135,14 +135,56 @@ def test_a_stream_ends_with_an_error_when_its_time_is_up(http: httpx.Client) -> 
     assert whole.status_code == 504
 
 
+def text(answer: httpx.Response) -> Iterator[str]:
+    """Of a streamed completion, piece by piece."""
+    for line in answer.iter_lines():
+        if line.startswith("data: {"):
+            yield json.loads(line.removeprefix("data: "))["choices"][0]["text"]
+
+
+REFUSED: dict[str, dict[str, Any] | bytes] = {
+    "an empty prompt": {"prompt": ""},
+    "a prompt longer than the context": {"prompt": "word " * 30_000},
+    "invalid UTF-8": b'{"model": "slow", "prompt": "\xff\xfe"}',
+    "half a character": b'{"model": "slow", "prompt": "\\ud800"}',
+    "a schema that is none": {
+        "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "nonsense"}}}
+    },
+    "a schema that refers to nowhere": {
+        "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"$ref": "#/nowhere"}}}
+    },
+    "an expression that does not end": {"regex": "(" * 10_000},
+    "beams that sample": {"num_beams": 2, "top_k": 5},
+    "more answers than beams": {"num_beams": 2, "n": 3},
+    "two forms at once": {"regex": "a", "response_format": {"type": "json_object"}},
+    "fewer made than answered": {"best_of": 1, "n": 2},
+    "ten thousand stop texts": {"stop": ["x"] * 10_000},
+}
+"""What nobody can answer: fields of a completion, or all of its body."""
+
+
+def test_what_can_not_be_right_is_refused_beside_a_stream_of_the_same_model(
+    language: RunningServer, http: httpx.Client
+) -> None:
+    asked = LONG | {"max_tokens": 1500, "seed": 12}
+    with http.stream("POST", COMPLETIONS, json=asked) as answer:
+        undisturbed = "".join(text(answer))
+    with http.stream("POST", COMPLETIONS, json=asked) as answer, httpx.Client(base_url=http.base_url) as other:
+        pieces = text(answer)
+        collected = [next(pieces)]
+        for what, wrong in REFUSED.items():
+            whole = {"model": "slow", "prompt": "Return", "max_tokens": 2}
+            body = wrong if isinstance(wrong, bytes) else json.dumps(whole | wrong).encode()
+            refusal = other.post(COMPLETIONS, content=body, timeout=60)
+            assert refusal.status_code == 400, what
+            assert len(refusal.json()["error"]["message"]) in range(10, 2000), what
+        assert running(language) == 1, "the stream was still being written"
+        collected += list(pieces)
+    assert "".join(collected) == undisturbed
+
+
 def test_nothing_that_others_send_disturbs_a_stream(language: RunningServer, http: httpx.Client) -> None:
     asked = LONG | {"max_tokens": 1500, "seed": 11}
-
-    def text(answer: httpx.Response) -> Iterator[str]:
-        for line in answer.iter_lines():
-            if line.startswith("data: {"):
-                yield json.loads(line.removeprefix("data: "))["choices"][0]["text"]
-
     with http.stream("POST", COMPLETIONS, json=asked) as answer:
         undisturbed = "".join(text(answer))
     with http.stream("POST", COMPLETIONS, json=asked) as answer, httpx.Client(base_url=http.base_url) as other:
