@@ -49,7 +49,8 @@ from training.run import train
 work = Path.cwd()
 recipe = load_recipe("recipe.toml", [each for each in sys.argv[1:] if "=" in each])
 trained = train(recipe, workdir=work, tracking_uri=f"sqlite:///{work}/mlflow.db", resume="--resume" in sys.argv)
-print(msgspec.json.encode(trained, enc_hook=str).decode())
+# One write: the processes of a distributed training share this output.
+sys.stdout.write(msgspec.json.encode(trained, enc_hook=str).decode() + chr(10))
 """
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "train.py")
 COMMAND_LINE = (sys.executable, "-m", "tidegate", "train", "recipe.toml")
@@ -131,6 +132,15 @@ def test_shards_learn_the_same_as_whole_copies(work: Path) -> None:
     assert found.keys() == expected.keys()
     for name, weight in expected.items():
         torch.testing.assert_close(found[name], weight, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("distribution", ["replicate", "shard"])
+def test_two_processes_learn_in_bfloat16(work: Path, distribution: str) -> None:
+    options = ("precision=bf16-mixed", "model.options.checkpoint_gradients=true", f"distribution={distribution}")
+    first, second = results(finish(start(work, *TORCHRUN, *options)))
+    assert first == second
+    assert first.metrics["test_bits_per_byte"] < 1
+    assert {weight.dtype for weight in weights(first.folder).values()} == {torch.float32}
 
 
 def test_killed_shards_go_on_where_they_were(work: Path) -> None:

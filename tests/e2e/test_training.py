@@ -46,7 +46,8 @@ from training.run import train
 work, resume = Path(sys.argv[1]), "--resume" in sys.argv
 recipe = load_recipe(work / "recipe.toml")
 trained = train(recipe, workdir=work, tracking_uri=f"sqlite:///{work}/mlflow.db", resume=resume)
-print(msgspec.json.encode(trained, enc_hook=str).decode())
+# One write: the processes of a distributed training share this output.
+sys.stdout.write(msgspec.json.encode(trained, enc_hook=str).decode() + chr(10))
 """
 
 

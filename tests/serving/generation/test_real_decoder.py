@@ -11,7 +11,7 @@ import pytest
 
 from serving.generation.request import GenerationRequest
 from serving.generative_loader import GenerativeGraphs, open_generative
-from tasks.generation import Generated
+from tasks.generation import Generated, Prompt
 from tests.serving.generation.bench import Bench
 from tests.tiny_language import CORPUS, build_language_package
 
@@ -66,3 +66,32 @@ def test_answers_are_the_same_alone_and_together(graphs: GenerativeGraphs) -> No
         for one, other in zip(answers, alone, strict=True):
             assert one.tokens == other.tokens
             assert one.logprobs == pytest.approx(other.logprobs, abs=1e-3)
+
+
+def test_a_shared_beginning_is_taken_in_once(graphs: GenerativeGraphs) -> None:
+    """Keys and values are reused as far as they are the same; a recurrent state from a copy made where prompts part."""
+    task, params = graphs.task, graphs.task.parse_params({"temperature": 0, "max_tokens": 8, "ignore_end": True})
+    prompts = [task.prompt("QRSTUVWXYZ " * 3 + ending) for ending in ("", " one", " two", " three")]
+
+    def asking(prompt: Prompt) -> GenerationRequest:
+        return GenerationRequest(prompt, params, task.end_tokens, lambda: task.detokeniser(prompt), None)
+
+    async def ask() -> list[tuple[str, int]]:
+        bench = Bench(graphs.decoder)
+        answerings = []
+        for prompt in prompts:
+            answerings.append(bench.generator.submit(asking(prompt)))
+            await answerings[-1].wait()
+        await bench.close()
+        return [(answering.answers[0].text, answering.usage.cached_tokens) for answering in answerings]
+
+    async def alone(prompt: Prompt) -> str:
+        bench = Bench(graphs.decoder)
+        (answer,) = await bench.generator.submit(asking(prompt)).wait()
+        await bench.close()
+        return answer.text
+
+    texts, cached = zip(*asyncio.run(ask()), strict=True)
+    assert list(texts) == [asyncio.run(alone(prompt)) for prompt in prompts]
+    assert cached[0] == 0
+    assert all(cached[2:])
