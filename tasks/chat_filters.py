@@ -1,7 +1,7 @@
 """Filters of chat templates whose result may be far larger than what they are given: they ask what is left to spend.
 
-Jinja's own `center`, `batch`, `slice`, `wordwrap`, `urlize` and `pprint`, and its test `in`, are not offered: no chat
-needs them, and they fill up to any width, or compare everything with everything.
+Jinja's own `center`, `batch`, `slice`, `striptags`, `urlencode`, `urlize`, `wordcount`, `wordwrap` and `pprint` are not
+offered: no chat needs them, and they fill up to any width, or look long at every character.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from tasks.template_meter import MeteredContext
 
 MAX_JSON_SPACE = 16
 """Characters of an indentation, or of what separates two fields."""
-NOT_OFFERED = ("center", "batch", "slice", "wordwrap", "urlize", "pprint")
+NOT_OFFERED = ("center", "batch", "slice", "striptags", "urlencode", "urlize", "wordcount", "wordwrap", "pprint")
+TITLE = 64
+"""Units of a character that is made part of a title: Jinja takes a text apart by an expression for it."""
 
 
 @pass_context
@@ -66,6 +68,13 @@ def fill_in(context: MeteredContext, value: Any, *args: Any, **kwargs: Any) -> s
 
 
 @pass_context
+def title(context: MeteredContext, value: Any) -> str:
+    text = str(value)
+    context.budget.spend(TITLE * len(text))
+    return filters.do_title(text)
+
+
+@pass_context
 def total(context: MeteredContext, value: Iterable[Any], attribute: str | int | None = None, start: float = 0) -> Any:
     """Of numbers: lists would be copied once for each of them."""
     if not isinstance(start, int | float):
@@ -80,4 +89,5 @@ OFFERED: Mapping[str, Any] = {
     "indent": indent,
     "format": fill_in,
     "sum": total,
+    "title": title,
 }

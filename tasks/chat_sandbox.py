@@ -5,6 +5,7 @@ change none of it, and come to an end: whatever they repeat, call or put togethe
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -19,10 +20,14 @@ from jinja2.utils import Namespace
 
 from tasks.chat_filters import NOT_OFFERED, OFFERED
 from tasks.template_budget import CALL, TemplateBudget
-from tasks.template_meter import METERS, MeteredContext, MeteredGenerator
+from tasks.template_meter import METERS, MeteredContext, MeteredGenerator, before_filter, before_test
 
 WIDENING = frozenset({"center", "ljust", "rjust", "zfill", "expandtabs", "translate", "format_map", "to_bytes"})
 """Methods of texts and numbers that fill up to any width. No chat needs them."""
+SEARCHING = frozenset({"rfind", "rindex", "rpartition", "rsplit", "strip", "lstrip", "rstrip"})
+"""Methods of texts that may take as long as both texts multiplied."""
+MAX_DATE_FORMAT = 100
+"""Characters."""
 
 
 class Refusal(jinja2.TemplateError):
@@ -66,7 +71,7 @@ class ChatSandbox(ImmutableSandboxedEnvironment):
 
     context_class = MeteredContext
     code_generator_class = MeteredGenerator
-    intercepted_binops = frozenset({"+", "*", "**", "%"})
+    intercepted_binops = frozenset({"+", "-", "*", "/", "//", "**", "%"})
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         return attr not in WIDENING and super().is_safe_attribute(obj, attr, value)
@@ -88,9 +93,45 @@ class ChatSandbox(ImmutableSandboxedEnvironment):
             budget.count(value)
         if isinstance(owner, str | bytes):
             args = before_text_call(budget, owner, name, args, kwargs)
+        elif name in ("index", "count"):
+            budget.weigh(owner)
         result = super().call(__context, __obj, *args, **kwargs)
         budget.count(result)
         return result
+
+    def call_filter(
+        self,
+        name: str,
+        value: Any,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        context: Context | None = None,
+        eval_ctx: nodes.EvalContext | None = None,
+    ) -> Any:
+        """What `map` does to each item."""
+        assert isinstance(context, MeteredContext)
+        if name in METERS:
+            raise SecurityError(f"a template may not use the filter {name!r}")
+        context.budget.spend(CALL)
+        value = before_filter(context.budget, value, name)
+        result = super().call_filter(name, value, args, kwargs, context, eval_ctx)
+        context.budget.count(result)
+        return result
+
+    def call_test(
+        self,
+        name: str,
+        value: Any,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        context: Context | None = None,
+        eval_ctx: nodes.EvalContext | None = None,
+    ) -> Any:
+        """What `select` and `reject` ask of each item."""
+        assert isinstance(context, MeteredContext)
+        context.budget.spend(CALL)
+        before_test(context.budget, name, [value, *(args or ()), *(kwargs or {}).values()])
+        return super().call_test(name, value, args, kwargs, context, eval_ctx)
 
 
 def before_text_call(
@@ -104,6 +145,11 @@ def before_text_call(
     elif name == "join" and args:
         args = (list(args[0]), *args[1:])
         budget.join(text, args[0])
+    for value in (*args, *kwargs.values()):
+        if name in SEARCHING and isinstance(value, str | bytes):
+            budget.search(text, value)
+        elif isinstance(value, tuple):
+            budget.weigh(value)  # of beginnings or ends, each of which is compared
     return args
 
 
@@ -112,7 +158,7 @@ def chat_sandbox() -> ChatSandbox:
     sandbox = ChatSandbox(trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, "jinja2.ext.loopcontrols"])
     for name in NOT_OFFERED:
         del sandbox.filters[name]
-    del sandbox.tests["in"], sandbox.globals["lipsum"]
+    del sandbox.globals["lipsum"]
     sandbox.filters |= {**OFFERED, **METERS}
     sandbox.globals |= {"raise_exception": refuse, "strftime_now": strftime_now, "namespace": PlainNamespace}
     return sandbox
@@ -120,6 +166,8 @@ def chat_sandbox() -> ChatSandbox:
 
 def strftime_now(format: str) -> str:
     """Today's date, which some templates tell the model."""
+    if len(format) > MAX_DATE_FORMAT:
+        raise ValueError(f"strftime_now takes a format of at most {MAX_DATE_FORMAT} characters")
     return datetime.now().strftime(format)
 
 

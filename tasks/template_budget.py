@@ -87,6 +87,10 @@ class TemplateBudget:
             if width and WIDE.search(width):
                 self.spend(math.inf)
 
+    def search(self, text: str | bytes, wanted: str | bytes) -> None:
+        """Before one text is looked for in another by a method that may compare it at every place."""
+        self.spend(len(text) * len(wanted))
+
     def replace(self, text: AnyStr, old: AnyStr, new: AnyStr) -> None:
         """Before one text takes the place of another."""
         self.spend(len(text) + text.count(old) * len(new))
@@ -97,14 +101,16 @@ class TemplateBudget:
         self.spend(len(separator) * len(items))
 
 
-def size_of(value: object) -> int:
+def size_of(value: object) -> float:
     """Units."""
     if isinstance(value, (str, bytes)):
         return len(value)
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
+        return math.inf
     return ITEM * (len(value) if isinstance(value, Collection) else 1)
 
 
-def repeated(value: object, times: object) -> int:
+def repeated(value: object, times: object) -> float:
     """Units of a text or list so many times over; 0 for anything else."""
     return size_of(value) * max(times, 0) if isinstance(value, Collection) and isinstance(times, int) else 0
 

@@ -1,12 +1,13 @@
 """The meter of chat templates: puts into a template, when it is compiled, what counts the work that it does.
 
 Jinja lets a sandbox see calls and operators. Loops, filters, comparisons and what is written are seen here: they become
-expressions that go through one of three filters whose names no template can write.
+expressions that go through one of four filters whose names no template can write.
 """
 
 # ruff: noqa: N802, because Jinja's visitors are named after its nodes
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 from jinja2 import nodes, pass_context
@@ -16,13 +17,17 @@ from jinja2.visitor import NodeTransformer
 
 from tasks.template_budget import STEP, TemplateBudget
 
-SPEND, COUNT, WEIGH = " spend", " count", " weigh"
+SPEND, COUNT, WEIGH, TAKE = " spend", " count", " weigh", " take"
 NODE = 8
 """Units of each part of what is repeated."""
-SHALLOW = frozenset({"attr", "count", "d", "default", "dictsort", "first", "items", "last", "length", "list"}) | {
-    *("map", "random", "reject", "rejectattr", "reverse", "select", "selectattr")
-}
+FREE = frozenset({"attr", "count", "d", "default", "first", "last", "length"})
+"""Filters that take the same time whatever they are given."""
+SHALLOW = frozenset({"items", "list", "map", "random", "reject", "rejectattr", "reverse", "select", "selectattr"})
 """Filters that do not look into the items of a list."""
+LOOKING = frozenset(
+    {"eq", "equalto", "==", "ne", "!=", "lt", "lessthan", "<", "le", "<=", "gt", "greaterthan", ">"}
+) | {*("ge", ">=", "in", "lower", "upper")}
+"""Tests that look at all of what they are given."""
 Value = TypeVar("Value")
 Repeated = TypeVar("Repeated", nodes.For, nodes.Macro, nodes.CallBlock)
 
@@ -59,7 +64,28 @@ def weigh(context: MeteredContext, value: Value) -> Value:
     return value
 
 
-METERS = {SPEND: spend, COUNT: count, WEIGH: weigh}
+@pass_context
+def take(context: MeteredContext, value: object, name: str) -> object:
+    return before_filter(context.budget, value, name)
+
+
+METERS = {SPEND: spend, COUNT: count, WEIGH: weigh, TAKE: take}
+
+
+def before_filter(budget: TemplateBudget, value: object, name: str) -> object:
+    """Pay for what the filter of this name will look at → its input, where that was an iterator as a list."""
+    if name in SHALLOW:
+        budget.count(value)
+    elif name not in FREE:
+        value = list(value) if isinstance(value, Iterator) else value
+        budget.weigh(value)
+    return value
+
+
+def before_test(budget: TemplateBudget, name: str, values: Sequence[object]) -> None:
+    """The same for a test; `values`: its input and what it is compared with."""
+    if name in LOOKING:
+        budget.weigh(values)
 
 
 class MeteredGenerator(CodeGenerator):
@@ -91,9 +117,19 @@ class Meter(NodeTransformer):
 
     def visit_Filter(self, node: nodes.Filter) -> nodes.Filter:
         self.generic_visit(node)
+        if node.name in FREE:
+            return node
         if node.node is not None:
-            node.node = through(COUNT if node.name in SHALLOW else WEIGH, node.node)
+            node.node = through(TAKE, node.node, nodes.Const(node.name))
         return through(COUNT, node)
+
+    def visit_Test(self, node: nodes.Test) -> nodes.Test:
+        self.generic_visit(node)
+        if node.name in LOOKING:
+            node.node = through(WEIGH, node.node)
+            node.args = [through(WEIGH, each) for each in node.args]
+            node.kwargs = [nodes.Pair(pair.key, through(WEIGH, pair.value)) for pair in node.kwargs]
+        return node
 
     def visit_Compare(self, node: nodes.Compare) -> nodes.Compare:
         self.generic_visit(node)
@@ -114,15 +150,22 @@ class Meter(NodeTransformer):
 
     def visit_Getitem(self, node: nodes.Getitem) -> nodes.Expr:
         self.generic_visit(node)
-        return through(COUNT, node) if isinstance(node.arg, nodes.Slice) else node
+        if isinstance(node.arg, nodes.Slice):
+            return through(COUNT, node)
+        if not isinstance(node.arg, nodes.Const):
+            node.arg = through(WEIGH, node.arg)  # what is not found is named in the complaint about it
+        return node
 
 
-def through(meter: str, node: nodes.Expr) -> nodes.Filter:
-    return nodes.Filter(node, meter, [], [], None, None, lineno=node.lineno)
+def through(meter: str, node: nodes.Expr, *args: nodes.Expr) -> nodes.Filter:
+    return nodes.Filter(node, meter, list(args), [], None, None, lineno=node.lineno)
 
 
 def spending(node: nodes.Node) -> nodes.Filter:
     """What one pass through its code costs."""
     parts = list(node.find_all(nodes.Node))
-    text = sum(len(part.data) for part in parts if isinstance(part, nodes.TemplateData))
-    return through(SPEND, nodes.Const(STEP + NODE * len(parts) + text, lineno=node.lineno))
+    written = [part.data for part in parts if isinstance(part, nodes.TemplateData)]
+    named = [part.value for part in parts if isinstance(part, nodes.Const) and isinstance(part.value, str)]
+    named += [part.attr for part in parts if isinstance(part, nodes.Getattr)]
+    num_characters = sum(map(len, written + named))
+    return through(SPEND, nodes.Const(STEP + NODE * len(parts) + num_characters, lineno=node.lineno))

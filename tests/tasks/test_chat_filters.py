@@ -18,6 +18,7 @@ def written(source: str) -> str:
         ("{{ 'a\nb' | indent(2) }}{{ 'a' | indent('> ', first=true) }}", "a\n  b> a"),
         ("{{ '%s is %d' | format('x', 3) }}{{ '%(a)s' | format(a=1) }}", "x is 31"),
         ("{{ [1, 2.5] | sum }}{{ [{'n': 1}, {'n': 2}] | sum(attribute='n') }}", "3.53"),
+        ("{{ 'a role' | title }}{{ ['x'] | map('title') | join }}", "A RoleX"),
         ("{{ ['a', 'b'] | map('replace', 'a', 'c') | join }}", "cb"),
     ],
 )
@@ -34,6 +35,7 @@ def test_they_do_what_jinja_s_own_do(source: str, text: str) -> None:
         "{{ ('b' * 100000).join(range(99999) | map('string')) }}",
         "{{ ('a\n' * 100000) | indent(100000) }}",
         "{{ '%999999999d' | format(1) }}",
+        "{{ ('a ' * 9999999) | title }}",
         "{{ '{:999999999}'.format(1) }}",
         "{{ '{:{}}'.format(1, 999999999) }}",
         "{{ ['%999999999d'] | map('format', 1) | list }}",

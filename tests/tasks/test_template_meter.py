@@ -35,6 +35,26 @@ ENDLESS = {
     "a list that is compared": "{% set r = range(9999) | list %}{% for a in range(9999) %}{{ 'x' in r }}{% endfor %}",
     "a list that is sorted": "{% set r = range(9999) | list %}{% for a in range(9999) %}{{ r | max }}{% endfor %}",
     "a list that is cut": "{% set r = range(9999) | list %}{% for a in range(9999) %}{% set x = r[::-1] %}{% endfor %}",
+    "a list whose length is asked of a sorted copy": "{% set r = range(9999) | list %}{% for a in range(9999) %}"
+    "{{ r | sort | length }}{% endfor %}",
+    "a text that a test looks at": "{% set s = 'x' * 99999 %}{% set t = 'x' * 99999 %}{% for a in range(99999) %}"
+    "{{ s is eq t }}{% endfor %}",
+    "a list that a test looks through": "{% set r = range(99999) | list %}{% for a in range(99999) %}"
+    "{{ 'x' is in r }}{% endfor %}",
+    "a text that is mapped": "{{ (['x' * 99999] * 99999) | map('upper') | map('length') | sum }}",
+    "a list that is mapped": "{{ ([range(9999) | list] * 9999) | map('sort') | map('length') | sum }}",
+    "a text that is selected": "{{ (['x' * 99999] * 99999) | select('eq', 'y') | list | length }}",
+    "a text that is selected by an attribute": "{{ ([{'a': 'x' * 9999}] * 99999) | selectattr('a', 'lower') | list }}",
+    "items that nobody has weighed": "{{ (['x' * 99999] * 99999) | reject('none') | max | length }}",
+    "a dictionary that is sorted": "{% set ns = namespace(d={}, s='x' * 9999) %}{% for a in range(999) %}"
+    "{% set ns.d = dict(ns.d, **{a | string: ns.s}) %}{{ ns.d | dictsort(by='value') | length }}{% endfor %}",
+    "a name that is not there": "{% set s = 'x' * 99999 %}{% for a in range(9999) %}{{ [][s] }}{% endfor %}",
+    "a constant name that is not there": "{% for a in range(9999) %}{{ [].x" + "x" * 9999 + " }}{% endfor %}",
+    "a text that is looked for at every place": "{{ ('a' * 99999).rfind('ab' + 'a' * 9999) }}",
+    "characters that are looked for at every place": "{{ ('a' * 99999).strip('b' * 9999) }}",
+    "beginnings that are compared": "{{ ('x' * 9999 ~ 'y').startswith(('x' * 9999 ~ 'z',) * 9999) }}",
+    "a list that is counted in": "{% set r = ['x' * 9999] * 9999 %}{{ r.count('x' * 9999) }}",
+    "a number that is too long": "{{ ('f' * 9999) | int(base=16) }}",
 }
 
 
@@ -81,3 +101,15 @@ def test_each_rendering_has_a_budget_of_its_own(monkeypatch: pytest.MonkeyPatch)
     assert set(texts) == {"userassistant"}
     with pytest.raises(BudgetExceeded):
         template.render(messages=MESSAGES * 50)
+
+
+def test_a_conversation_pays_for_its_messages_and_not_for_the_square_of_them() -> None:
+    """As published templates do that look for the last question, and offer its index to each message."""
+    source = (
+        "{% set ns = namespace(last=messages | length - 1) %}{% for m in messages[::-1] %}"
+        "{% set index = (messages | length - 1) - loop.index0 %}{% if m.role == 'user' %}{% set ns.last = index %}"
+        "{% endif %}{% endfor %}{% for m in messages %}{{ messages[loop.index0 - 1].role }}"
+        "{{ messages | last is mapping }}{% endfor %}"
+    )
+    written = chat_sandbox().from_string(source).render(messages=MESSAGES * 5000)
+    assert written.startswith("assistantTrueuserTrue")
