@@ -59,6 +59,18 @@ def test_captions_are_streamed_on_request(http: httpx.Client) -> None:
     assert last["predictions"][0]["captions"][0]["text"] == whole["text"]
 
 
+def test_the_best_captions_may_be_streamed_too(http: httpx.Client) -> None:
+    (whole,) = captions_of(http.post(CAPTION, params=SHORT | {"n": 3}, content=picture(2)))
+    answer = http.post(CAPTION, params=SHORT | {"n": 3, "stream": "true"}, content=picture(2))
+    *pieces, last = [json.loads(block.removeprefix("data: ")) for block in answer.text.strip().split("\n\n")]
+    told = ["".join(piece["text"] for piece in pieces if piece["choice"] == choice) for choice in range(3)]
+    (captions,) = [prediction["captions"] for prediction in last["predictions"]]
+    assert told == [caption["text"] for caption in captions] == [caption["text"] for caption in whole]
+    assert [caption["score"] for caption in captions] == pytest.approx(
+        [caption["score"] for caption in whole], abs=1e-4
+    )
+
+
 @pytest.mark.parametrize(
     ("request_", "status", "words"),
     [
