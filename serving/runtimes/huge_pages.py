@@ -48,10 +48,11 @@ def writable_memory() -> list[Region]:
     if sys.platform != "linux":
         return []
     try:
-        lines = MAPS.read_text().splitlines()
+        # Names of files may hold any bytes but the end of a line, which the system writes in another way.
+        lines = MAPS.read_text("ascii", errors="replace").split("\n")
     except OSError:
         return []
-    return [parse_region(line) for line in lines if is_anonymous(line)]
+    return [parse_region(line) for line in lines if line and is_anonymous(line)]
 
 
 def is_anonymous(line: str) -> bool:

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.runtimes.huge_pages import MIN_BYTES, PAGE_BYTES, Region, collapse, is_anonymous, on_huge_pages, without
+from serving.runtimes.huge_pages import (
+    MIN_BYTES,
+    PAGE_BYTES,
+    Region,
+    collapse,
+    is_anonymous,
+    on_huge_pages,
+    without,
+    writable_memory,
+)
 
 SPAN = 60
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux describes its memory in /proc")
@@ -40,6 +49,17 @@ def test_what_is_new_is_what_was_not_there(region: tuple[int, int], others: list
 )
 def test_only_private_memory_of_the_process_is_moved(line: str, expected: bool) -> None:
     assert is_anonymous(line) is expected
+
+
+@linux
+def test_files_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    maps = tmp_path / "maps"
+    maps.write_bytes(
+        b"1000-2000 r--p 00000000 08:01 42   /models/\xff\xe2\x80\xa8\x0c weights\n"
+        b"1000000-9000000 rw-p 00000000 00:00 0 \n"
+    )
+    monkeypatch.setattr("serving.runtimes.huge_pages.MAPS", maps)
+    assert writable_memory() == [Region(0x1000000, 0x9000000)]
 
 
 def test_small_pieces_are_left_alone() -> None:
