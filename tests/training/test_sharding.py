@@ -8,11 +8,15 @@ from typing import Any
 import pytest
 
 from tasks.errors import InvalidRecipe
+from tasks.image import ImageSpec
+from tests.captioning_recipes import tiny_recipe as captioning_recipe
 from tests.tiny_corpus import tiny_recipe
 from training.data.source import open_source
 from training.kind import open_kind
+from training.networks.build import build_captioner
 from training.recipe import Recipe
 from training.run import build_learner, run_fit
+from training.sharding import check_shardable
 
 LSTM = {"architecture": "lstm", "options": {"width": 16, "hidden": 24}}
 
@@ -36,6 +40,13 @@ def test_one_process_alone_holds_all_of_it(corpus: Path, tmp_path: Path) -> None
 def test_a_network_of_one_block_is_not_cut(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidRecipe, match="LSTM"):
         fit(tiny_recipe(corpus, model=LSTM, distribution="shard"), tmp_path)
+
+
+def test_a_captioner_is_copied_whole() -> None:
+    """Its recipes are for several processes too, but of a decoder that small there is nothing to cut."""
+    network = build_captioner(captioning_recipe().model, 300, 64, ImageSpec(height=32, width=32))
+    with pytest.raises(InvalidRecipe, match="PrefixCaptioner cannot be cut"):
+        check_shardable(network)
 
 
 @pytest.mark.parametrize("change", [{"ema_decay": 0.9}, {"precision": "16-mixed"}])
