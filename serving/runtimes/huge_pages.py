@@ -22,6 +22,8 @@ MADV_COLLAPSE = 25
 """As Linux numbers it. Unlike MADV_HUGEPAGE it moves what is there and changes nothing for later: memory that is
 reserved and not yet used stays as it is."""
 MAPS = Path("/proc/self/maps")
+SETTING = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+"""All choices, that which is made in brackets: always [madvise] never."""
 log = logging.getLogger(__name__)
 
 
@@ -36,6 +38,9 @@ class Region(NamedTuple):
 def on_huge_pages() -> Iterator[None]:
     """Large pieces of memory that are allocated and filled inside lie on huge pages afterwards, as far as the system
     has any. What other threads allocate at the same time may be moved too, which does it no harm."""
+    if not are_wanted():
+        yield
+        return
     before = writable_memory()
     yield
     moved = sum(collapse(region) for new in writable_memory() for region in without(new, before))
@@ -43,10 +48,16 @@ def on_huge_pages() -> Iterator[None]:
         log.debug("%d MiB of weights lie on huge pages", moved // 2**20)
 
 
+def are_wanted() -> bool:
+    """Whether whoever runs this system lets programs ask: MADV_COLLAPSE itself does not look."""
+    try:
+        return sys.platform == "linux" and "[never]" not in SETTING.read_text("ascii")
+    except OSError:
+        return False
+
+
 def writable_memory() -> list[Region]:
     """The private memory of this process that is no file's, in rising order; none where the system does not say."""
-    if sys.platform != "linux":
-        return []
     try:
         # Names of files may hold any bytes but the end of a line, which the system writes in another way.
         lines = MAPS.read_text("ascii", errors="replace").split("\n")

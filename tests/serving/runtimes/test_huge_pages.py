@@ -12,6 +12,7 @@ from serving.runtimes.huge_pages import (
     MIN_BYTES,
     PAGE_BYTES,
     Region,
+    are_wanted,
     collapse,
     is_anonymous,
     on_huge_pages,
@@ -62,6 +63,18 @@ def test_files_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert writable_memory() == [Region(0x1000000, 0x9000000)]
 
 
+@linux
+@pytest.mark.parametrize(("setting", "expected"), [("always [madvise] never", True), ("always madvise [never]", False)])
+def test_who_runs_the_system_decides(
+    setting: str, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "enabled").write_text(setting)
+    monkeypatch.setattr("serving.runtimes.huge_pages.SETTING", tmp_path / "enabled")
+    assert are_wanted() is expected
+    monkeypatch.setattr("serving.runtimes.huge_pages.SETTING", tmp_path / "missing")
+    assert not are_wanted()
+
+
 def test_small_pieces_are_left_alone() -> None:
     assert collapse(Region(0, MIN_BYTES - 1)) == 0
 
@@ -76,7 +89,7 @@ def test_what_is_filled_inside_keeps_its_values_and_lies_on_huge_pages() -> None
         weights = np.frombuffer(memory, np.int64)
         weights[:] = expected
     assert (weights == expected).all()
-    if not collapse(Region(weights.ctypes.data, weights.ctypes.data + num_bytes)):
+    if not are_wanted() or not collapse(Region(weights.ctypes.data, weights.ctypes.data + num_bytes)):
         pytest.skip("this system has no huge pages to give")
     assert huge_bytes_at(weights.ctypes.data) >= num_bytes - 2 * PAGE_BYTES
 
