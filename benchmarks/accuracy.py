@@ -22,13 +22,15 @@ from benchmarks.machine import CpuTimes, describe_machine
 @dataclass(frozen=True)
 class Bar:
     """What a recipe must reach on its validation pictures or texts, on two cores: metric → least value. `after`: the
-    recipe whose weights it starts from, which is trained first and has a bar of its own."""
+    recipe whose weights it starts from, which is trained first and has a bar of its own. `told`: metrics to be told
+    beside those that must be reached."""
 
     recipe: str
     minimum: Mapping[str, float]
     max_seconds: float
     min_examples: int
     after: str = ""
+    told: tuple[str, ...] = ()
 
 
 TRUNK, DETECTOR = "digits-quick", "scenes-detection"
@@ -39,9 +41,16 @@ BARS = (
     Bar("digits-quick", {"val_accuracy": 0.90}, max_seconds=35, min_examples=2_000),
     Bar(DETECTOR, {"val_ap": 0.60, "val_ap50": 0.85}, max_seconds=600, min_examples=1_000, after=TRUNK),
     Bar("scenes-segmentation", {"val_miou": 0.70}, max_seconds=900, min_examples=1_000, after=TRUNK),
-    Bar("scenes-captioning", {"val_exact_match": 0.60}, max_seconds=900, min_examples=1_000, after=DETECTOR),
-    # How far below the bits per byte of a Kneser–Ney 5-gram, as a share of them.
-    Bar("stdlib-llama", {"val_below_kneser_ney": 0.0}, max_seconds=600, min_examples=10),
+    Bar(
+        "scenes-captioning",
+        {"val_exact_match": 0.60},
+        max_seconds=900,
+        min_examples=1_000,
+        after=DETECTOR,
+        told=("val_cider", "val_bleu_4", "val_rouge_l"),
+    ),
+    # How far below the bits per byte of a Kneser–Ney 5-gram, as a share of them: what an hour was given for.
+    Bar("stdlib-llama", {"val_below_kneser_ney": 0.08}, max_seconds=600, min_examples=10),
 )
 
 
@@ -66,9 +75,10 @@ class Outcome:
 
     def row(self) -> str:
         """One line of the table."""
+        least = {name: f" ≥ {value}" for name, value in self.bar.minimum.items()} | dict.fromkeys(self.bar.told, "")
         reached = "   ".join(
-            f"{name} {self.metrics[name]:.4f} ≥ {least} (test {self.metrics[name.replace('val_', 'test_')]:.4f})"
-            for name, least in self.bar.minimum.items()
+            f"{name} {self.metrics[name]:.4f}{bound} (test {self.metrics[name.replace('val_', 'test_')]:.4f})"
+            for name, bound in least.items()
         )
         verdict = "pass" if self.passed else "MISS"
         return (

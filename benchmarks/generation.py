@@ -130,6 +130,19 @@ def check_waiting(ours: Worker, num_rounds: int) -> bool:
     return say("a step with a long line, of one without", f"{many / few:.2f}", many / few <= MAX_WAITING_RATIO, "≤ 1.1")
 
 
+def tell_prefixes(ours: Worker, num_rounds: int) -> None:
+    """What it saves that a prompt begins like one before."""
+    found = [
+        [ours.ask("first_token", is_shared=is_shared, seed=40_000_000 + turn) for turn in range(num_rounds)]
+        for is_shared in (True, False)
+    ]
+    shared, own = (statistics.median(times) for times in found)
+    print(
+        f"\nfirst token after a prompt of 544 tokens: {own:.0f} ms; {shared:.0f} ms where 512 of them are those of a "
+        f"prompt before ({shared / own:.2f} of it)"
+    )
+
+
 def say(what: str, figure: str, is_met: bool, bar: str) -> bool:
     print(f"{what}: {figure}  bar {bar}  {'met' if is_met else 'MISSED'}")
     return is_met
@@ -149,6 +162,7 @@ def main(arguments: list[str]) -> int:
             check_gaps(workers[OURS], num_rounds),
             check_waiting(workers[OURS], num_rounds),
         ]
+        tell_prefixes(workers[OURS], num_rounds)
     return 0 if agreed and all(met) else 1
 
 

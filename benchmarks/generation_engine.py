@@ -98,6 +98,21 @@ class Engine:
 
         return self._loop.run_until_complete(measure())
 
+    def first_token_ms(self, is_shared: bool, seed: int) -> float:
+        """Wall milliseconds to the first token of a prompt that begins with `LONG_PROMPT` tokens: those of a prompt
+        answered just before where `is_shared`, others where not. 32 more follow that are its own."""
+
+        async def measure() -> float:
+            rng = np.random.default_rng(seed)
+            prefix = draw(rng, LONG_PROMPT)
+            await self._submit(prefix + draw(rng, 32), 1).wait()
+            prompt = (prefix if is_shared else draw(rng, LONG_PROMPT)) + draw(rng, 32)
+            started_at = perf_counter()
+            await self._submit(prompt, 1).wait()
+            return (perf_counter() - started_at) * 1000
+
+        return self._loop.run_until_complete(measure())
+
     def _submit(self, tokens: Sequence[int], num_new: int) -> Answering:
         params = GenerationParams(temperature=0.0, max_tokens=num_new)
         return self._generator.submit(GenerationRequest(Prompt(tuple(tokens)), params, frozenset(), Silent))

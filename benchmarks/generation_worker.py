@@ -59,7 +59,8 @@ def open_jobs(engine: str, folder: Path) -> dict[str, Callable[..., Any]]:
         found = ours.token_gaps_s(4, 160, arrivals, seed) * 1000
         return {"median": float(np.median(found)), "p99": float(np.percentile(found, 99))}
 
-    return {**generation_jobs(ours.generate), "gaps": gaps, "step": ours.step_ms}
+    jobs = {"gaps": gaps, "step": ours.step_ms, "first_token": ours.first_token_ms}
+    return {**generation_jobs(ours.generate), **jobs}
 
 
 def memory_reader() -> Callable[[int], float]:
