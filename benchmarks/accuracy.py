@@ -51,6 +51,7 @@ BARS = (
     ),
     # How far below the bits per byte of a Kneser–Ney 5-gram, as a share of them: what an hour was given for.
     Bar("stdlib-llama", {"val_below_kneser_ney": 0.08}, max_seconds=600, min_examples=10),
+    Bar("stdlib-lstm", {"val_below_kneser_ney": 0.08}, max_seconds=600, min_examples=10),
 )
 
 
