@@ -55,9 +55,7 @@ class ModelHost:
         model = self._by_name.get(name) if version is None else self._by_version.get((name, version))
         if model is not None:
             return model
-        slots = [slot for slot in self._slots.values() if slot.ref.name == name]
-        if not self._slots and self._poller is None:
-            raise NotReady("this server has just been started, and has not looked yet at what it is to serve")
+        slots = self._slots_of(name)
         if not slots:
             known = ", ".join(sorted({one.name for one in self.index()})) or "none"
             raise NotFound(f"there is no model {name!r} here; served are: {known}")
@@ -66,6 +64,12 @@ class ModelHost:
             raise NotFound(f"version {version!r} of {name!r} is not served; served is {', '.join(served)}")
         state = slots[0].describe(self._config.hang_timeout_s).without_places()
         raise NotReady(f"model {name!r} is not ready ({state.state}): {state.reason or 'it is being loaded'}")
+
+    def _slots_of(self, name: str) -> list[ModelSlot]:
+        """Raises NotReady before the first look at the store."""
+        if not self._slots and self._poller is None:
+            raise NotReady("this server has just been started, and has not looked yet at what it is to serve")
+        return [slot for slot in self._slots.values() if slot.ref.name == name]
 
     def index(self) -> list[ModelState]:
         """Everything configured, one line for each reference and each upstream."""
@@ -120,9 +124,7 @@ class ModelHost:
     async def unload(self, name: str) -> None:
         """Let the model finish and free it; it stays unloaded until it is loaded again. Raises NotFound."""
         self._check_is_ours(name)
-        slots = [slot for slot in self._slots.values() if slot.ref.name == name]
-        if not self._slots and self._poller is None:
-            raise NotReady("this server has just been started, and has not looked yet at what it is to serve")
+        slots = self._slots_of(name)
         if not slots:
             raise NotFound(f"there is no model {name!r} here")
         async with self._changing:

@@ -65,6 +65,7 @@ def test_who_leaves_a_stream_frees_its_slot(language: RunningServer, http: httpx
 
 
 def test_who_leaves_before_the_answer_frees_its_slot(language: RunningServer) -> None:
+    cancelled = metric(language, "generation_unanswered_total", 'outcome="cancelled"')
     body = json.dumps(LONG | {"stream": False}).encode()
     head = f"POST {COMPLETIONS} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     host, port = language.http.split(":")
@@ -72,6 +73,7 @@ def test_who_leaves_before_the_answer_frees_its_slot(language: RunningServer) ->
         connection.sendall(head + body)
         eventually(lambda: running(language) == 1)
     eventually(lambda: running(language) == 0)
+    assert metric(language, "generation_unanswered_total", 'outcome="cancelled"') == cancelled + 1
 
 
 def test_a_grpc_client_who_leaves_frees_its_slot(language: RunningServer, http: httpx.Client) -> None:
