@@ -28,6 +28,7 @@ from export.table import format_table
 from registry.decoder_interface import PAST, PRESENT
 from serving.generation.decoder import Step
 from serving.generation.graph_decoder import GraphDecoder
+from serving.runtimes.compute_threads import ComputeThreads
 from serving.runtimes.onnx_runtime import OnnxRuntime
 from training.models.llama import Block, Llama, Options
 
@@ -95,7 +96,9 @@ def open_decoders(folder: Path, num_threads: int) -> dict[str, GraphDecoder]:
         model = graph(network, form).build()
         save_graph(model, folder / f"{name}.onnx")
         save_graph(copy_graph(model), folder / "copy.onnx")
-        runtimes = [OnnxRuntime(folder / f"{part}.onnx", num_threads=num_threads) for part in (name, "copy")]
+        runtimes = [
+            OnnxRuntime(folder / f"{part}.onnx", threads=ComputeThreads(num_threads)) for part in (name, "copy")
+        ]
         decoders[name] = GraphDecoder(runtimes[0], runtimes[1], max(BATCHES), CONTEXT)
     return decoders
 

@@ -18,7 +18,8 @@ import msgspec
 import numpy as np
 
 from registry.package import open_package
-from serving.runtimes.onnx_runtime import OnnxRuntime
+from serving.open_runtime import open_runtime
+from serving.runtimes.compute_threads import ONE_THREAD
 from tasks.task import Array, Sample, open_task
 
 Mode = Literal["tensor", "encoded", "answered"]
@@ -30,7 +31,7 @@ class BareModel:
     def __init__(self, folder: Path, payload: bytes) -> None:
         package = open_package(folder)
         self._task = open_task(package.task_spec_of("fp32"))
-        self._runtime = OnnxRuntime(package.graph_path("fp32"))
+        self._runtime = open_runtime(package, "fp32", ONE_THREAD)
         self._params = self._task.parse_params({})
         self._payload = payload
 

@@ -18,7 +18,7 @@ from serving.generation.graph_decoder import GraphDecoder
 from serving.generation.request import GenerationRequest
 from serving.generation.statistics import GenerationStatistics
 from serving.generator import Generator, GeneratorLimits
-from serving.runtimes.compute_threads import Between
+from serving.runtimes.compute_threads import Between, ComputeThreads
 from serving.runtimes.onnx_runtime import OnnxRuntime
 from tasks.generation import Prompt
 from tasks.generation_params import GenerationParams
@@ -47,7 +47,7 @@ class Engine:
             folder = Path(scratch)
             write_graphs(checkpoint, folder)
             runtimes = [
-                OnnxRuntime(folder / f"{role}.onnx", num_threads=num_threads, between_operators=between_operators)
+                OnnxRuntime(folder / f"{role}.onnx", threads=ComputeThreads(num_threads, between_operators))
                 for role in ("decoder", "copy")
             ]
         self._decoder = GraphDecoder(runtimes[0], runtimes[1], NUM_SLOTS, CONTEXT)

@@ -26,7 +26,9 @@ from benchmarks import corruptions
 from benchmarks.corruptions import CORRUPTIONS, corrupt_payload
 from export.judge import open_judge
 from registry.package import ModelPackage, open_package
-from serving.runtimes.onnx_runtime import OnnxRuntime
+from serving.open_runtime import open_runtime
+from serving.runtimes.compute_threads import ONE_THREAD
+from serving.runtimes.runtime import Runtime
 from tasks.errors import BadInput
 from tasks.task import Category, Observation, Scalar, SignalSpec, Task, WeightedBins, open_task
 from training.data.cache import cache_key, cached_folder
@@ -158,10 +160,10 @@ def code_digest() -> str:
 
 
 @cache
-def open_model(model: Model) -> tuple[Task, OnnxRuntime, SceneSource]:
+def open_model(model: Model) -> tuple[Task, Runtime, SceneSource]:
     """Task, runtime and pictures of this worker process."""
     opened = open_package(model.package)
-    task, runtime = open_task(opened.task_spec_of(model.variant)), OnnxRuntime(opened.graph_path(model.variant))
+    task, runtime = open_task(opened.task_spec_of(model.variant)), open_runtime(opened, model.variant, ONE_THREAD)
     return task, runtime, SceneSource(scenes_of(opened))
 
 

@@ -33,7 +33,7 @@ def measure_latency(
     Rounds go through all variants in turn, so that a noisy neighbour slows them alike: on shared machines, differences
     under 15 % between two runs mean nothing, within one run they come closer.
     """
-    runtimes = {name: OnnxRuntime(path, num_threads=1) for name, path in graphs.items()}
+    runtimes = {name: OnnxRuntime(path) for name, path in graphs.items()}
     timings: dict[str, dict[int, Timing]] = {name: {} for name in graphs}
     for size in batch_sizes:
         feeds = {name: np.ascontiguousarray(value[:size]) for name, value in inputs.items()}

@@ -19,6 +19,8 @@ from export.verify import Variant as Built
 from monitoring.profile import build_profile, encode_profile
 from registry.manifest import Evidence, GoldenOutputs, Graph, Manifest, Requirements, Variant
 from registry.package import ModelPackage, seal_package
+from serving.open_runtime import open_runtime
+from serving.runtimes.compute_threads import ONE_THREAD
 from serving.runtimes.onnx_runtime import OnnxRuntime
 from serving.self_test import replay_golden
 from tasks.errors import GateFailed
@@ -84,7 +86,7 @@ def write_package(subject: Subject, recipe: ExportRecipe, proof: Proof, output: 
 def replay(package: ModelPackage) -> None:
     """The server's own self-test, one picture at a time. Raises InvalidPackage."""
     for name in package.manifest.variants:
-        runtime = OnnxRuntime(package.graph_path(name))
+        runtime = open_runtime(package, name, ONE_THREAD)
         replay_golden(package, name, open_task(package.task_spec_of(name)), runtime)
         runtime.close()
 

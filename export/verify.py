@@ -14,6 +14,7 @@ from export.recipe import Tolerances
 from export.subject import Example, Subject
 from export.trial import Trial, answer
 from registry.manifest import ClassEvidence, Evidence, GateResult
+from serving.runtimes.compute_threads import ComputeThreads
 from serving.runtimes.onnx_runtime import OnnxRuntime
 from tasks.task import Task, open_task
 from training.progress import track
@@ -42,7 +43,7 @@ def run_trials(
     """Puts every graph on trial: `compared` examples go through the trained model too, and into the profile like the
     further `observed` ones. Each picture is decoded once for all."""
     task = open_task(subject.task_spec)
-    runtimes = {name: OnnxRuntime(each.path, num_threads=num_cores()) for name, each in variants.items()}
+    runtimes = {name: OnnxRuntime(each.path, threads=ComputeThreads(num_cores())) for name, each in variants.items()}
     trials = {name: Trial(each.task, task) for name, each in variants.items()}
     batches = chain(decode_batches(task, compared), decode_batches(task, observed))
     num_batches = -(-len(compared) // BATCH_SIZE) - (-len(observed) // BATCH_SIZE)

@@ -4,7 +4,7 @@ serving/model_loader.py, on the same thread of its own."""
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from monitoring.monitor import Monitor
 from monitoring.profile import decode_profile
@@ -16,8 +16,9 @@ from serving.generation.constraint import ConstraintCompiler
 from serving.generation.decoder_costs import DecoderCosts, measure_costs
 from serving.generation.graph_decoder import GraphDecoder
 from serving.generation.self_test import replay_prompts
-from serving.model_loader import check_interface, monitor_config, open_runtime, usable_sizes, warm_up
-from serving.runtimes.compute_threads import Between
+from serving.model_loader import check_interface, monitor_config, usable_sizes, warm_up
+from serving.open_runtime import open_runtime
+from serving.runtimes.compute_threads import ComputeThreads
 from serving.runtimes.runtime import Runtime
 from serving.variants import HostFacts, choose_variant
 from serving.workers import available_cpus
@@ -58,8 +59,8 @@ def load_generative(package: ModelPackage, config: ServerConfig, host: HostFacts
     """Raises NotReady where this host can not run the model, InvalidPackage where the model does not prove itself."""
     name = choose_variant(package, config.variant, host)
     num_slots = usable_sizes(package, config.max_slots)[-1]
-    num_threads = config.runtime_threads or available_cpus()
-    graphs = open_generative(package, name, num_slots, num_threads, config.between_operators)
+    threads = ComputeThreads(config.runtime_threads or available_cpus(), config.between_operators)
+    graphs = open_generative(package, name, num_slots, threads)
     try:
         encoder_plan = warm_encoder(package, config, graphs.encoder)
         log.info("%s: %s", package.manifest.name, told(measure_costs(graphs.decoder)))
@@ -71,9 +72,7 @@ def load_generative(package: ModelPackage, config: ServerConfig, host: HostFacts
     return LoadedGenerative(package, name, graphs, encoder_plan, monitor)
 
 
-def open_generative(
-    package: ModelPackage, variant: str, num_slots: int, num_threads: int, between_operators: Between = "sleep"
-) -> GenerativeGraphs:
+def open_generative(package: ModelPackage, variant: str, num_slots: int, threads: ComputeThreads) -> GenerativeGraphs:
     """The graphs as they are, not warmed and not proved. An encoder gets half of the threads, so that streams go on
     while it works; copying a slot is bound by memory, and gets one.
 
@@ -81,11 +80,11 @@ def open_generative(
     spec = package.task_spec
     assert isinstance(spec, GenerativeSpec), "other models are opened by open_runtime"
     task = package.open_generative_task(variant)
-    threads = {DECODER: num_threads, COPY: 1, ENCODER: max(1, num_threads // 2)}
+    numbers = {DECODER: threads.number, COPY: 1, ENCODER: max(1, threads.number // 2)}
     runtimes: dict[str, Runtime] = {}
     try:
         for role, graph in package.variant(variant).graphs.items():
-            runtimes[role] = open_runtime(package, variant, threads[role], role, between_operators)
+            runtimes[role] = open_runtime(package, variant, replace(threads, number=numbers[role]), role)
             check_interface(graph, runtimes[role])
         decoder = GraphDecoder(runtimes[DECODER], runtimes[COPY], num_slots, task.context)
     except BaseException:

@@ -9,7 +9,9 @@ from serving.generation.self_test import replay_prompts
 from serving.generative_loader import LoadedGenerative, load_generative, open_generative
 from serving.generative_model import GenerativeModel
 from serving.metrics import Metrics
-from serving.model_loader import LoadedModel, load_model, open_runtime
+from serving.model_loader import LoadedModel, load_model
+from serving.open_runtime import open_runtime
+from serving.runtimes.compute_threads import ComputeThreads
 from serving.self_test import replay_golden
 from serving.served import Served
 from serving.served_model import ServedModel
@@ -43,16 +45,16 @@ def put_together(
     return GenerativeModel(name, version, loaded, statistics, generation, surroundings)
 
 
-def prove_variant(package: ModelPackage, variant: str, num_threads: int) -> None:
+def prove_variant(package: ModelPackage, variant: str, threads: ComputeThreads) -> None:
     """Open a variant on this host, replay its golden set, and close it. Raises InvalidPackage or NotReady."""
     if generates(package):
-        graphs = open_generative(package, variant, 1, num_threads)
+        graphs = open_generative(package, variant, 1, threads)
         try:
             replay_prompts(package, variant, graphs.task, graphs.decoder, graphs.encoder)
         finally:
             graphs.close()
         return
-    runtime = open_runtime(package, variant, num_threads)
+    runtime = open_runtime(package, variant, threads)
     try:
         replay_golden(package, variant, open_task(package.task_spec_of(variant)), runtime)
     finally:

@@ -19,13 +19,14 @@ from registry.manifest import Graph
 from registry.package import ModelPackage
 from serving.batch_plan import BatchPlan
 from serving.config import ServerConfig
-from serving.runtimes.compute_threads import Between
-from serving.runtimes.onnx_runtime import NUMPY_TYPES, OnnxRuntime
+from serving.open_runtime import open_runtime
+from serving.runtimes.compute_threads import ComputeThreads
+from serving.runtimes.onnx_runtime import NUMPY_TYPES
 from serving.runtimes.runtime import Runtime
 from serving.self_test import replay_golden
 from serving.variants import HostFacts, choose_variant
 from serving.workers import available_cpus
-from tasks.errors import InvalidPackage, NotReady
+from tasks.errors import InvalidPackage
 from tasks.task import Array, Task, TensorSpec, open_task
 
 WARM_UP_RUNS = 3
@@ -49,8 +50,8 @@ def load_model(package: ModelPackage, config: ServerConfig, host: HostFacts) -> 
     name = choose_variant(package, config.variant, host)
     variant = package.variant(name)
     task = open_task(package.task_spec_of(name))
-    num_threads = config.runtime_threads or available_cpus()
-    runtime = open_runtime(package, name, num_threads, between_operators=config.between_operators)
+    threads = ComputeThreads(config.runtime_threads or available_cpus(), config.between_operators)
+    runtime = open_runtime(package, name, threads)
     try:
         check_interface(variant.graphs["main"], runtime)
         plan = BatchPlan(warm_up(runtime, usable_sizes(package, config.max_batch), package.manifest.image_sizes[0]))
@@ -60,19 +61,6 @@ def load_model(package: ModelPackage, config: ServerConfig, host: HostFacts) -> 
         runtime.close()
         raise
     return LoadedModel(package, name, task, runtime, plan, monitor)
-
-
-def open_runtime(
-    package: ModelPackage, variant: str, num_threads: int, role: str = "main", between_operators: Between = "sleep"
-) -> Runtime:
-    """ONNX Runtime over a graph of the variant. Whatever it complains about, the package can not be served."""
-    graph, provider = package.graph_path(variant, role), package.variant(variant).requires.provider
-    try:
-        return OnnxRuntime(graph, provider, num_threads=num_threads, between_operators=between_operators)
-    except NotReady:
-        raise
-    except Exception as error:
-        raise InvalidPackage(f"variant {variant!r} of {package.manifest.name!r} does not load: {error}") from error
 
 
 def check_interface(promised: Graph, runtime: Runtime) -> None:

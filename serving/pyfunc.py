@@ -16,7 +16,8 @@ from serving.generation.self_test import replay_prompts
 from serving.generative_loader import open_generative
 from serving.model_kinds import generates
 from serving.offline_generator import OfflineGenerator
-from serving.runtimes.onnx_runtime import OnnxRuntime
+from serving.open_runtime import open_runtime
+from serving.runtimes.compute_threads import ONE_THREAD, ComputeThreads
 from serving.self_test import replay_golden
 from serving.variants import AUTO, choose_variant, detect_host
 from serving.workers import available_cpus
@@ -43,8 +44,7 @@ class PyfuncModel:
     def __init__(self, package: ModelPackage) -> None:
         variant = choose_variant(package, AUTO, detect_host())
         self.task = open_task(package.task_spec_of(variant))
-        provider = package.variant(variant).requires.provider
-        self.runtime = OnnxRuntime(package.graph_path(variant), provider)
+        self.runtime = open_runtime(package, variant, ONE_THREAD)
         replay_golden(package, variant, self.task, self.runtime)
 
     def predict(self, model_input: Any, params: Options = None) -> list[Any]:
@@ -69,7 +69,7 @@ class GenerativePyfuncModel:
 
     def __init__(self, package: ModelPackage) -> None:
         variant = choose_variant(package, AUTO, detect_host())
-        graphs = open_generative(package, variant, package.manifest.batch_buckets[-1], available_cpus())
+        graphs = open_generative(package, variant, package.manifest.batch_buckets[-1], ComputeThreads(available_cpus()))
         replay_prompts(package, variant, graphs.task, graphs.decoder, graphs.encoder)
         self.task, self.generator = graphs.task, OfflineGenerator(graphs)
         self.column = PROMPTS if graphs.encoder is None else PICTURES

@@ -11,6 +11,7 @@ import msgspec
 from registry.package import ModelPackage
 from serving.generative_loader import open_generative
 from serving.offline_generator import OfflineGenerator
+from serving.runtimes.compute_threads import ComputeThreads
 from tasks.errors import BadInput, TidegateError
 from tasks.generation_params import GenerationParams
 from tidegate.answers import Answer, AnswerSink, failure
@@ -65,10 +66,10 @@ def repeatable(params: GenerationParams) -> GenerationParams:
 
 @contextmanager
 def open_generative_predictor(
-    package: ModelPackage, version: str, variant: str, num_threads: int
+    package: ModelPackage, version: str, variant: str, threads: ComputeThreads
 ) -> Iterator[GenerativePredictor]:
     """The variant with all the slots that it was exported for. Raises NotReady or InvalidPackage."""
-    graphs = open_generative(package, variant, package.manifest.batch_buckets[-1], num_threads)
+    graphs = open_generative(package, variant, package.manifest.batch_buckets[-1], threads)
     generator = OfflineGenerator(graphs)
     try:
         yield GenerativePredictor(package, version, generator)

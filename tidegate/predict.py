@@ -140,7 +140,8 @@ def open_predictor(store: PackageStore, found: VersionInfo) -> Iterator[Predicto
     """The model on this machine's engine. Raises NotReady where none of its variants can run here."""
     from serving.config import load_config
     from serving.model_kinds import generates
-    from serving.runtimes.onnx_runtime import OnnxRuntime
+    from serving.open_runtime import open_runtime
+    from serving.runtimes.compute_threads import ComputeThreads
     from serving.variants import choose_variant, detect_host
     from serving.workers import available_cpus
     from tasks.task import open_task
@@ -149,13 +150,12 @@ def open_predictor(store: PackageStore, found: VersionInfo) -> Iterator[Predicto
     config = load_config(os.environ, {})
     package = store.fetch(found, Path(config.cache_dir))
     variant = choose_variant(package, config.variant, detect_host())
-    num_threads = available_cpus()
+    threads = ComputeThreads(available_cpus())
     if generates(package):
-        with open_generative_predictor(package, found.version, variant, num_threads) as predictor:
+        with open_generative_predictor(package, found.version, variant, threads) as predictor:
             yield predictor
         return
-    requires = package.variant(variant).requires
-    runtime = OnnxRuntime(package.graph_path(variant), requires.provider, num_threads)
+    runtime = open_runtime(package, variant, threads)
     try:
         yield Predictor(package, found.version, open_task(package.task_spec_of(variant)), runtime)
     finally:

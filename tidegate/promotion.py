@@ -18,6 +18,7 @@ from registry.reference import CHAMPION
 from registry.store import ModelRef, PackageStore, newest
 from registry.tracking import HOME
 from serving.model_kinds import prove_variant
+from serving.runtimes.compute_threads import ONE_THREAD
 from serving.variants import detect_host, find_obstacle
 from tasks.errors import InvalidPackage, InvalidRecipe, NotReady
 
@@ -76,7 +77,7 @@ def replay_here(package: ModelPackage) -> tuple[GateResult, ...]:
 def replay_problem(package: ModelPackage, variant: str) -> str:
     """Why a variant does not prove itself here, or nothing."""
     try:
-        prove_variant(package, variant, num_threads=1)
+        prove_variant(package, variant, ONE_THREAD)
     except (InvalidPackage, NotReady) as error:
         return str(error)
     return ""

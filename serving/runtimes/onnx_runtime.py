@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from serving.runtimes.compute_threads import Between
+from serving.runtimes.compute_threads import ONE_THREAD, ComputeThreads
 from serving.runtimes.huge_pages import on_huge_pages
 from serving.runtimes.runtime import DeviceTensor
 from tasks.errors import NotReady
@@ -137,12 +137,10 @@ class OnnxRuntime:
         self,
         graph: Path,
         provider: Provider = "cpu",
-        num_threads: int = 1,
+        threads: ComputeThreads = ONE_THREAD,
         slots: int = 1,
-        between_operators: Between = "sleep",
     ) -> None:
-        """`num_threads`: compute threads of one run; `between_operators`: what they do there. Raises NotReady where the
-        provider can not be had."""
+        """Raises NotReady where the provider can not be had."""
         check_one_engine()
         import onnxruntime as ort
 
@@ -150,8 +148,10 @@ class OnnxRuntime:
         if wanted not in ort.get_available_providers():
             raise NotReady(f"{graph.name} asks for {wanted}, and this ONNX Runtime has {ort.get_available_providers()}")
         options = ort.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = num_threads, 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(between_operators == "spin")))
+        options.intra_op_num_threads, options.inter_op_num_threads = threads.number, 1
+        options.add_session_config_entry(
+            "session.intra_op.allow_spinning", str(int(threads.between_operators == "spin"))
+        )
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
         # Between two runs nobody spins: it would take the cores from decoding, I/O and other models.
         options.add_session_config_entry("session.force_spinning_stop", "1")

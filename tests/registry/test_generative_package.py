@@ -13,6 +13,7 @@ import pytest
 from registry.manifest import GoldenOutputs, Graph, Lineage, Manifest, Requirements, Variant
 from registry.package import ModelPackage, open_package, seal_package
 from serving.model_kinds import prove_variant
+from serving.runtimes.compute_threads import ONE_THREAD
 from tasks.errors import InvalidPackage
 from tasks.task import TensorSpec, open_task
 from tasks.text import train_byte_level_bpe
@@ -109,7 +110,7 @@ def test_a_package_of_schema_version_1_continues_for_ever_as_it_did(name: str) -
     package = open_package(V1 / name)
     assert package.manifest.schema_version == 1
     for variant in package.manifest.variants:
-        prove_variant(package, variant, num_threads=1)
+        prove_variant(package, variant, ONE_THREAD)
 
 
 def test_each_kind_of_task_is_opened_by_its_own_name(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from registry.package import ModelPackage
 from serving.config import ServerConfig
 from serving.generation.decoder import Step
 from serving.generative_loader import load_generative, open_generative
+from serving.runtimes.compute_threads import ONE_THREAD
 from serving.runtimes.onnx_runtime import OnnxRuntime
 from serving.variants import detect_host
 from tasks.errors import InvalidPackage
@@ -45,7 +46,7 @@ def test_the_largest_number_of_slots_is_served_unless_a_deployment_caps_it(langu
 
 
 def test_an_opened_package_continues_text(language: ModelPackage) -> None:
-    graphs = open_generative(language, "fp32", num_slots=2, num_threads=1)
+    graphs = open_generative(language, "fp32", num_slots=2, threads=ONE_THREAD)
     prompt = graphs.task.prompt("Return the")
     assert graphs.decoder.prefill(1, prompt.tokens, 0) is not None
     assert graphs.decoder.decode([Step(1, 5, prompt.length)], {}).shape == (1, graphs.decoder.vocabulary)
@@ -98,4 +99,4 @@ def test_a_manifest_that_describes_other_graphs_is_refused(language: ModelPackag
     variants = {"fp32": msgspec.structs.replace(variant, graphs=lying)}
     manifest = msgspec.structs.replace(language.manifest, variants=variants)
     with pytest.raises(InvalidPackage, match="the manifest promises inputs"):
-        open_generative(ModelPackage(language.folder, manifest, language.digest), "fp32", 1, 1)
+        open_generative(ModelPackage(language.folder, manifest, language.digest), "fp32", 1, ONE_THREAD)

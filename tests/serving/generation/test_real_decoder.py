@@ -11,6 +11,7 @@ import pytest
 
 from serving.generation.request import GenerationRequest
 from serving.generative_loader import GenerativeGraphs, open_generative
+from serving.runtimes.compute_threads import ONE_THREAD
 from tasks.generation import Generated, Prompt
 from tests.serving.generation.bench import Bench
 from tests.tiny_language import CORPUS, build_language_package
@@ -19,7 +20,7 @@ from tests.tiny_language import CORPUS, build_language_package
 @pytest.fixture(scope="module", params=["llama", "lstm"])
 def graphs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GenerativeGraphs]:
     package = build_language_package(tmp_path_factory.mktemp("package") / "tiny", request.param)
-    opened = open_generative(package, "fp32", num_slots=4, num_threads=1)
+    opened = open_generative(package, "fp32", num_slots=4, threads=ONE_THREAD)
     yield opened
     opened.close()
 

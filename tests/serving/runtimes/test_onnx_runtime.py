@@ -7,6 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from serving.runtimes.compute_threads import ComputeThreads
 from serving.runtimes.onnx_runtime import OnnxRuntime
 from tasks.task import TensorSpec
 
@@ -32,7 +33,7 @@ def runtime(tmp_path: Path, request: pytest.FixtureRequest) -> OnnxRuntime:
     graph = helper.make_graph(nodes, "counters", inputs, outputs)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     onnx.save(model, tmp_path / "counters.onnx")
-    return OnnxRuntime(tmp_path / "counters.onnx", num_threads=2, between_operators=request.param)
+    return OnnxRuntime(tmp_path / "counters.onnx", threads=ComputeThreads(2, request.param))
 
 
 def added(*values: float) -> np.ndarray:
