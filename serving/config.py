@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from registry.manifest import Name
+from serving.engine_choice import EngineChoice, EngineName
 from serving.runtimes.compute_threads import Between
 from serving.upstream.declaration import Upstream
 from tasks.errors import InvalidRecipe
@@ -44,6 +45,13 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Models that another server runs, by the name that they have here."""
     variant: str = "auto"
     """A variant's name, or auto: the first that this host can run and whose gates passed."""
+    engine: EngineName = "onnxruntime"
+    """What executes graphs. tensorrt needs engines that `tidegate build-engines` made on this kind of GPU, triton a
+    server at `triton_url`."""
+    engine_cache: str = ""
+    """Where built engines are; empty: the folder "engines" in `cache_dir`."""
+    triton_url: str = ""
+    """HOST:PORT of Triton's gRPC."""
     swap: Literal["beside", "replace"] = "beside"
     """Load a new version beside the old one, or, where two do not fit, instead of it."""
     poll_interval_s: Seconds = 10.0
@@ -108,6 +116,11 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """The part of one core that signals may cost; what does not fit is dropped and counted."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
+    @property
+    def engine_choice(self) -> EngineChoice:
+        cache = Path(self.engine_cache) if self.engine_cache else Path(self.cache_dir) / "engines"
+        return EngineChoice(self.engine, cache, self.triton_url)
+
 
 def load_config(environment: Mapping[str, str], flags: Mapping[str, Any], file: Path | None = None) -> ServerConfig:
     """All sources in one. `flags`: field → value, None = not given; `file` defaults to $TIDEGATE_CONFIG.
@@ -119,7 +132,18 @@ def load_config(environment: Mapping[str, str], flags: Mapping[str, Any], file: 
     values = {} if file is None else read_file(file)
     values |= read_environment(environment)
     given = {name: value for name, value in flags.items() if value is not None}
-    return convert(values | convert_source(given, "command line"), "configuration")
+    config = convert(values | convert_source(given, "command line"), "configuration")
+    check_engine(config)
+    return config
+
+
+def check_engine(config: ServerConfig) -> None:
+    """What one source may leave to another is there in the end. Raises InvalidRecipe."""
+    if (config.engine == "triton") != bool(config.triton_url):
+        raise InvalidRecipe(
+            f"configuration: engine is {config.engine!r} and triton_url {config.triton_url!r}; give both for models "
+            "that run on Triton (engine triton, triton_url HOST:PORT of its gRPC), or neither"
+        )
 
 
 def read_file(path: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from registry.decoder_interface import COPY, DECODER, ENCODER
 from registry.package import ModelPackage
 from serving.batch_plan import BatchPlan
 from serving.config import ServerConfig
+from serving.engine_choice import ONNX_RUNTIME, EngineChoice
 from serving.generation.constraint import ConstraintCompiler
 from serving.generation.decoder_costs import DecoderCosts, measure_costs
 from serving.generation.graph_decoder import GraphDecoder
@@ -60,7 +61,7 @@ def load_generative(package: ModelPackage, config: ServerConfig, host: HostFacts
     name = choose_variant(package, config.variant, host)
     num_slots = usable_sizes(package, config.max_slots)[-1]
     threads = ComputeThreads(config.runtime_threads or available_cpus(), config.between_operators)
-    graphs = open_generative(package, name, num_slots, threads)
+    graphs = open_generative(package, name, num_slots, threads, config.engine_choice)
     try:
         encoder_plan = warm_encoder(package, config, graphs.encoder)
         log.info("%s: %s", package.manifest.name, told(measure_costs(graphs.decoder)))
@@ -72,7 +73,9 @@ def load_generative(package: ModelPackage, config: ServerConfig, host: HostFacts
     return LoadedGenerative(package, name, graphs, encoder_plan, monitor)
 
 
-def open_generative(package: ModelPackage, variant: str, num_slots: int, threads: ComputeThreads) -> GenerativeGraphs:
+def open_generative(
+    package: ModelPackage, variant: str, num_slots: int, threads: ComputeThreads, engine: EngineChoice = ONNX_RUNTIME
+) -> GenerativeGraphs:
     """The graphs as they are, not warmed and not proved. An encoder gets half of the threads, so that streams go on
     while it works; copying a slot is bound by memory, and gets one.
 
@@ -84,7 +87,7 @@ def open_generative(package: ModelPackage, variant: str, num_slots: int, threads
     runtimes: dict[str, Runtime] = {}
     try:
         for role, graph in package.variant(variant).graphs.items():
-            runtimes[role] = open_runtime(package, variant, replace(threads, number=numbers[role]), role)
+            runtimes[role] = open_runtime(package, variant, replace(threads, number=numbers[role]), role, engine)
             check_interface(graph, runtimes[role])
         decoder = GraphDecoder(runtimes[DECODER], runtimes[COPY], num_slots, task.context)
     except BaseException:

@@ -51,7 +51,7 @@ def load_model(package: ModelPackage, config: ServerConfig, host: HostFacts) -> 
     variant = package.variant(name)
     task = open_task(package.task_spec_of(name))
     threads = ComputeThreads(config.runtime_threads or available_cpus(), config.between_operators)
-    runtime = open_runtime(package, name, threads)
+    runtime = open_runtime(package, name, threads, engine=config.engine_choice)
     try:
         check_interface(variant.graphs["main"], runtime)
         plan = BatchPlan(warm_up(runtime, usable_sizes(package, config.max_batch), package.manifest.image_sizes[0]))

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import msgspec
 
 from registry.package import ModelPackage
+from serving.engine_choice import EngineChoice
 from serving.generative_loader import open_generative
 from serving.offline_generator import OfflineGenerator
 from serving.runtimes.compute_threads import ComputeThreads
@@ -66,10 +67,10 @@ def repeatable(params: GenerationParams) -> GenerationParams:
 
 @contextmanager
 def open_generative_predictor(
-    package: ModelPackage, version: str, variant: str, threads: ComputeThreads
+    package: ModelPackage, version: str, variant: str, threads: ComputeThreads, engine: EngineChoice
 ) -> Iterator[GenerativePredictor]:
     """The variant with all the slots that it was exported for. Raises NotReady or InvalidPackage."""
-    graphs = open_generative(package, variant, package.manifest.batch_buckets[-1], threads)
+    graphs = open_generative(package, variant, package.manifest.batch_buckets[-1], threads, engine)
     generator = OfflineGenerator(graphs)
     try:
         yield GenerativePredictor(package, version, generator)

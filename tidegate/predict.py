@@ -152,10 +152,10 @@ def open_predictor(store: PackageStore, found: VersionInfo) -> Iterator[Predicto
     variant = choose_variant(package, config.variant, detect_host())
     threads = ComputeThreads(available_cpus())
     if generates(package):
-        with open_generative_predictor(package, found.version, variant, threads) as predictor:
+        with open_generative_predictor(package, found.version, variant, threads, config.engine_choice) as predictor:
             yield predictor
         return
-    runtime = open_runtime(package, variant, threads)
+    runtime = open_runtime(package, variant, threads, engine=config.engine_choice)
     try:
         yield Predictor(package, found.version, open_task(package.task_spec_of(variant)), runtime)
     finally:

@@ -100,3 +100,20 @@ def test_any_environment_is_a_configuration_or_a_clear_error(environment: dict[s
     else:
         named = "TIDEGATE_"
     assert "TIDEGATE_" in named
+
+
+def test_engines_lie_in_the_cache_unless_they_have_a_folder_of_their_own() -> None:
+    config = load_config({"TIDEGATE_ENGINE": "tensorrt", "TIDEGATE_CACHE_DIR": "/models"}, {})
+    assert (config.engine_choice.name, config.engine_choice.engine_cache) == ("tensorrt", Path("/models/engines"))
+    config = load_config({"TIDEGATE_ENGINE_CACHE": "/engines"}, {})
+    assert config.engine_choice.engine_cache == Path("/engines")
+
+
+def test_triton_and_its_address_may_come_from_two_sources_and_go_together(tmp_path: Path) -> None:
+    file = tmp_path / "server.toml"
+    file.write_text('engine = "triton"\n')
+    assert load_config({"TIDEGATE_TRITON_URL": "gpu:8001"}, {}, file).engine_choice.triton_url == "gpu:8001"
+    with pytest.raises(InvalidRecipe, match="engine is 'triton' and triton_url ''"):
+        load_config({}, {}, file)
+    with pytest.raises(InvalidRecipe, match="engine is 'onnxruntime' and triton_url 'gpu:8001'"):
+        load_config({"TIDEGATE_TRITON_URL": "gpu:8001"}, {})
