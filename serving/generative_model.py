@@ -117,6 +117,11 @@ class GenerativeModel(Leased):
         """Prompts that wait for a slot, and pictures that wait for the encoder."""
         return self.generator.num_waiting + (0 if self._pictures is None else self._pictures.batcher.num_waiting_rows)
 
+    @property
+    def ailment(self) -> str:
+        """Nothing: all that it needs is in this process."""
+        return ""
+
     def stalled_s(self) -> float:
         """For how long the decoder, or the encoder, has been at its current run."""
         return max(self.generator.stalled_s(), 0.0 if self._pictures is None else self._pictures.batcher.stalled_s())

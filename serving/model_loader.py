@@ -20,9 +20,10 @@ from registry.package import ModelPackage
 from serving.batch_plan import BatchPlan
 from serving.config import ServerConfig
 from serving.open_runtime import open_runtime
+from serving.relay_plan import RelayPlan
 from serving.runtimes.compute_threads import ComputeThreads
 from serving.runtimes.onnx_runtime import NUMPY_TYPES
-from serving.runtimes.runtime import Runtime
+from serving.runtimes.runtime import RemoteRuntime, Runtime
 from serving.self_test import replay_golden
 from serving.variants import HostFacts, choose_variant
 from serving.workers import available_cpus
@@ -54,7 +55,8 @@ def load_model(package: ModelPackage, config: ServerConfig, host: HostFacts) -> 
     runtime = open_runtime(package, name, threads, engine=config.engine_choice)
     try:
         check_interface(variant.graphs["main"], runtime)
-        plan = BatchPlan(warm_up(runtime, usable_sizes(package, config.max_batch), package.manifest.image_sizes[0]))
+        seconds = warm_up(runtime, usable_sizes(package, config.max_batch), package.manifest.image_sizes[0])
+        plan = RelayPlan(seconds, runtime.slots) if isinstance(runtime, RemoteRuntime) else BatchPlan(seconds)
         replay_golden(package, name, task, runtime)
         monitor = Monitor(decode_profile(package.profile_bytes(name)), monitor_config(config))
     except BaseException:

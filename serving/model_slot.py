@@ -61,4 +61,6 @@ class ModelSlot:
             # Not for how long: a metric's label must not change with every scrape.
             reason = f"the runtime has not returned for more than {hang_timeout_s:g} s"
             return ModelState(self.ref.name, version, State.UNAVAILABLE, reason)
+        if self.model is not None and self.model.ailment:
+            return ModelState(self.ref.name, version, State.UNAVAILABLE, self.model.ailment)
         return ModelState(self.ref.name, version, self.state, self.reason)

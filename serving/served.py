@@ -33,6 +33,11 @@ class Served(Protocol):
         """Of them, those that the runtime has not begun with; of a picture each counts."""
         ...
 
+    @property
+    def ailment(self) -> str:
+        """Why it can not answer, as it seemed at the last look; empty when it can."""
+        ...
+
     def stalled_s(self) -> float:
         """For how long the runtime has been at its current piece of work."""
         ...

@@ -15,7 +15,7 @@ from serving.lease import Leased
 from serving.model_loader import LoadedModel
 from serving.picture_stage import PictureStage, row_of
 from serving.retirement import close_both
-from serving.runtimes.runtime import Runtime
+from serving.runtimes.runtime import RemoteRuntime, Runtime
 from serving.statistics import ModelStatistics
 from serving.surroundings import Surroundings
 from tasks.task import Array, Observation, Params, Picture, Prediction, Sample, Task
@@ -53,6 +53,11 @@ class ServedModel(Leased):
     def num_waiting(self) -> int:
         """Pictures that wait for the runtime, those being decoded included."""
         return self.batcher.num_waiting_rows
+
+    @property
+    def ailment(self) -> str:
+        """Why the runtime can not answer; empty when it can."""
+        return self.runtime.ailment if isinstance(self.runtime, RemoteRuntime) else ""
 
     def stalled_s(self) -> float:
         """For how long the runtime has been at its current batch."""

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 from serving.batch_buffers import BatchBuffers
 from serving.batch_plan import BatchPlan
 from serving.batch_queue import BatchQueue, QueuedItem, Tensors
-from serving.runtimes.runtime import Runtime
+from serving.runtimes.runtime import RemoteRuntime, Runtime
 from tasks.errors import NotReady, TidegateError
 
 LOOP_RUN_LIMIT_S = 0.0005
@@ -67,6 +67,7 @@ class BatchRunner:
 
     def __init__(self, runtime: Runtime, plan: BatchPlan) -> None:
         self._runtime, self._plan = runtime, plan
+        self._remote = runtime if isinstance(runtime, RemoteRuntime) else None
         self.num_slots = runtime.slots
 
     def new_buffers(self) -> BatchBuffers:
@@ -79,7 +80,13 @@ class BatchRunner:
         started_at = monotonic()
         outputs: Tensors | TidegateError
         try:
-            outputs = self._runtime.run(buffers.gather([(i.num_rows, i.tensors) for i in items], bucket))
+            tensors = buffers.gather([(i.num_rows, i.tensors) for i in items], bucket)
+            if self._remote is None:
+                outputs = self._runtime.run(tensors)
+            else:
+                outputs = self._remote.run_until(tensors, max(item.expires_at for item in items))
+        except TidegateError as error:
+            outputs = error
         except Exception as error:
             log.exception("a batch of %d failed in the runtime", num_rows)
             outputs = NotReady(f"the runtime failed on this batch: {error}")

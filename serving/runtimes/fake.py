@@ -58,3 +58,23 @@ class FakeRuntime:
 
     def close(self) -> None:
         self.closed = True
+
+
+class FakeRemote(FakeRuntime):
+    """The same as a runtime elsewhere, with `num_slots` runs in flight. `expiries`: what it was told of each run."""
+
+    def __init__(
+        self, compute: Compute, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...], num_slots: int
+    ) -> None:
+        super().__init__(compute, inputs, outputs)
+        self._num_slots = num_slots
+        self.expiries: list[float] = []
+        self.ailment = ""
+
+    @property
+    def slots(self) -> int:
+        return self._num_slots
+
+    def run_until(self, inputs: Mapping[str, Array], expires_at: float) -> dict[str, Array]:
+        self.expiries.append(expires_at)
+        return self.run(inputs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from tasks.task import Array, TensorSpec
 
@@ -64,3 +64,19 @@ class Runtime(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class RemoteRuntime(Runtime, Protocol):
+    """Executes its graph in another process, which puts batches together itself, goes away and comes back."""
+
+    @property
+    def ailment(self) -> str:
+        """Why it can not answer, as it seemed at the last look; empty when it can."""
+        ...
+
+    def run_until(self, inputs: Mapping[str, Array], expires_at: float) -> dict[str, Array]:
+        """As `run`, given up there and here at `expires_at` (seconds of `time.monotonic`; infinity = never).
+
+        Raises DeadlineExceeded, Overloaded, or NotReady."""
+        ...

@@ -12,6 +12,7 @@ import pytest
 
 from registry.package_cache import folder_bytes
 from serving.deadline import Deadline
+from serving.runtimes.fake import FakeRemote
 from serving.served_model import ServedModel
 from tasks.errors import InvalidPackage, NotFound, NotReady
 from tests.handmade import Handmade, build_package
@@ -294,6 +295,22 @@ async def test_a_model_whose_runtime_hangs_is_not_ready(
     await server.host.load("colours")
     assert server.states() == {"colours": "READY"}
     await last_logit(server.host.get("colours"))
+
+
+async def test_a_model_whose_runtime_is_away_is_not_ready_until_it_is_back(store: RemoteStore, start: Starter) -> None:
+    server = await start()
+    model = server.host.get("colours")
+    assert isinstance(model, ServedModel)
+    remote = FakeRemote(lambda inputs: {}, model.runtime.inputs, model.runtime.outputs, num_slots=2)
+    local, model.runtime = model.runtime, remote
+    assert server.states() == {"colours": "READY"}
+    remote.ailment = "it does not answer"
+    assert server.states() == {"colours": "UNAVAILABLE"}
+    assert server.reason() == "it does not answer"
+    assert not server.host.ready()
+    remote.ailment = ""
+    assert server.host.ready()
+    model.runtime = local
 
 
 async def test_losing_the_whole_cache_is_survived(store: RemoteStore, start: Starter, packages: Path) -> None:
