@@ -54,9 +54,6 @@ golden_tokens = 4
 slots = [8]
 latency_seconds = 0.2
 
-[variants.fp32]
-technique = "plain"
-
 [variants.fp32.tolerances]
 max_bits_per_byte_increase = 0.0001
 min_decision_agreement = 0.999

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from export.compress.steps import check_sense
 from export.generative.recipe import GenerativeRecipe
 from export.recipe import AnyRecipe, ExportRecipe
 from registry.package import ModelPackage
 from tasks.errors import InvalidRecipe
 from tasks.task import is_generative
+from training.recipe import TaskName
 
 
 def export_checkpoint(checkpoint_folder: Path, recipe: AnyRecipe, output: Path, *, run_id: str = "") -> ModelPackage:
@@ -17,27 +19,35 @@ def export_checkpoint(checkpoint_folder: Path, recipe: AnyRecipe, output: Path, 
     from training.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(checkpoint_folder)
-    kind = str(checkpoint.task_spec.__struct_config__.tag)
-    if is_generative(kind):
+    task = checkpoint.recipe.task
+    if is_generative(task):
         from export.generative.checkpoint_subject import subject_of_checkpoint as generative_subject
         from export.generative.pipeline import export_generative
 
-        return export_generative(generative_subject(checkpoint, run_id), generative_recipe(recipe, kind), output)
+        return export_generative(generative_subject(checkpoint, run_id), generative_recipe(recipe, task), output)
     from export.pipeline import export_subject
     from export.torch_subject import subject_of_checkpoint
 
-    return export_subject(subject_of_checkpoint(checkpoint, run_id), single_shot_recipe(recipe, kind), output)
+    return export_subject(subject_of_checkpoint(checkpoint, run_id), single_shot_recipe(recipe, task), output)
 
 
-def generative_recipe(recipe: AnyRecipe, kind: str) -> GenerativeRecipe:
-    """Raises InvalidRecipe for one of models that answer at once."""
+def generative_recipe(recipe: AnyRecipe, task: TaskName) -> GenerativeRecipe:
+    """Raises InvalidRecipe for one of models that answer at once, and for steps that make no sense here."""
     if not isinstance(recipe, GenerativeRecipe):
-        raise InvalidRecipe(f'a model of {kind} answers token by token: it takes a recipe with protocol = "generative"')
+        raise InvalidRecipe(f'a model of {task} answers token by token: it takes a recipe with protocol = "generative"')
+    check_variants(recipe, task)
     return recipe
 
 
-def single_shot_recipe(recipe: AnyRecipe, kind: str) -> ExportRecipe:
-    """Raises InvalidRecipe for one of models that answer token by token."""
+def single_shot_recipe(recipe: AnyRecipe, task: TaskName) -> ExportRecipe:
+    """Raises InvalidRecipe for one of models that answer token by token, and for steps that make no sense here."""
     if not isinstance(recipe, ExportRecipe):
-        raise InvalidRecipe(f'a model of {kind} answers at once: it takes a recipe without protocol = "generative"')
+        raise InvalidRecipe(f'a model of {task} answers at once: it takes a recipe without protocol = "generative"')
+    check_variants(recipe, task)
     return recipe
+
+
+def check_variants(recipe: AnyRecipe, task: TaskName) -> None:
+    """Raises InvalidRecipe for a step that makes no sense for models of this task, saying why."""
+    for name, variant in recipe.variants.items():
+        check_sense(variant.steps, task, f"variant {name!r}")

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from export.held_out import decode_batches, draw, stack
 from export.latency import measure_latency
-from export.recipe import ExportRecipe, Int8Static, VariantConfig
+from export.recipe import ExportRecipe
 from export.report import format_missed, format_variants
 from export.seal import Proof, write_package
 from export.subject import Example, Subject
 from export.trial import Trial
+from export.variants import build_variants
 from export.verify import Footprint, Variant, run_trials, weigh_evidence
 from registry.manifest import Evidence
 from registry.package import ModelPackage
-from tasks.detection_spec import DetectionSpec, SuppressionInside
-from tasks.errors import BadInput, Conflict, GateFailed, InvalidRecipe
-from tasks.task import Array, Task, TaskSpec, open_task
-from training.progress import pulse, track
+from tasks.errors import BadInput, Conflict, GateFailed
+from tasks.task import Task, open_task
 
 LATENCY_BATCHES = (1, 16)
 
@@ -46,7 +43,8 @@ def export_subject(subject: Subject, recipe: ExportRecipe, output: Path) -> Mode
     task, draws, buckets = open_task(subject.task_spec), draw_examples(subject, recipe), usable_buckets(subject, recipe)
     output.mkdir(parents=True, exist_ok=True)
     try:
-        variants = build_variants(subject, task, recipe, draws.calibration, output)
+        batches = [stack(items) for items in decode_batches(task, draws.calibration, subject.max_batch or 32)]
+        variants = build_variants(subject, recipe, batches, output)
         trials = run_trials(subject, variants, draws.compared, draws.observed)
         evidence = collect_evidence(task, recipe, variants, trials, draws, max(buckets))
         if not all(each.passed for each in evidence.values()):
@@ -80,52 +78,6 @@ def usable_buckets(subject: Subject, recipe: ExportRecipe) -> tuple[int, ...]:
     if subject.max_batch is None:
         return recipe.batch_buckets
     return tuple(size for size in recipe.batch_buckets if size <= subject.max_batch) or (subject.max_batch,)
-
-
-def build_variants(
-    subject: Subject, task: Task, recipe: ExportRecipe, calibration: Sequence[Example], output: Path
-) -> dict[str, Variant]:
-    """Writes <variant>/model.onnx for every variant: one float32 export, compressed by each variant's technique."""
-    plain = output / "exported.onnx"
-    with pulse("writing the ONNX graph"):
-        subject.write_graph(plain, recipe.opset)
-    batches = [stack(items) for items in decode_batches(task, calibration, subject.max_batch or 32)]
-    variants = {}
-    for name, config in track(recipe.variants.items(), "compressing", len(recipe.variants)):
-        path = output / name / "model.onnx"
-        path.parent.mkdir()
-        write_variant(plain, path, batches, config)
-        variants[name] = Variant(path, open_task(finish_variant(path, subject.task_spec, config)))
-    plain.unlink()
-    return variants
-
-
-def write_variant(plain: Path, path: Path, batches: Sequence[Mapping[str, Array]], config: VariantConfig) -> None:
-    """One technique applied to the float32 graph."""
-    if isinstance(config, Int8Static):
-        from export.compress.int8_static import quantize_int8
-
-        quantize_int8(plain, path, batches, config)
-    else:
-        shutil.copyfile(plain, path)
-
-
-def finish_variant(path: Path, spec: TaskSpec, config: VariantConfig) -> TaskSpec:
-    """Moves into the graph what the recipe wants inside; returns the task that is left. Raises InvalidRecipe."""
-    if config.suppression is None:
-        return spec
-    if not isinstance(spec, DetectionSpec) or spec.suppression != "class_aware":
-        raise InvalidRecipe("only a detector with class_aware suppression can carry it inside its graph: see variants")
-    from export.suppress_onnx import append_suppression
-
-    # Never stricter than the task's own defaults: a variant must answer a request without thresholds as its siblings.
-    inside = SuppressionInside(
-        score_threshold=min(spec.score_threshold, config.suppression.score_threshold),
-        iou_threshold=max(spec.iou_threshold, config.suppression.iou_threshold),
-        max_detections=max(spec.max_detections, config.suppression.max_detections),
-    )
-    append_suppression(path, path, inside)
-    return msgspec.structs.replace(spec, inside=inside)
 
 
 def collect_evidence(

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 
+from export.compress.steps import Steps, check_steps
 from export.generative.recipe import GenerativeRecipe
-from export.generative.recipe import Plain as PlainDecoder
 from export.section import Count, Positive, Section, Share
-from registry.manifest import Precision
 from tasks.detection_spec import SuppressionInside
 from tasks.errors import InvalidRecipe
 from training.recipe_file import RecipeFolder, convert_tables
@@ -38,43 +37,20 @@ class Tolerances(Section, frozen=True, kw_only=True):
     """Median single-thread latency at batch 1 on the exporting host."""
 
 
-class VariantConfig(Section, frozen=True, kw_only=True, tag_field="technique"):
-    """One variant. The field `technique` says how it is made; with `suppression` a detector's graph ends in
-    non-maximum suppression of its own, which nobody can loosen afterwards."""
+class VariantConfig(Section, frozen=True, kw_only=True):
+    """One variant: the float32 graph where it has no `steps`. With `suppression` a detector's graph ends in non-maximum
+    suppression of its own, which nobody can loosen afterwards."""
 
+    steps: Steps = ()
     tolerances: Tolerances
     suppression: SuppressionInside | None = None
-
-    @property
-    def precision(self) -> Precision:
-        """What the manifest will say of it."""
-        raise NotImplementedError
-
-
-class Plain(VariantConfig, frozen=True, kw_only=True, tag="plain"):
-    """The exported graph as it is."""
-
-    @property
-    def precision(self) -> Precision:
-        return "fp32"
-
-
-class Int8Static(VariantConfig, frozen=True, kw_only=True, tag="int8_static"):
-    """Post-training quantization, see compress/int8_static.py."""
-
-    calibration: Literal["minmax", "entropy", "percentile"] = "minmax"
-    reduce_range: bool = True
-
-    @property
-    def precision(self) -> Precision:
-        return "int8"
 
 
 class ExportRecipe(Section, frozen=True, kw_only=True):
     """One export. The counts are upper limits: smaller data sets are used whole."""
 
     description: str = ""
-    variants: dict[str, Plain | Int8Static]
+    variants: dict[str, VariantConfig]
     num_calibration: Count = 512
     num_verify: Count = 5_000
     num_profile: Count = 10_000
@@ -107,15 +83,15 @@ def check_recipe(recipe: AnyRecipe, origin: str) -> None:
     """What types alone do not say. Raises InvalidRecipe."""
     if not recipe.variants:
         raise InvalidRecipe(f"{origin}: variants must name at least one variant, for example [variants.fp32]")
-    for name in recipe.variants:
+    for name, variant in recipe.variants.items():
         if not name.isidentifier():
             raise InvalidRecipe(f"{origin}: variant name {name!r} must be letters, digits and _, as in 'int8'")
+        check_steps(variant.steps, f"{origin}: variant {name!r}")
     if isinstance(recipe, GenerativeRecipe):
         check_increasing(recipe.slots, f"{origin}: slots")
-        if not any(isinstance(variant, PlainDecoder) for variant in recipe.variants.values()):
+        if all(variant.steps for variant in recipe.variants.values()):
             raise InvalidRecipe(
-                f'{origin}: one variant must have technique = "plain": it is compared with the trained model token for '
-                "token"
+                f"{origin}: one variant must have no steps: it is compared with the trained model token for token"
             )
     else:
         check_increasing(recipe.batch_buckets, f"{origin}: batch_buckets")

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from export.compress.steps import precision_of, requirements_of
 from export.golden import choose_golden, replay_tolerance, write_golden
 from export.held_out import decode_batches, run_capped, stack
 from export.lineage import complete_lineage
@@ -17,7 +18,7 @@ from export.subject import Example, Subject
 from export.trial import Trial
 from export.verify import Variant as Built
 from monitoring.profile import build_profile, encode_profile
-from registry.manifest import Evidence, GoldenOutputs, Graph, Manifest, Requirements, Variant
+from registry.manifest import Evidence, GoldenOutputs, Graph, Manifest, Variant
 from registry.package import ModelPackage, seal_package
 from serving.open_runtime import open_runtime
 from serving.runtimes.compute_threads import ONE_THREAD
@@ -43,9 +44,8 @@ class Proof:
 
 def write_package(subject: Subject, recipe: ExportRecipe, proof: Proof, output: Path) -> ModelPackage:
     """Golden set, profiles and manifest beside the graphs, sealed."""
-    tolerances = {
-        name: replay_tolerance(recipe.variants[name].precision, trial.parity) for name, trial in proof.trials.items()
-    }
+    precisions = {name: precision_of(variant.steps) for name, variant in recipe.variants.items()}
+    tolerances = {name: replay_tolerance(precisions[name], trial.parity) for name, trial in proof.trials.items()}
     judge = next(iter(proof.trials.values())).judge
     decisive = {name: tolerances[name][trial.judge.decisive_output] for name, trial in proof.trials.items()}
     groups = [judge.group(example.target) for example in proof.compared]
@@ -60,9 +60,9 @@ def write_package(subject: Subject, recipe: ExportRecipe, proof: Proof, output: 
         profile = build_profile(built.task.signal_specs(), proof.trials[name].observations)
         (folder / "profile.json").write_bytes(encode_profile(profile))
         variants[name] = Variant(
-            precision=recipe.variants[name].precision,
+            precision=precisions[name],
             graphs={"main": msgspec.structs.replace(graph, file=f"{name}/model.onnx")},
-            requires=Requirements(),
+            requires=requirements_of(recipe.variants[name].steps),
             golden=GoldenOutputs(file=f"{name}/golden.npz", max_abs_difference=tolerances[name]),
             evidence=proof.evidence[name],
             profile=f"{name}/profile.json",

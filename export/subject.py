@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from export.compress.learning import Learning
 from registry.manifest import Lineage
 from tasks.task import Array, TaskSpec
+from training.networks.network import Trainable
 
 Reference = Callable[[Mapping[str, Array]], dict[str, Array]]
 """Input tensors [batch, …] by name → output tensors [batch, …] by name, as the trained model computes them."""
@@ -44,11 +46,20 @@ class Data:
 
 
 @dataclass(frozen=True)
+class Learnt:
+    """A network that was trained here, so that it can change and learn on. `write_graph(network, path, opset)` writes
+    the float32 ONNX graph of any form of it."""
+
+    learning: Learning
+    write_graph: Callable[[Trainable, Path, int], None]
+
+
+@dataclass(frozen=True)
 class Subject:
     """A trained model on its way into a package.
 
     `write_graph(path, opset)` writes the float32 ONNX graph that every variant starts from. `max_batch` is the largest
-    batch the graph takes, None for any.
+    batch the graph takes, None for any. `learnt`: None for a model that was made elsewhere.
     """
 
     name: str
@@ -58,3 +69,4 @@ class Subject:
     data: Data
     lineage: Lineage
     max_batch: int | None = None
+    learnt: Learnt | None = None

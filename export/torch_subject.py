@@ -8,13 +8,15 @@ from pathlib import Path
 
 import torch
 
+from export.compress.learning import Learning
 from export.lineage import now
-from export.subject import Data, Subject
+from export.subject import Data, Learnt, Subject
 from export.to_onnx import check_batches, write_onnx
 from registry.manifest import Lineage
 from tasks.task import Array, Task, open_task
 from training.checkpoint import Checkpoint
 from training.data.source import open_source
+from training.networks.network import Trainable
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,13 @@ class TorchGraph:
 def subject_of_checkpoint(checkpoint: Checkpoint, run_id: str = "") -> Subject:
     """The model of a checkpoint with the data of its recipe: evidence comes from the test split alone, because the
     validation split chose the best epoch and the temperature."""
-    module = checkpoint.module
-    graph = TorchGraph(module, open_task(checkpoint.task_spec), module.output_names)
+    module, task = checkpoint.module, open_task(checkpoint.task_spec)
     source, facts = open_source(checkpoint.recipe.data), checkpoint.facts
+    graph = TorchGraph(module, task, module.output_names)
+
+    def write_network(network: Trainable, path: Path, opset: int) -> None:
+        TorchGraph(network, task, network.output_names).write(path, opset)
+
     return Subject(
         name=checkpoint.recipe.name,
         task_spec=checkpoint.task_spec,
@@ -60,4 +66,5 @@ def subject_of_checkpoint(checkpoint: Checkpoint, run_id: str = "") -> Subject:
             recipe={"training": facts.recipe},
             versions=facts.libraries,
         ),
+        learnt=Learnt(Learning(module, checkpoint.recipe, checkpoint.task_spec, source), write_network),
     )

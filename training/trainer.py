@@ -6,10 +6,11 @@ import copy
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import lightning.pytorch as pl
@@ -103,6 +104,14 @@ def fit(
     # Lightning moves everything to the CPU at the end.
     learner.network.to(trainer.strategy.root_device)
     return history.records
+
+
+def tune(learner: Learner, dataset: BatchDataset, recipe: Recipe, callbacks: Sequence[pl.Callback]) -> None:
+    """A network that was trained learns on, on one device: no validation, no checkpoints, its last weights stay."""
+    with quiet_lightning(), TemporaryDirectory() as folder:
+        progress = [FitProgress(learner.monitored), *callbacks]
+        trainer = build_trainer(recipe, Path(folder), World(0, 1, 1), progress)
+        trainer.fit(learner, training_loader(dataset, recipe, World(0, 1, 1)))
 
 
 def copy_to_shard(learner: Learner, recipe: Recipe, world: World) -> Trainable | None:

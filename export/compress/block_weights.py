@@ -10,31 +10,64 @@ Embeddings that the network ties to its head are read from the head's blocks: fo
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from onnx import helper, numpy_helper
 from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
+from export.compress.technique import GraphTechnique
 from export.graphs.decoder_io import EMBEDDING, HEAD
 from export.graphs.graph_builder import CONTRIB
 from export.to_onnx import quiet
+from registry.manifest import Precision
+from training.recipe import TaskName
 
 INT8_ACTIVATIONS = 4
 """The accuracy level of MatMulNBits at which it multiplies bytes."""
 
 
-def quantize_blocks(model: Any, bits: Literal[4, 8], block_size: int) -> Any:
+class BlockWeights(GraphTechnique, frozen=True, kw_only=True):
+    """`block_size`: weights that share a scale."""
+
+    bits: ClassVar[Literal[4, 8]]
+    block_size: Literal[16, 32, 64, 128] = 32
+
+    def find_obstacle(self, task: TaskName) -> str:
+        if task in ("captioning", "text_generation"):
+            return ""
+        return "its work is in convolutions, and blocks are of matrix products; take int8_static"
+
+
+class Int8Dynamic(BlockWeights, frozen=True, kw_only=True, tag="int8_dynamic"):
+    """Weights and activations in bytes, scales of activations worked out for each token on its way."""
+
+    precision: ClassVar[Precision | None] = "int8"
+    bits: ClassVar[Literal[4, 8]] = 8
+
+
+class Int4Weights(BlockWeights, frozen=True, kw_only=True, tag="int4_weights"):
+    """Weights of four bits."""
+
+    precision: ClassVar[Precision | None] = "int4"
+    bits: ClassVar[Literal[4, 8]] = 4
+
+
+def quantize_blocks(model: Any, config: BlockWeights) -> Any:
     """A float32 decoder graph of compressible weights → the same graph with compressed layers."""
     tied = is_tied(model)
     with quiet():
         quantizer = MatMulNBitsQuantizer(
-            model, bits=bits, block_size=block_size, is_symmetric=True, accuracy_level=INT8_ACTIVATIONS
+            model,
+            bits=config.bits,
+            block_size=config.block_size,
+            is_symmetric=True,
+            accuracy_level=INT8_ACTIVATIONS,
         )
         quantizer.process()
     compressed = quantizer.model.model
     if tied:
-        share_table(compressed.graph, bits, block_size)
+        share_table(compressed.graph, config.bits, config.block_size)
     return compressed
 
 

@@ -15,16 +15,18 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import onnx
 import onnxruntime
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from export.recipe import Int8Static
+from export.compress.technique import GraphTechnique
 from export.to_onnx import quiet
+from registry.manifest import Precision
 from tasks.task import Array
+from training.recipe import TaskName
 
 SEVERITY_WARNING, SEVERITY_ERROR = 2, 3
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
@@ -33,6 +35,22 @@ METHODS: Mapping[str, Any] = {
     "entropy": CalibrationMethod.Entropy,
     "percentile": CalibrationMethod.Percentile,
 }
+
+
+class Int8Static(GraphTechnique, frozen=True, kw_only=True, tag="int8_static"):
+    """`calibration`: how the ranges of activations are found."""
+
+    precision: ClassVar[Precision | None] = "int8"
+    calibration: Literal["minmax", "entropy", "percentile"] = "minmax"
+    reduce_range: bool = True
+
+    def find_obstacle(self, task: TaskName) -> str:
+        if task not in ("captioning", "text_generation"):
+            return ""
+        return "ranges of activations that are fixed beforehand do not hold from token to token; take int8_dynamic"
+
+    def compress_graph(self, source: Path, target: Path, batches: Sequence[Mapping[str, Array]]) -> None:
+        quantize_int8(source, target, batches, self)
 
 
 class BatchReader(CalibrationDataReader):  # type: ignore[misc]

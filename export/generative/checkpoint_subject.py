@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from export.compress.learning import Learning
 from export.generative.subject import GenerativeSubject
 from export.lineage import now
 from registry.manifest import Lineage
@@ -41,4 +42,5 @@ def subject_of_checkpoint(checkpoint: Checkpoint, run_id: str = "") -> Generativ
             recipe={"training": facts.recipe},
             versions=facts.libraries,
         ),
+        learning=Learning(module, checkpoint.recipe, checkpoint.task_spec, source),
     )

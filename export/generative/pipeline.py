@@ -11,7 +11,7 @@ from export.generative.graph_speaker import GraphSpeaker
 from export.generative.latency import measure_steps, step_sizes
 from export.generative.passage import Passage
 from export.generative.profile import observe_answers
-from export.generative.recipe import GenerativeRecipe, Plain
+from export.generative.recipe import GenerativeRecipe
 from export.generative.report import format_missed, format_variants
 from export.generative.seal import Proof, write_package
 from export.generative.subject import GenerativeSubject, passages_of
@@ -112,7 +112,7 @@ def collect_evidence(
     evidence = {}
     for name, config in recipe.variants.items():
         trial, footprint = trials[name], Footprint(size_of(graphs[name]), timings[name])
-        gates = [continuation_gate(trained, task, compared, trial.continuations)] if isinstance(config, Plain) else []
+        gates = [continuation_gate(trained, task, compared, trial.continuations)] if not config.steps else []
         spoken = judge.metrics(trial.continuations) if judge is not None else {}
         gates += caption_gates(spoken, config.tolerances) if spoken else ()
         evidence[name] = weigh_evidence(trial, footprint, config.tolerances, spoken, gates)

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from export.compress.steps import Steps
 from export.section import Count, Positive, Section, Share
-from registry.manifest import Precision, Requirements
 
 
 class GenerativeTolerances(Section, frozen=True, kw_only=True):
@@ -28,62 +28,12 @@ class GenerativeTolerances(Section, frozen=True, kw_only=True):
     """Median single-thread time of one token at batch 1 on the exporting host."""
 
 
-class GenerativeVariant(Section, frozen=True, kw_only=True, tag_field="technique"):
-    """One variant. The field `technique` says how it is made."""
+class GenerativeVariant(Section, frozen=True, kw_only=True):
+    """One variant: the float32 graph where it has no `steps`. That one must continue prompts exactly as the trained
+    model does."""
 
+    steps: Steps = ()
     tolerances: GenerativeTolerances
-
-    @property
-    def precision(self) -> Precision:
-        """What the manifest will say of it."""
-        raise NotImplementedError
-
-    @property
-    def requires(self) -> Requirements:
-        """What a host must have to run it."""
-        return Requirements()
-
-
-class Plain(GenerativeVariant, frozen=True, kw_only=True, tag="plain"):
-    """The float32 graph as it is. It must continue prompts exactly as the trained model does."""
-
-    @property
-    def precision(self) -> Precision:
-        return "fp32"
-
-
-class Half(GenerativeVariant, frozen=True, kw_only=True, tag="half"):
-    """Weights, states and all in between in float16: for a GPU, since processors compute it in float32 anyway."""
-
-    @property
-    def precision(self) -> Precision:
-        return "fp16"
-
-    @property
-    def requires(self) -> Requirements:
-        return Requirements(provider="cuda")
-
-
-class BlockWeights(GenerativeVariant, frozen=True, kw_only=True):
-    """Weights in blocks with a scale each, see compress/block_weights.py."""
-
-    block_size: Literal[16, 32, 64, 128] = 32
-
-
-class Int8(BlockWeights, frozen=True, kw_only=True, tag="int8_dynamic"):
-    """Weights and activations in bytes, scales of activations worked out for each token on its way."""
-
-    @property
-    def precision(self) -> Precision:
-        return "int8"
-
-
-class Int4(BlockWeights, frozen=True, kw_only=True, tag="int4_weights"):
-    """Weights of four bits."""
-
-    @property
-    def precision(self) -> Precision:
-        return "int4"
 
 
 class GenerativeRecipe(Section, frozen=True, kw_only=True):
@@ -92,7 +42,7 @@ class GenerativeRecipe(Section, frozen=True, kw_only=True):
     protocol: Literal["generative"]
     """Tells these recipes from those of models that answer at once."""
     description: str = ""
-    variants: dict[str, Plain | Half | Int8 | Int4]
+    variants: dict[str, GenerativeVariant]
     num_verify: Count = 400
     """Held-out passages on which every variant is held against the trained model."""
     passage_tokens: Count = 512

@@ -10,11 +10,13 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from export.compress.block_weights import BlockWeights
+from export.compress.steps import precision_of, requirements_of
 from export.generative.golden import choose_prompts, golden_arrays
 from export.generative.graph_speaker import GraphSpeaker
 from export.generative.other_kernels import kernel_difference
 from export.generative.passage import Passage
-from export.generative.recipe import BlockWeights, GenerativeRecipe, GenerativeVariant
+from export.generative.recipe import GenerativeRecipe, GenerativeVariant
 from export.generative.subject import GenerativeSubject, asset_names
 from export.generative.trial import GenerativeTrial
 from export.generative.variants import GraphFiles
@@ -85,22 +87,23 @@ def golden_tolerance(config: GenerativeVariant, trial: GenerativeTrial, graphs: 
     """How far a host's logits may be from those of this one: what other kernels were seen to do, or the share of their
     spread that `replay_tolerance` allows."""
     parity = {LOGITS: trial.parity}
-    if not isinstance(config, BlockWeights):
-        return replay_tolerance(config.precision, parity)[LOGITS]
+    if not any(isinstance(step, BlockWeights) for step in config.steps):
+        return replay_tolerance(precision_of(config.steps), parity)[LOGITS]
     floor = replay_tolerance("fp32", parity)[LOGITS]
     return max(floor, kernel_difference(graphs, trial.continuations, context))
 
 
 def order_variants(evidence: Mapping[str, Evidence], recipe: GenerativeRecipe) -> list[str]:
     """Those for a GPU first, whose speed was not measured here: a host without one passes them by. Then by speed."""
-    return sorted(order_by_speed(evidence), key=lambda name: recipe.variants[name].requires.provider != "cuda")
+    requirements = {name: requirements_of(variant.steps) for name, variant in recipe.variants.items()}
+    return sorted(order_by_speed(evidence), key=lambda name: requirements[name].provider != "cuda")
 
 
 def describe_variant(name: str, proof: Proof, recipe: GenerativeRecipe, tolerance: float, output: Path) -> Variant:
     return Variant(
-        precision=recipe.variants[name].precision,
+        precision=precision_of(recipe.variants[name].steps),
         graphs={role: describe_graph(path, output) for role, path in proof.graphs[name].items()},
-        requires=recipe.variants[name].requires,
+        requires=requirements_of(recipe.variants[name].steps),
         golden=GoldenOutputs(file=f"{name}/golden.npz", max_abs_difference={LOGITS: tolerance, CONTINUATION: 0.0}),
         evidence=proof.evidence[name],
         profile=f"{name}/profile.json",

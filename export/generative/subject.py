@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from export.compress.learning import Learning
 from export.generative.passage import Passage, caption_passages, cut_documents
 from export.generative.recipe import GenerativeRecipe
 from export.held_out import draw
@@ -14,6 +15,7 @@ from tasks.generation import GenerativeTask
 from tasks.generative_spec import GenerativeSpec
 from training.networks.captioner import Captioner
 from training.networks.language_network import LanguageNetwork
+from training.networks.network import Trainable
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,15 @@ class GenerativeSubject:
     spare: Examples
     """Not learnt from either, but may have decided something: it only widens the reference profile."""
     lineage: Lineage
+    learning: Learning | None = None
+    """Of a model that was trained here: how its network may learn on."""
+
+    def with_network(self, network: Trainable) -> GenerativeSubject:
+        """The same with another form of its network."""
+        if isinstance(network, Captioner):
+            return replace(self, decoder=network.decoder, encoder=network)
+        assert isinstance(network, LanguageNetwork)
+        return replace(self, decoder=network)
 
 
 def passages_of(examples: Examples, task: GenerativeTask, recipe: GenerativeRecipe, count: int) -> list[Passage]:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from export.captioner_graph import write_encoder
-from export.compress.block_weights import quantize_blocks
-from export.generative.recipe import BlockWeights, GenerativeRecipe, GenerativeVariant, Half, Int4
+from export.compress.block_weights import BlockWeights, quantize_blocks
+from export.compress.half_precision import Fp16
+from export.compress.network_steps import NetworkSteps
+from export.compress.steps import graph_steps, name_of, network_steps
+from export.compress.technique import GraphTechnique, NetworkTechnique
+from export.generative.recipe import GenerativeRecipe
 from export.generative.subject import GenerativeSubject
 from export.graphs.decoder_graph import copy_graph, decoder_graph
 from export.graphs.graph_builder import save_graph
 from export.graphs.graph_form import GraphForm
 from registry.decoder_interface import COPY, DECODER, ENCODER
 from tasks.captioning import CaptioningSpec
+from tasks.errors import InvalidRecipe
 from training.progress import track
 
 GraphFiles = Mapping[str, Path]
@@ -22,29 +27,52 @@ GraphFiles = Mapping[str, Path]
 
 
 def write_variants(subject: GenerativeSubject, recipe: GenerativeRecipe, output: Path) -> dict[str, GraphFiles]:
-    """<variant>/decoder.onnx and copy.onnx for every variant, and one encoder.onnx for all."""
-    shared: dict[str, Path] = {}
-    if subject.encoder is not None:
-        shared[ENCODER] = output / "encoder.onnx"
-        assert isinstance(subject.task_spec, CaptioningSpec)
-        write_encoder(subject.encoder, subject.task_spec.image, shared[ENCODER])
+    """<variant>/decoder.onnx and copy.onnx for every variant; encoder.onnx of all that have the trained one, or
+    <variant>/encoder.onnx."""
+    networks = NetworkSteps(subject.learning) if subject.learning else None
     variants: dict[str, GraphFiles] = {}
     for name, config in track(recipe.variants.items(), "writing graphs", len(recipe.variants)):
-        model = build_decoder(subject, config)
+        steps = network_steps(config.steps)
+        form = compressed_subject(subject, networks, steps) if steps else subject
+        model = build_decoder(form, graph_steps(config.steps))
         graphs = {DECODER: output / name / "decoder.onnx", COPY: output / name / "copy.onnx"}
         graphs[DECODER].parent.mkdir()
         save_graph(model, graphs[DECODER])
         save_graph(copy_graph(model), graphs[COPY])
-        variants[name] = graphs | shared
+        variants[name] = graphs | place_encoder(form, output / name if steps else output)
     return variants
 
 
-def build_decoder(subject: GenerativeSubject, config: GenerativeVariant) -> Any:
-    """One technique, from the network on."""
+def compressed_subject(
+    subject: GenerativeSubject, networks: NetworkSteps | None, steps: Sequence[NetworkTechnique]
+) -> GenerativeSubject:
+    """The subject with its network after the steps. Raises InvalidRecipe for a model that was made elsewhere."""
+    if networks is None:
+        raise InvalidRecipe(
+            f"{name_of(steps[0])} changes the network and lets it learn on, and {subject.name} was made elsewhere, "
+            "without data to learn from. Take steps that change the graph, or train it here"
+        )
+    return subject.with_network(networks.compress(steps))
+
+
+def place_encoder(subject: GenerativeSubject, folder: Path) -> dict[str, Path]:
+    """Writes the encoder of a model that has one, unless it is there."""
+    if subject.encoder is None:
+        return {}
+    assert isinstance(subject.task_spec, CaptioningSpec)
+    path = folder / "encoder.onnx"
+    if not path.exists():
+        write_encoder(subject.encoder, subject.task_spec.image, path)
+    return {ENCODER: path}
+
+
+def build_decoder(subject: GenerativeSubject, steps: Sequence[GraphTechnique]) -> Any:
+    """The decoder graph in the form that the steps ask for."""
     prompt: Literal["tokens", "features"] = "tokens" if subject.encoder is None else "features"
     context = subject.task_spec.context
-    if isinstance(config, BlockWeights):
-        plain = decoder_graph(subject.decoder, GraphForm(context=context, prompt=prompt, weights="compressible"))
-        return quantize_blocks(plain, 4 if isinstance(config, Int4) else 8, config.block_size)
-    float_type: Literal["fp16", "fp32"] = "fp16" if isinstance(config, Half) else "fp32"
+    for step in steps:
+        if isinstance(step, BlockWeights):
+            plain = decoder_graph(subject.decoder, GraphForm(context=context, prompt=prompt, weights="compressible"))
+            return quantize_blocks(plain, step)
+    float_type: Literal["fp16", "fp32"] = "fp16" if any(isinstance(step, Fp16) for step in steps) else "fp32"
     return decoder_graph(subject.decoder, GraphForm(context=context, prompt=prompt, float_type=float_type))

@@ -10,7 +10,7 @@ import torch
 
 from export.import_facts import ImportFacts
 from export.import_model import fitting_recipe, import_model
-from export.recipe import ExportRecipe, Plain, Tolerances, load_export_recipe
+from export.recipe import ExportRecipe, Tolerances, VariantConfig, load_export_recipe
 from export.subject import Data, Subject
 from registry.manifest import Lineage
 from serving.runtimes.onnx_runtime import OnnxRuntime
@@ -81,7 +81,7 @@ def test_detectors_with_nothing_to_suppress_get_no_variant_that_does() -> None:
         min_decision_agreement=0.9, max_metric_drop=0.1, max_calibration_increase=0.1, max_class_drop=0.1
     )
     inside = SuppressionInside(score_threshold=0.05, iou_threshold=0.5, max_detections=100)
-    plain, suppressed = Plain(tolerances=tolerances), Plain(tolerances=tolerances, suppression=inside)
+    plain, suppressed = VariantConfig(tolerances=tolerances), VariantConfig(tolerances=tolerances, suppression=inside)
     spec = DetectionSpec(labels=LABELS, image=ImageSpec(height=SIDE, width=SIDE), suppression="none")
     subject = Subject(
         name="set",

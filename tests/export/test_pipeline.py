@@ -14,7 +14,7 @@ import pytest
 from onnx import numpy_helper
 
 from export.pipeline import export_subject
-from export.recipe import ExportRecipe, Plain, load_export_recipe
+from export.recipe import ExportRecipe, load_export_recipe
 from export.report import format_report
 from export.subject import Data, Subject
 from monitoring.profile import decode_profile
@@ -158,7 +158,7 @@ def test_fixed_batch_limits_the_buckets(subject: Subject, recipe: ExportRecipe, 
 def test_single_plain_variant(subject: Subject, tmp_path: Path) -> None:
     recipe = load_export_recipe("quick", ["num_verify=50", "num_profile=50", "latency_seconds=0.01", "num_golden=3"])
     plain = {"fp32": recipe.variants["fp32"]}
-    assert isinstance(plain["fp32"], Plain)
+    assert plain["fp32"].steps == ()
     package = export_subject(subject, msgspec.structs.replace(recipe, variants=plain), tmp_path / "package")
     assert list(package.manifest.variants) == ["fp32"]
     assert len(package.golden_inputs()) == 3

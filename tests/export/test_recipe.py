@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from export.compress.steps import precision_of
 from export.generative.recipe import GenerativeRecipe
-from export.recipe import RECIPES, Int8Static, Plain, load_export_recipe
+from export.recipe import RECIPES, load_export_recipe
 from tasks.errors import InvalidRecipe
 
 GENERATIVE = [f"{task}{length}" for task in ("captioning", "text_generation") for length in ("", "-quick")]
@@ -16,7 +17,7 @@ GENERATIVE = [f"{task}{length}" for task in ("captioning", "text_generation") fo
 @pytest.mark.parametrize("name", sorted(set(RECIPES.names()) - set(GENERATIVE)))
 def test_bundled_recipes_build_float_and_int8(name: str) -> None:
     recipe = load_export_recipe(name)
-    assert {type(variant) for variant in recipe.variants.values()} == {Plain, Int8Static}
+    assert {precision_of(variant.steps) for variant in recipe.variants.values()} == {"fp32", "int8"}
     assert recipe.num_profile >= (1500 if name.endswith("-quick") else 5000)
 
 
@@ -24,7 +25,7 @@ def test_bundled_recipes_build_float_and_int8(name: str) -> None:
 def test_generative_recipes_prove_a_float_variant_on_many_continuations(name: str) -> None:
     recipe = load_export_recipe(name)
     assert isinstance(recipe, GenerativeRecipe)
-    assert {variant.precision for variant in recipe.variants.values()} >= {"fp32", "int8", "int4"}
+    assert {precision_of(variant.steps) for variant in recipe.variants.values()} >= {"fp32", "int8", "int4"}
     assert recipe.num_continuations >= (60 if name.endswith("-quick") else 200)
     assert recipe.num_verify >= recipe.num_continuations >= recipe.num_golden
 
@@ -35,8 +36,8 @@ def test_generative_recipes_prove_a_float_variant_on_many_continuations(name: st
         ('protocol="magic"', "protocol"),
         ("slots=[4, 1]", "must increase"),
         ("batch_buckets=[1]", "batch_buckets"),
-        ("variants.int4.block_size=33", "block_size"),
-        ('variants.fp32.technique="half"', 'technique = "plain"'),
+        ('variants.int4.steps=[{technique = "int4_weights", block_size = 33}]', "block_size"),
+        ('variants.fp32.steps=[{technique = "fp16"}]', "must have no steps"),
         ("variants.int8.tolerances.max_metric_drop=0.1", "max_metric_drop"),
     ],
 )
@@ -65,7 +66,7 @@ def test_overrides_reach_every_table() -> None:
     [
         ("num_verifi=7", "num_verifi"),
         ("num_verify=0", r"num_verify"),
-        ("variants.int8.technique=int9", "int9"),
+        ('variants.int8.steps=[{technique = "int9"}]', "int9"),
         ("variants.int8.tolerances.max_class_drop=2", "max_class_drop"),
         ("batch_buckets=[4, 1]", "must increase"),
         ("batch_buckets=[]", "must increase"),

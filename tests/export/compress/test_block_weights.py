@@ -10,7 +10,7 @@ import onnx
 import pytest
 import torch
 
-from export.compress.block_weights import quantize_blocks
+from export.compress.block_weights import Int4Weights, Int8Dynamic, quantize_blocks
 from export.graphs.decoder_graph import decoder_graph
 from export.graphs.graph_builder import save_graph
 from export.graphs.graph_form import GraphForm
@@ -20,6 +20,7 @@ from training.models import llama, lstm
 from training.networks.language_network import LanguageNetwork
 
 VOCABULARY, CONTEXT = 96, 32
+CONFIGS = {8: Int8Dynamic(), 4: Int4Weights()}
 TOKENS = [int(token) for token in np.random.default_rng(0).integers(0, VOCABULARY, 12)]
 
 
@@ -60,7 +61,7 @@ def test_graph_is_small_and_close(
 ) -> None:
     save_graph(decoder_graph(network, GraphForm(context=CONTEXT)), tmp_path / "plain.onnx")
     compressible = decoder_graph(network, GraphForm(context=CONTEXT, weights="compressible"))
-    save_graph(quantize_blocks(compressible, bits, 32), tmp_path / "small.onnx")
+    save_graph(quantize_blocks(compressible, CONFIGS[bits]), tmp_path / "small.onnx")
     expected, found = (logits_of(tmp_path / name, [TOKENS]) for name in ("plain.onnx", "small.onnx"))
     assert 0 < np.abs(found - expected).mean() < closeness * expected.std()
     assert (tmp_path / "small.onnx").stat().st_size < 0.5 * (tmp_path / "plain.onnx").stat().st_size
@@ -69,7 +70,7 @@ def test_graph_is_small_and_close(
 def test_no_layer_is_left_in_float(network: LanguageNetwork) -> None:
     """Not even the embeddings, which these networks tie to their heads."""
     compressible = decoder_graph(network, GraphForm(context=CONTEXT, weights="compressible"))
-    model = quantize_blocks(compressible, 8, 32)
+    model = quantize_blocks(compressible, Int8Dynamic())
     floats = onnx.TensorProto.FLOAT
     large = [each.name for each in model.graph.initializer if each.data_type == floats and len(each.dims) > 1]
     assert {name for name in large if "scale" not in name} <= {"cosine", "sine"}
@@ -79,7 +80,7 @@ def test_embeddings_of_their_own_stay_in_float(tmp_path: Path) -> None:
     options = llama.Options(width=64, depth=1, heads=4, kv_heads=4, tie_embeddings=False)
     network = llama.build(options, VOCABULARY, CONTEXT).eval()
     compressible = decoder_graph(network, GraphForm(context=CONTEXT, weights="compressible"))
-    model = quantize_blocks(compressible, 4, 32)
+    model = quantize_blocks(compressible, Int4Weights())
     assert "embedding" in {each.name for each in model.graph.initializer}
     save_graph(model, tmp_path / "small.onnx")
     assert logits_of(tmp_path / "small.onnx", [TOKENS]).shape == (1, VOCABULARY)
@@ -90,7 +91,7 @@ def test_row_says_the_same_whatever_else_is_in_the_batch(
     network: LanguageNetwork, tmp_path: Path, bits: Literal[4, 8]
 ) -> None:
     compressible = decoder_graph(network, GraphForm(context=CONTEXT, weights="compressible"))
-    save_graph(quantize_blocks(compressible, bits, 32), tmp_path / "small.onnx")
+    save_graph(quantize_blocks(compressible, CONFIGS[bits]), tmp_path / "small.onnx")
     alone = logits_of(tmp_path / "small.onnx", [TOKENS])[0]
     others = np.random.default_rng(1).integers(0, VOCABULARY, (5, len(TOKENS))).tolist()
     together = logits_of(tmp_path / "small.onnx", [*others, TOKENS])[-1]

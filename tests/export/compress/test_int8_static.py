@@ -9,12 +9,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from export.compress.int8_static import quantize_int8
-from export.recipe import Int8Static, load_export_recipe
+from export.compress.int8_static import Int8Static, quantize_int8
 from export.subject import Subject
 from serving.runtimes.onnx_runtime import OnnxRuntime
 
-TOLERANCES = load_export_recipe("quick").variants["int8"].tolerances
 BATCHES = [
     {"image": np.random.default_rng(seed).integers(0, 256, (16, 32, 32, 3), dtype=np.uint8)} for seed in range(4)
 ]
@@ -29,7 +27,7 @@ def graph(subject: Subject, tmp_path: Path) -> Path:
 @pytest.mark.parametrize("calibration", ["minmax", "entropy", "percentile"])
 def test_close_to_float_and_silent(calibration: str, graph: Path, capfd: pytest.CaptureFixture[str]) -> None:
     target = graph.with_name("int8.onnx")
-    config = Int8Static(tolerances=TOLERANCES, calibration=calibration)  # type: ignore[arg-type]
+    config = Int8Static(calibration=calibration)  # type: ignore[arg-type]
     quantize_int8(graph, target, BATCHES, config)
     assert target.stat().st_size < graph.stat().st_size
     plain, small = (OnnxRuntime(path).run(BATCHES[0])["embedding"] for path in (graph, target))
@@ -40,7 +38,7 @@ def test_close_to_float_and_silent(calibration: str, graph: Path, capfd: pytest.
 @pytest.mark.parametrize(("reduce_range", "largest"), [(True, 64), (False, 127)])
 def test_weights_are_signed_per_channel_and_within_range(graph: Path, reduce_range: bool, largest: int) -> None:
     target = graph.with_name("int8.onnx")
-    quantize_int8(graph, target, BATCHES, Int8Static(tolerances=TOLERANCES, reduce_range=reduce_range))
+    quantize_int8(graph, target, BATCHES, Int8Static(reduce_range=reduce_range))
     model = onnx.load(target)
     constants = {each.name: each for each in model.graph.initializer}
     kernels = [each for each in constants.values() if each.data_type == TensorProto.INT8 and len(each.dims) == 4]
@@ -63,7 +61,7 @@ def test_what_follows_the_last_weights_is_computed_in_float(graph: Path) -> None
     model.graph.node.append(helper.make_node("Add", ["raw", "far_apart"], ["logits"], "add_far_apart"))
     onnx.save(model, graph)
     target = graph.with_name("int8.onnx")
-    quantize_int8(graph, target, BATCHES, Int8Static(tolerances=TOLERANCES))
+    quantize_int8(graph, target, BATCHES, Int8Static())
     plain, small = (OnnxRuntime(path).run(BATCHES[0])["logits"] for path in (graph, target))
     assert np.abs(plain - small).max() < 1
     assert plain.max() > 900

@@ -1,0 +1,66 @@
+"""The steps of a variant: all techniques that recipes know, and what must hold of several in a row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from export.compress.block_weights import Int4Weights, Int8Dynamic
+from export.compress.half_precision import Bf16, Fp16
+from export.compress.int8_static import Int8Static
+from export.compress.magnitude_pruning import MagnitudePruning
+from export.compress.technique import GraphTechnique, NetworkTechnique, StorageTechnique, Technique
+from registry.manifest import Precision, Requirements
+from tasks.errors import InvalidRecipe
+from training.recipe import TaskName
+
+AnyTechnique = MagnitudePruning | Int8Static | Int8Dynamic | Int4Weights | Fp16 | Bf16
+Steps = tuple[AnyTechnique, ...]
+STAGES = (NetworkTechnique, GraphTechnique, StorageTechnique)
+"""In the order in which steps must stand."""
+
+
+def check_steps(steps: Sequence[Technique], origin: str) -> None:
+    """Raises InvalidRecipe for steps that can not follow one another."""
+    stages = [next(index for index, stage in enumerate(STAGES) if isinstance(step, stage)) for step in steps]
+    if stages != sorted(stages):
+        raise InvalidRecipe(
+            f"{origin}: steps must first change the network, then its graph, then how it is stored; {names(steps)} is "
+            "another order"
+        )
+    reducing = [step for step in steps if step.precision is not None]
+    if len(reducing) > 1:
+        raise InvalidRecipe(f"{origin}: {names(reducing)} all change the precision; take one of them")
+
+
+def check_sense(steps: Sequence[Technique], task: TaskName, origin: str) -> None:
+    """Raises InvalidRecipe where a step makes no sense for models of a task, saying why."""
+    for step in steps:
+        if obstacle := step.find_obstacle(task):
+            raise InvalidRecipe(f"{origin}: {name_of(step)} is not for {task}: {obstacle}")
+
+
+def network_steps(steps: Sequence[Technique]) -> tuple[NetworkTechnique, ...]:
+    return tuple(step for step in steps if isinstance(step, NetworkTechnique))
+
+
+def graph_steps(steps: Sequence[Technique]) -> tuple[GraphTechnique, ...]:
+    return tuple(step for step in steps if isinstance(step, GraphTechnique))
+
+
+def precision_of(steps: Sequence[Technique]) -> Precision:
+    """What the manifest will say of a variant."""
+    return next((step.precision for step in steps if step.precision is not None), "fp32")
+
+
+def requirements_of(steps: Sequence[Technique]) -> Requirements:
+    """What a host must have to run it."""
+    return Requirements(provider="cuda" if any(step.needs_gpu for step in steps) else "cpu")
+
+
+def name_of(step: Technique) -> str:
+    """As a recipe names it."""
+    return str(step.__struct_config__.tag)
+
+
+def names(steps: Sequence[Technique]) -> str:
+    return ", ".join(name_of(step) for step in steps)

@@ -1,0 +1,57 @@
+"""The Technique protocol: one step on the way from the trained network to a variant. One file of this folder each.
+
+A variant is made by steps in the order of its recipe: first those that change the network itself (pruning, clustering,
+training that knows of the quantization to come), then those that change its ONNX graph (bytes, half floats), and last
+how its weights lie on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from export.section import Section
+from registry.manifest import Precision
+from tasks.task import Array
+from training.recipe import TaskName
+
+if TYPE_CHECKING:
+    from export.compress.learning import Learning
+    from training.networks.network import Trainable
+
+
+class Technique(Section, frozen=True, kw_only=True, tag_field="technique"):
+    """One step with its options: a table of a recipe, in which the field `technique` names it."""
+
+    precision: ClassVar[Precision | None] = None
+    """Of the variant after this step; None where the step leaves it as it was."""
+    needs_gpu: ClassVar[bool] = False
+    """Whether the variant is of use on a GPU alone."""
+
+    def find_obstacle(self, task: TaskName) -> str:
+        """Why this step makes no sense for models of a task; empty where it does."""
+        return ""
+
+
+class NetworkTechnique(Technique, frozen=True, kw_only=True):
+    """Changes the network, before there is a graph of it; most let it learn on afterwards."""
+
+    def compress(self, network: Trainable, learning: Learning) -> Trainable:
+        """A network in evaluation mode, on the CPU → its compressed form, the same or another one: the caller gives it
+        away. Raises InvalidRecipe, GateFailed."""
+        raise NotImplementedError
+
+
+class GraphTechnique(Technique, frozen=True, kw_only=True):
+    """Changes the ONNX graph of a model that answers at once. (Decoder graphs are written in the form that their steps
+    ask for, see export/generative/variants.py.)"""
+
+    def compress_graph(self, source: Path, target: Path, batches: Sequence[Mapping[str, Array]]) -> None:
+        """Writes the compressed form of the graph `source`. `batches`: inputs [batch, …] by name, of training data.
+        Raises InvalidRecipe where there is nothing that it could change."""
+        raise NotImplementedError
+
+
+class StorageTechnique(Technique, frozen=True, kw_only=True):
+    """Changes how the weights of the finished graph lie on disk, and no number of its answers."""
