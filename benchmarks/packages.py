@@ -77,7 +77,7 @@ def fully_trained_package(kind: str) -> Path:
 
 def make_package(kind: str) -> Path:
     """Trained by the full recipe, over the backbone that it starts from, exported and registered as a user would."""
-    from export.recipe import load_export_recipe
+    from export.recipe import NamedRecipe
     from tidegate.lifecycle import export_model, train_model
     from training.recipe import load_recipe
 
@@ -85,7 +85,7 @@ def make_package(kind: str) -> Path:
     if full.after:
         train_model(load_recipe(full.after), None)
     train_model(load_recipe(full.name), None)
-    return export_model(full.name, load_export_recipe(kind), None)[0].folder
+    return export_model(full.name, NamedRecipe(kind), None)[0].folder
 
 
 def detector_package(folder: Path) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
 from export.compress.steps import Steps, check_steps
 from export.generative.recipe import GenerativeRecipe
 from export.section import Count, Positive, Section, Share
+from export.technique_recipe import Extension, extended_name, merge
 from tasks.detection_spec import SuppressionInside
 from tasks.errors import InvalidRecipe
+from training.recipe import TaskName
 from training.recipe_file import RecipeFolder, convert_tables
 
 RECIPES = RecipeFolder(Path(__file__).parent / "recipes", "export recipe")
@@ -66,13 +68,44 @@ class ExportRecipe(Section, frozen=True, kw_only=True):
 AnyRecipe = ExportRecipe | GenerativeRecipe
 
 
-def load_export_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> AnyRecipe:
+def load_export_recipe(
+    name_or_path: str | Path, overrides: Sequence[str] = (), task: TaskName | None = None
+) -> AnyRecipe:
     """A recipe by name or by path to a TOML file, with `section.field=value` overrides (values in TOML).
 
-    One that says `protocol = "generative"` is for models that answer token by token. Raises InvalidRecipe naming the
-    file and the field.
+    One that says `protocol = "generative"` is for models that answer token by token; one that `extends` another takes
+    up that of the `task`. Raises InvalidRecipe naming the file and the field.
     """
-    facts, origin = RECIPES.read(name_or_path, overrides)
+    return NamedRecipe(name_or_path, overrides).for_task(task)
+
+
+class NamedRecipe:
+    """A recipe that somebody asked for, read before it is known which task it is for. Raises InvalidRecipe as soon as
+    something is certainly wrong."""
+
+    def __init__(self, name_or_path: str | Path = "", overrides: Sequence[str] = ()) -> None:
+        """Without a name, the recipe that bears the name of the task."""
+        self._name, self._overrides = name_or_path, tuple(overrides)
+        if name_or_path:
+            facts, origin = RECIPES.read(name_or_path, overrides)
+            if "extends" in facts:
+                convert_tables(facts, Extension, origin)
+            else:
+                typed_recipe(facts, origin)
+
+    def for_task(self, task: TaskName | None) -> AnyRecipe:
+        """The recipe for models of a task; None where that must not matter."""
+        facts, origin = RECIPES.read(self._name or task or "", self._overrides)
+        if "extends" in facts:
+            if task is None:
+                raise InvalidRecipe(f"{origin} extends the recipe of a task: it is complete only beside a model")
+            base, _ = RECIPES.read(extended_name(facts, task, origin), ())
+            facts = merge(facts, base, task, origin)
+        return typed_recipe(facts, origin)
+
+
+def typed_recipe(facts: Mapping[str, Any], origin: str) -> AnyRecipe:
+    """Raises InvalidRecipe naming the file and the field."""
     kind: type[AnyRecipe] = GenerativeRecipe if "protocol" in facts else ExportRecipe
     recipe = convert_tables(facts, kind, origin)
     check_recipe(recipe, origin)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from export.recipe import load_export_recipe
+from export.recipe import NamedRecipe
 from export.report import format_report
 from registry.package import ModelPackage
 from registry.store import open_store
@@ -106,7 +106,7 @@ def make_model(screen: Screen, kind: DemoKind, store_uri: str | None) -> ModelPa
         scored = kind.scored_as.format(trained.metrics[kind.score])
         screen.say(f"{scored} → {kind.model}-trained version {trained.version}")
     with screen.step("Compress, export, verify against the trained model; gate and promote"):
-        package, found = export_model(kind.model, load_export_recipe(kind.export_recipe), store_uri)
+        package, found = export_model(kind.model, NamedRecipe(kind.export_recipe), store_uri)
         variants = ", ".join(package.manifest.variants)
         screen.say(f"variants {variants} with their evidence → {kind.model} version {found.version}")
         event = promote_model(open_store(store_uri), kind.model)

@@ -19,7 +19,7 @@ os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 if TYPE_CHECKING:
-    from export.recipe import AnyRecipe
+    from export.recipe import NamedRecipe
     from registry.package import ModelPackage
     from training.recipe import Recipe
     from training.run import TrainedModel
@@ -34,34 +34,31 @@ def train_model(recipe: Recipe, store_uri: str | None, resume: bool = False) -> 
     return train(recipe, workdir=HOME, tracking_uri=uri, resume=resume)
 
 
-def export_model(name: str, recipe: AnyRecipe | None, store_uri: str | None) -> tuple[ModelPackage, VersionInfo]:
-    """The newest "<name>-trained" → a verified package, registered as the next version of "<name>". Without a recipe,
-    by the one that bears the name of the model's task."""
+def export_model(name: str, recipe: NamedRecipe, store_uri: str | None) -> tuple[ModelPackage, VersionInfo]:
+    """The newest "<name>-trained" → a verified package, registered as the next version of "<name>"."""
     uri = require_tracking(store_uri)
     with pulse("loading the training framework"):
         from export.export_checkpoint import export_checkpoint
-        from export.recipe import load_export_recipe
         from training.checkpoint import read_facts
         from training.registered import newest_checkpoint
 
     with build_folder() as folder:
         checkpoint = newest_checkpoint(uri, name, folder)
-        chosen = recipe or load_export_recipe(read_facts(checkpoint.folder).task["kind"])
+        chosen = recipe.for_task(read_facts(checkpoint.folder).task["kind"])
         package = export_checkpoint(checkpoint.folder, chosen, folder / "package", run_id=checkpoint.run_id)
         return publish(open_store(uri), package)
 
 
 def import_model(
-    model: Path, facts_file: Path, samples: Path, recipe: AnyRecipe | None, store_uri: str | None
+    model: Path, facts_file: Path, samples: Path, recipe: NamedRecipe, store_uri: str | None
 ) -> tuple[ModelPackage, VersionInfo]:
     """A model made elsewhere → a verified package, registered as the next version of the name in its facts."""
     from export.import_facts import load_import_facts
     from export.import_model import import_model as build
-    from export.recipe import load_export_recipe
 
     store, facts = open_store(store_uri), load_import_facts(facts_file)
     with build_folder() as folder:
-        chosen = recipe or load_export_recipe(facts.task)
+        chosen = recipe.for_task(facts.task)
         return publish(store, build(model, facts, samples, chosen, folder / "package"))
 
 

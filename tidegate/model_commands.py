@@ -20,7 +20,11 @@ TRAIN_EXAMPLES = examples(
     "tidegate train digits --resume",
     "torchrun --nproc-per-node 2 -m tidegate train digits",
 )
-EXPORT_EXAMPLES = examples("tidegate export digits", "tidegate export digits --recipe quick")
+EXPORT_EXAMPLES = examples(
+    "tidegate export digits",
+    "tidegate export digits --recipe quick",
+    "tidegate export digits --recipe channel-pruning --set extends=quick",
+)
 IMPORT_EXAMPLES = examples(
     "tidegate import cats.onnx                        beside it: cats.toml, and cats/ with a folder for each label",
     "tidegate import my-vit/ --facts cats.toml --samples pictures/",
@@ -31,6 +35,11 @@ RecipeOption = Annotated[
     typer.Option(
         "--recipe", metavar="R", help="An export recipe's name, or the path of a TOML file. Default: by the task."
     ),
+]
+
+
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="K=V", help="Change one field of the recipe: num_verify=1000.")
 ]
 
 
@@ -60,15 +69,17 @@ def train(
     note(f"registered {chosen.name}-trained version {trained.version}; next: tidegate export {chosen.name}")
 
 
-def export(name: NameArgument, recipe: RecipeOption = None, store: StoreOption = None) -> None:
+def export(
+    name: NameArgument, recipe: RecipeOption = None, overrides: SetOption = None, store: StoreOption = None
+) -> None:
     """Compress and verify a trained model; registers a package.
 
     Takes the newest NAME-trained. Every variant is held against the trained model on held-out data; one outside the
     recipe's tolerances fails the export with a table of what missed (exit code 4).
     """
-    from export.recipe import load_export_recipe
+    from export.recipe import NamedRecipe
 
-    chosen = load_export_recipe(recipe) if recipe else None
+    chosen = NamedRecipe(recipe or "", overrides or ())
 
     from tidegate.lifecycle import export_model
 
@@ -84,15 +95,16 @@ def import_(
         Path | None, typer.Option(metavar="FOLDER", help="Labelled pictures, see docs/export.md. Default: PATH's stem.")
     ] = None,
     recipe: RecipeOption = None,
+    overrides: SetOption = None,
     store: StoreOption = None,
 ) -> None:
     """Build a package from a model made elsewhere.
 
     The same verification and the same gates as for one trained here. See docs/export.md for the TOML.
     """
-    from export.recipe import load_export_recipe
+    from export.recipe import NamedRecipe
 
-    chosen = load_export_recipe(recipe) if recipe else None
+    chosen = NamedRecipe(recipe or "", overrides or ())
 
     from tidegate.lifecycle import import_model
 

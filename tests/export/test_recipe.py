@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from export.compress.steps import precision_of
+from export.export_checkpoint import check_variants
 from export.generative.recipe import GenerativeRecipe
-from export.recipe import RECIPES, load_export_recipe
+from export.recipe import RECIPES, ExportRecipe, load_export_recipe
 from tasks.errors import InvalidRecipe
+from training.recipe import TaskName
 
+AT_ONCE = [
+    "classification",
+    "quick",
+    *(f"{task}{length}" for task in ("detection", "segmentation") for length in ("", "-quick")),
+]
 GENERATIVE = [f"{task}{length}" for task in ("captioning", "text_generation") for length in ("", "-quick")]
 
 
-@pytest.mark.parametrize("name", sorted(set(RECIPES.names()) - set(GENERATIVE)))
+@pytest.mark.parametrize("name", AT_ONCE)
 def test_bundled_recipes_build_float_and_int8(name: str) -> None:
     recipe = load_export_recipe(name)
     assert {precision_of(variant.steps) for variant in recipe.variants.values()} == {"fp32", "int8"}
@@ -88,8 +96,64 @@ def test_variant_name_becomes_a_folder(tmp_path: Path) -> None:
 
 
 def test_unknown_recipe_lists_the_known() -> None:
-    with pytest.raises(
-        InvalidRecipe,
-        match="captioning, captioning-quick, classification, detection, detection-quick, quick, segmentation",
-    ):
+    with pytest.raises(InvalidRecipe, match=", ".join(RECIPES.names())):
         load_export_recipe("nonsense")
+
+
+TECHNIQUES = sorted(set(RECIPES.names()) - {*AT_ONCE, *GENERATIVE})
+TASKS = get_args(TaskName)
+
+
+@pytest.mark.parametrize("name", TECHNIQUES)
+def test_technique_is_offered_to_some_task_and_refused_with_a_reason_elsewhere(name: str) -> None:
+    offered, refusals = [], {}
+    for task in TASKS:
+        try:
+            recipe = load_export_recipe(name, task=task)
+            check_variants(recipe, task)
+        except InvalidRecipe as refusal:
+            refusals[task] = str(refusal)
+            continue
+        offered.append(task)
+        assert recipe.variants["fp32"].steps == ()
+        assert len(recipe.variants) > 1
+        assert all(variant.steps for variant_name, variant in recipe.variants.items() if variant_name != "fp32")
+    assert offered
+    assert all(task in refusal for task, refusal in refusals.items())
+
+
+def test_extending_recipe_takes_counts_from_the_recipe_of_the_task_and_may_change_them() -> None:
+    base = load_export_recipe("detection-quick")
+    recipe = load_export_recipe("magnitude-pruning", ["extends=quick", "num_golden=5"], "detection")
+    assert isinstance(recipe, ExportRecipe)
+    assert (recipe.num_verify, recipe.num_golden) == (base.num_verify, 5)
+    assert list(recipe.variants) == ["fp32", "pruned"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('extends = "nothing"\n[variants]', "extends"),
+        ('extends = "task"\n[variants.small]\nsteps = [{ technique = "magic" }]', "magic"),
+        ('extends = "task"\n[variants.small]\nsteps = []', "none of its variants has tolerances"),
+        ('extends = "task"\nnum_verifi = 3\n[variants.small]\nsteps = []\ntolerances = {}', "num_verifi|min_decision"),
+    ],
+)
+def test_what_is_wrong_with_an_extending_recipe_is_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(text)
+    with pytest.raises(InvalidRecipe, match=message):
+        load_export_recipe(path, task="classification")
+
+
+def test_extending_recipe_is_nothing_without_a_task() -> None:
+    with pytest.raises(InvalidRecipe, match="beside a model"):
+        load_export_recipe("magnitude-pruning")
+
+
+def test_steps_stand_in_the_order_in_which_they_can_be_done() -> None:
+    pruning, int8, fp16 = (f'{{technique = "{name}"}}' for name in ("magnitude_pruning", "int8_static", "fp16"))
+    with pytest.raises(InvalidRecipe, match="another order"):
+        load_export_recipe("quick", [f"variants.int8.steps=[{int8}, {pruning}]"])
+    with pytest.raises(InvalidRecipe, match="change the precision"):
+        load_export_recipe("quick", [f"variants.int8.steps=[{int8}, {fp16}]"])

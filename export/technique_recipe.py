@@ -1,0 +1,75 @@
+"""A recipe that extends another: a technique for models of every task, with what each protocol may lose by it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from export.compress.steps import Steps
+from export.section import Section
+from tasks.errors import InvalidRecipe
+from tasks.task import is_generative
+from training.recipe import TaskName
+from training.recipe_file import convert_tables
+
+EXTENDED: Mapping[str, Mapping[TaskName, str]] = {
+    "task": {
+        "classification": "classification",
+        "detection": "detection",
+        "segmentation": "segmentation",
+        "captioning": "captioning",
+        "text_generation": "text_generation",
+    },
+    "quick": {
+        "classification": "quick",
+        "detection": "detection-quick",
+        "segmentation": "segmentation-quick",
+        "captioning": "captioning-quick",
+        "text_generation": "text_generation-quick",
+    },
+}
+"""`extends` → task → the recipe that is meant."""
+
+
+class TechniqueVariant(Section, frozen=True, kw_only=True):
+    """`tolerances` of models that answer at once, `generative_tolerances` of those that answer token by token: as in
+    the recipes of either protocol. Without them the variant is not for such models."""
+
+    steps: Steps
+    tolerances: dict[str, Any] | None = None
+    generative_tolerances: dict[str, Any] | None = None
+
+
+class Extension(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of a file that is checked before the task is known; its other fields are those of the other recipe."""
+
+    extends: Literal["task", "quick"]
+    variants: dict[str, TechniqueVariant]
+
+
+def extended_name(facts: Mapping[str, Any], task: TaskName, origin: str) -> str:
+    """The recipe that a file extends for models of a task. Raises InvalidRecipe."""
+    return EXTENDED[convert_tables(facts, Extension, origin).extends][task]
+
+
+def merge(facts: Mapping[str, Any], base: Mapping[str, Any], task: TaskName, origin: str) -> dict[str, Any]:
+    """The whole recipe, untyped: `base` with what the file changes, its float32 variant and those of the file.
+
+    Raises InvalidRecipe where the file has nothing for models of this task."""
+    extension = convert_tables(facts, Extension, origin)
+    field = "generative_tolerances" if is_generative(task) else "tolerances"
+    variants = {name: each for name, each in base["variants"].items() if is_plain(each)}
+    meant = {name: each for name, each in extension.variants.items() if getattr(each, field) is not None}
+    for name, variant in meant.items():
+        variants[name] = {"steps": msgspec.to_builtins(variant.steps), "tolerances": getattr(variant, field)}
+    if not meant:
+        raise InvalidRecipe(f"{origin}: none of its variants has {field}, so it is not for models of {task}")
+    changed = {name: value for name, value in facts.items() if name not in ("extends", "variants")}
+    return {**base, **changed, "variants": variants}
+
+
+def is_plain(variant: Mapping[str, Any]) -> bool:
+    """The float32 graph itself?"""
+    return not variant.get("steps") and "suppression" not in variant
