@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
+from export.compress.factors import LinearFactors
 from export.graphs.graph_builder import ELEMENT_TYPES, GraphBuilder
 from registry.decoder_interface import FEATURE_TOKEN, FEATURES, LOGITS, NUM_CACHED, NUM_NEW, TOKENS, WANTED
 from tasks.task import Array
@@ -67,6 +68,14 @@ def add_logits(builder: GraphBuilder, x: str, head: Tensor, kept: Literal["share
 def project(builder: GraphBuilder, x: str, name: str, weight: Tensor, output: str = "") -> str:
     """x [..., in] times a linear layer's weight [out, in] → [..., out]."""
     return builder.add("MatMul", x, builder.weight(name, array_of(weight.T)), output=output)
+
+
+def project_layer(builder: GraphBuilder, x: str, name: str, layer: nn.Module) -> str:
+    """x [..., in] through a linear layer without bias → [..., out]; through two where its rank was lowered."""
+    if isinstance(layer, LinearFactors):
+        return project(builder, project(builder, x, f"{name}_first", layer.first.weight), name, layer.second.weight)
+    assert isinstance(layer, nn.Linear)
+    return project(builder, x, name, layer.weight)
 
 
 def array_of(tensor: Tensor) -> Array:

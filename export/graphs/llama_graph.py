@@ -16,7 +16,7 @@ from export.graphs.decoder_io import (
     array_of,
     embed,
     embed_with_features,
-    project,
+    project_layer,
 )
 from export.graphs.graph_builder import CONTRIB, ELEMENT_TYPES, GraphBuilder, Size
 from export.graphs.graph_form import GraphForm
@@ -47,7 +47,7 @@ class LlamaGraph:
             if level == len(network.blocks) - 1:
                 attended = builder.add("GatherND", attended, inputs.wanted)
                 residual = builder.add("GatherND", residual, inputs.wanted)
-            joined = project(builder, attended, f"output_{level}", block.attention.output.weight)
+            joined = project_layer(builder, attended, f"output_{level}", block.attention.output)
             normalised, residual = self._add_and_normalise(joined, residual, block.mlp_norm, f"mlp_{level}")
             added = self._feed_forward(normalised, level, block.mlp)
             following = network.blocks[level + 1].attention_norm if level + 1 < len(network.blocks) else network.norm
@@ -87,7 +87,7 @@ class LlamaGraph:
         states = [f"key_{level}", f"value_{level}"]
         pasts = [builder.input(PAST + state, builder.state_dtype, shape) for state in states]
         presents = [builder.output(PRESENT + state, builder.state_dtype, shape) for state in states]
-        qkv = project(builder, x, f"qkv_{level}", attention.qkv.weight)
+        qkv = project_layer(builder, x, f"qkv_{level}", attention.qkv)
         tables = [
             builder.weight(name, array_of(table[: self._form.context]))
             for name, table in (("cosine", network.cosine), ("sine", network.sine))
@@ -105,8 +105,8 @@ class LlamaGraph:
 
     def _feed_forward(self, x: str, level: int, mlp: FeedForward) -> str:
         builder = self._builder
-        packed = project(builder, x, f"gate_up_{level}", mlp.gate_up.weight)
+        packed = project_layer(builder, x, f"gate_up_{level}", mlp.gate_up)
         gate, up = builder.add_many("Split", packed, outputs=["", ""], axis=-1, num_outputs=2)
         # SiLU: x · sigmoid(1 · x).
         active = builder.add("QuickGelu", gate, domain=CONTRIB, alpha=1.0)
-        return project(builder, builder.add("Mul", active, up), f"down_{level}", mlp.down.weight)
+        return project_layer(builder, builder.add("Mul", active, up), f"down_{level}", mlp.down)
