@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from export.held_out import decode_batches, draw, stack
 from export.latency import measure_latency
+from export.package_folder import new_package_folder
 from export.recipe import ExportRecipe
 from export.report import format_missed, format_variants
 from export.seal import Proof, write_package
@@ -18,7 +18,7 @@ from export.variants import build_variants
 from export.verify import Footprint, Variant, run_trials, weigh_evidence
 from registry.manifest import Evidence
 from registry.package import ModelPackage
-from tasks.errors import BadInput, Conflict, GateFailed
+from tasks.errors import BadInput, GateFailed
 from tasks.task import Task, open_task
 
 LATENCY_BATCHES = (1, 16)
@@ -36,26 +36,32 @@ class Draws:
 def export_subject(subject: Subject, recipe: ExportRecipe, output: Path) -> ModelPackage:
     """Builds, proves and seals a package in the new folder `output`.
 
-    Raises GateFailed with a table of what missed; nothing is left behind then. Raises BadInput without data.
+    Raises GateFailed with a table of what missed; nothing is left behind then. Raises BadInput without data, Conflict.
     """
-    if output.exists() and any(output.iterdir()):
-        raise Conflict(f"{output} is not empty: a package is written into a new folder, never over another")
+    with new_package_folder(output):
+        proof = build_and_weigh(subject, recipe, output)
+        require_passed(subject.name, proof.evidence)
+        return write_package(subject, recipe, proof, output)
+
+
+def build_and_weigh(subject: Subject, recipe: ExportRecipe, output: Path) -> Proof:
+    """Writes the graphs of all variants into the empty folder `output`, and measures them: what `write_package` seals.
+    The evidence says which gates each of them missed. Raises BadInput without data, InvalidRecipe."""
     task, draws, buckets = open_task(subject.task_spec), draw_examples(subject, recipe), usable_buckets(subject, recipe)
-    output.mkdir(parents=True, exist_ok=True)
-    try:
-        batches = [stack(items) for items in decode_batches(task, draws.calibration, subject.max_batch or 32)]
-        variants = build_variants(subject, recipe, batches, output)
-        trials = run_trials(subject, variants, draws.compared, draws.observed)
-        evidence = collect_evidence(task, recipe, variants, trials, draws, max(buckets))
-        if not all(each.passed for each in evidence.values()):
-            raise GateFailed(
-                f"{subject.name}: the export is outside the recipe's tolerances\n\n{format_missed(evidence)}\n\n"
-                f"{format_variants(evidence)}"
-            )
-        return write_package(subject, recipe, Proof(variants, trials, evidence, draws.compared, buckets), output)
-    except BaseException:
-        shutil.rmtree(output, ignore_errors=True)
-        raise
+    batches = [stack(items) for items in decode_batches(task, draws.calibration, subject.max_batch or 32)]
+    variants = build_variants(subject, recipe, batches, output)
+    trials = run_trials(subject, variants, draws.compared, draws.observed)
+    evidence = collect_evidence(task, recipe, variants, trials, draws, max(buckets))
+    return Proof(variants, trials, evidence, draws.compared, buckets)
+
+
+def require_passed(name: str, evidence: Mapping[str, Evidence]) -> None:
+    """Raises GateFailed with a table of what missed."""
+    if not all(each.passed for each in evidence.values()):
+        raise GateFailed(
+            f"{name}: the export is outside the recipe's tolerances\n\n{format_missed(evidence)}\n\n"
+            f"{format_variants(evidence)}"
+        )
 
 
 def draw_examples(subject: Subject, recipe: ExportRecipe) -> Draws:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +20,10 @@ from export.generative.variants import GraphFiles, write_variants
 from export.generative.verify import Footprint, continuation_gate, run_trials, size_of, weigh_evidence
 from export.held_out import num_cores
 from export.judge_captions import caption_gates, open_caption_judge
+from export.package_folder import new_package_folder
 from registry.manifest import Evidence
 from registry.package import ModelPackage
-from tasks.errors import BadInput, Conflict, GateFailed
+from tasks.errors import BadInput, GateFailed
 from tasks.generation import GenerativeTask, open_generative_task
 
 
@@ -39,26 +39,32 @@ class Draws:
 def export_generative(subject: GenerativeSubject, recipe: GenerativeRecipe, output: Path) -> ModelPackage:
     """Builds, proves and seals a package in the new folder `output`.
 
-    Raises GateFailed with a table of what missed; nothing is left behind then. Raises BadInput without data.
+    Raises GateFailed with a table of what missed; nothing is left behind then. Raises BadInput without data, Conflict.
     """
-    if output.exists() and any(output.iterdir()):
-        raise Conflict(f"{output} is not empty: a package is written into a new folder, never over another")
-    task = open_generative_task(subject.task_spec, subject.folder)
+    with new_package_folder(output):
+        task = open_generative_task(subject.task_spec, subject.folder)
+        proof = build_and_weigh(subject, task, recipe, output)
+        require_passed(subject.name, proof.evidence)
+        return write_package(subject, task, recipe, proof, output)
+
+
+def build_and_weigh(subject: GenerativeSubject, task: GenerativeTask, recipe: GenerativeRecipe, output: Path) -> Proof:
+    """Writes the graphs of all variants into the empty folder `output`, and measures them: what `write_package` seals.
+    The evidence says which gates each of them missed. Raises BadInput without data, InvalidRecipe."""
     draws = draw_passages(subject, task, recipe)
-    output.mkdir(parents=True, exist_ok=True)
-    try:
-        graphs = write_variants(subject, recipe, output)
-        trials = try_variants(subject, task, recipe, graphs, draws)
-        evidence = collect_evidence(subject, task, recipe, graphs, trials, draws.compared)
-        if not all(each.passed for each in evidence.values()):
-            raise GateFailed(
-                f"{subject.name}: the export is outside the recipe's tolerances\n\n{format_missed(evidence)}\n\n"
-                f"{format_variants(evidence)}"
-            )
-        return write_package(subject, task, recipe, Proof(graphs, trials, evidence, draws.compared), output)
-    except BaseException:
-        shutil.rmtree(output, ignore_errors=True)
-        raise
+    graphs = write_variants(subject, recipe, output)
+    trials = try_variants(subject, task, recipe, graphs, draws)
+    evidence = collect_evidence(subject, task, recipe, graphs, trials, draws.compared)
+    return Proof(graphs, trials, evidence, draws.compared)
+
+
+def require_passed(name: str, evidence: Mapping[str, Evidence]) -> None:
+    """Raises GateFailed with a table of what missed."""
+    if not all(each.passed for each in evidence.values()):
+        raise GateFailed(
+            f"{name}: the export is outside the recipe's tolerances\n\n{format_missed(evidence)}\n\n"
+            f"{format_variants(evidence)}"
+        )
 
 
 def draw_passages(subject: GenerativeSubject, task: GenerativeTask, recipe: GenerativeRecipe) -> Draws:
