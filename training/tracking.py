@@ -43,6 +43,28 @@ class RunTracker:
         return cls(client, run.info.run_id, tracking_uri)
 
     @classmethod
+    def join(
+        cls, tracking_uri: str, workdir: Path, experiment: str, tags: Mapping[str, str], shared: str
+    ) -> RunTracker:
+        """The run of the experiment whose tag `shared` is as in `tags`, made where it is missing: processes that join
+        at the same time all get the same one."""
+        prepare_store(tracking_uri)
+        client = MlflowClient(tracking_uri, tracking_uri)
+        place = experiment_id(client, tracking_uri, workdir, experiment)
+
+        def find() -> list[str]:
+            found = client.search_runs([place], filter_string=f"tags.`{shared}` = '{tags[shared]}'")
+            return [run.info.run_id for run in sorted(found, key=lambda run: (run.info.start_time, run.info.run_id))]
+
+        runs = find()
+        if not runs:
+            own = cls.start(tracking_uri, workdir, experiment, tags)
+            runs = find()
+            if runs[0] != own.run_id:
+                client.delete_run(own.run_id)
+        return cls.reopen(tracking_uri, runs[0])
+
+    @classmethod
     def reopen(cls, tracking_uri: str, run_id: str) -> RunTracker:
         """A run that was interrupted, to be continued."""
         client = MlflowClient(tracking_uri, tracking_uri)
@@ -58,6 +80,10 @@ class RunTracker:
         """Figures of one epoch."""
         entries = [Metric(name, value, time_ms, epoch) for name, value in metrics.items()]
         self._client.log_batch(self.run_id, metrics=entries)
+
+    def tag(self, name: str, value: str) -> None:
+        """A fact about the run as a whole."""
+        self._client.set_tag(self.run_id, name, value)
 
     def log_folder(self, folder: Path, artifact_path: str) -> None:
         """Every file of a folder."""

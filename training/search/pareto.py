@@ -31,4 +31,9 @@ def front_of(trials: Sequence[Trial], objectives: Sequence[Objective]) -> list[T
 
 def costs(trial: Trial, objectives: Sequence[Objective]) -> tuple[float, ...]:
     """The figures of a measured trial, turned so that less is better in each."""
-    return tuple(trial.figures[each.name] * (1 if each.direction == "min" else -1) for each in objectives)
+    return tuple(cost(trial, each) for each in objectives)
+
+
+def cost(trial: Trial, objective: Objective) -> float:
+    """One figure, turned so that less is better."""
+    return trial.figures[objective.name] * (1 if objective.direction == "min" else -1)

@@ -1,0 +1,175 @@
+"""Searching the fields of a training: nested runs, a registered winner, and what an interruption leaves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from tasks.errors import GateFailed, InvalidRecipe, Unsupported
+from training.recipe import RECIPES, load_recipe
+from training.registered import find_versions
+from training.search.search import Findings, Ledger
+from training.search.train_search import (
+    SPACES,
+    AskedRecipe,
+    choose_best,
+    command_of,
+    load_training_plan,
+    search_training,
+)
+from training.search.trial import Objective, Trial
+
+RECIPE = """
+name = "tiny"
+[data]
+source = "digits"
+validation_fraction = 0.4
+test_fraction = 0.4
+[image]
+height = 8
+width = 8
+[model]
+architecture = "resnet"
+options = { depths = [1], widths = [4], stem = "small" }
+[schedule]
+epochs = 2
+batch_size = 64
+"""
+SPACE = """
+trials = 3
+objectives = ["score", "num_parameters", "latency_ms"]
+max_score_loss = 1.0
+[trial]
+schedule.epochs = 1
+[space]
+optimiser.learning_rate = { low = 1e-3, high = 3e-2, log = true }
+[alternatives.block.basic]
+model.options.block = ["basic"]
+model.options.widths = [[4], [6]]
+[alternatives.block.bottleneck]
+model.options.block = ["bottleneck"]
+"""
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> AskedRecipe:
+    path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
+    path.write_text(RECIPE)
+    return AskedRecipe(str(path), ("seed=3",))
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
+    workdir = tmp_path_factory.mktemp("work")
+    return Ledger(workdir=workdir, tracking_uri=f"sqlite:///{workdir}/mlflow.db")
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("space") / "space.toml"
+    path.write_text(SPACE)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def findings(asked: AskedRecipe, ledger: Ledger, space: str) -> Findings:
+    return search_training(asked, load_training_plan(space, asked), ledger, lambda trial: None)
+
+
+def runs_of(ledger: Ledger, findings: Findings) -> list[Run]:
+    client = MlflowClient(ledger.tracking_uri)
+    experiment = client.get_run(findings.run_id).info.experiment_id
+    return list(client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{findings.run_id}'"))
+
+
+def test_every_trial_is_a_run_below_that_of_the_search(ledger: Ledger, findings: Findings) -> None:
+    runs = runs_of(ledger, findings)
+    assert {run.info.run_id for run in runs} == {trial.run_id for trial in findings.trials}
+    for run in runs:
+        assert run.info.status == "FINISHED"
+        assert {"optimiser.learning_rate", "model.options.block"} <= run.data.params.keys()
+        assert {"val_accuracy", "num_parameters", "latency_ms", "val_loss"} <= run.data.metrics.keys()
+        assert run.data.metrics["latency_ms"] > 0
+    assert MlflowClient(ledger.tracking_uri).get_run(findings.run_id).info.status == "FINISHED"
+
+
+def test_front_and_table_are_artifacts_of_the_search(ledger: Ledger, findings: Findings, tmp_path: Path) -> None:
+    client = MlflowClient(ledger.tracking_uri)
+    folder = Path(client.download_artifacts(findings.run_id, "search", str(tmp_path)))
+    assert {path.name for path in folder.iterdir()} == {"front.png", "trials.md", "trials.json"}
+    assert len((folder / "trials.md").read_text().splitlines()) == 2 + 3
+    facts = json.loads((folder / "trials.json").read_text())
+    assert facts["front"] == [trial.number for trial in findings.front]
+    assert [each["name"] for each in facts["objectives"]] == ["val_accuracy", "num_parameters", "latency_ms"]
+
+
+def test_the_winner_is_trained_in_full_and_registered(asked: AskedRecipe, ledger: Ledger, findings: Findings) -> None:
+    best = next(trial for trial in findings.front if trial.number == findings.conclusion["trial"])
+    smallest = min(trial.figures["num_parameters"] for trial in findings.trials)
+    assert best.figures["num_parameters"] == smallest, "any loss of score is allowed for fewer parameters"
+    versions = find_versions(ledger.tracking_uri, "tiny")
+    assert [int(version.version) for version in versions] == [findings.conclusion["version"]] == [1]
+    params = MlflowClient(ledger.tracking_uri).get_run(versions[0].run_id).data.params
+    assert params["schedule.epochs"] == "2", "only trials are shorter"
+    command = command_of(asked, best)
+    assert command.startswith(f"tidegate train {asked.name_or_path} --set seed=3 --set optimiser.learning_rate=")
+    assert "--set 'model.options.block=" in command
+
+
+def test_a_search_that_is_complete_measures_nothing_again(
+    asked: AskedRecipe, ledger: Ledger, space: str, findings: Findings
+) -> None:
+    heard: list[Trial] = []
+    again = search_training(asked, load_training_plan(space, asked), ledger, heard.append)
+    assert heard == []
+    assert again == findings
+    assert len(find_versions(ledger.tracking_uri, "tiny")) == 1
+
+
+def test_a_search_under_torchrun_is_refused(
+    asked: AskedRecipe, ledger: Ledger, space: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(Unsupported, match="search-storage"):
+        search_training(asked, load_training_plan(space, asked), ledger, lambda trial: None)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("objectives = ['speed']\n[space]\nseed = [1]", r"objectives: 'speed' is none of score, latency_ms"),
+        ("objectives = ['latency_ms']\n[space]\nseed = [1]", r"objectives: without score"),
+        ("[space]\noptimiser.learning_rat = [1]", r"unknown field `learning_rat`"),
+        ("[space]\nmodel.options.widths = [[4], [4, 8]]", r"does not take model\.options\.widths=\[4, 8\]: .*stage"),
+    ],
+)
+def test_what_the_recipe_does_not_take_is_said_before_anything_is_trained(
+    asked: AskedRecipe, tmp_path: Path, text: str, complaint: str
+) -> None:
+    (tmp_path / "wrong.toml").write_text(text)
+    with pytest.raises(InvalidRecipe, match=complaint):
+        load_training_plan(str(tmp_path / "wrong.toml"), asked)
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES.names() if name != "folder-transfer"])
+def test_recipes_take_the_space_of_their_task(name: str) -> None:
+    load_training_plan("", AskedRecipe(name, ()))
+    assert load_recipe(name).task in SPACES.names()
+
+
+def measured(number: int, accuracy: float, num_parameters: float) -> Trial:
+    figures = {"accuracy": accuracy, "num_parameters": num_parameters}
+    return Trial(number=number, overrides=(), state="measured", figures=figures)
+
+
+def test_the_winner_is_the_cheapest_that_is_good_enough() -> None:
+    objectives = [Objective("accuracy", "max"), Objective("num_parameters", "min")]
+    front = [measured(0, 0.95, 9e6), measured(1, 0.947, 4e6), measured(2, 0.90, 1e6)]
+    assert [choose_best(front, objectives, loss).number for loss in (0.0, 0.005, 0.1)] == [0, 1, 2]
+    assert choose_best(front, objectives[:1], 0.0).number == 0
+    with pytest.raises(GateFailed, match="no trial"):
+        choose_best([], objectives, 0.0)
