@@ -25,18 +25,26 @@ class Tolerances(Section, frozen=True, kw_only=True):
     """What a variant may lose against the trained model. Limits that are not set do not become gates.
 
     `max_class_drop`: a class misses it only when the whole 95 % interval of its loss lies beyond, so that chance alone
-    does not fail an export. `max_relative_difference`: of any number of the graph's outputs, in standard deviations of
-    that output between pictures (a model that answers everything alike would pass an absolute limit).
+    does not fail an export. `class_drops`: label → its own limit instead of that one. `max_changed_share`: of examples
+    that most seeds answer otherwise than the trained model. `max_relative_difference`: of any number of the graph's
+    outputs, in standard deviations of that output between pictures (a model that answers everything alike would pass
+    an absolute limit).
     """
 
     min_decision_agreement: Share
     max_metric_drop: Share
     max_calibration_increase: Share
     max_class_drop: Share
+    class_drops: dict[str, Share] = {}
+    max_changed_share: Share | None = None
     max_relative_difference: Positive | None = None
     max_num_bytes: Count | None = None
     max_latency_ms: Positive | None = None
     """Median single-thread latency at batch 1 on the exporting host."""
+
+    def class_limit(self, label: str) -> float:
+        """What one class may lose."""
+        return self.class_drops.get(label, self.max_class_drop)
 
 
 class VariantConfig(Section, frozen=True, kw_only=True):
@@ -56,6 +64,9 @@ class ExportRecipe(Section, frozen=True, kw_only=True):
     num_calibration: Count = 512
     num_verify: Count = 5_000
     num_profile: Count = 10_000
+    num_seeds: Count = 3
+    """How often variants with steps that are drawn by chance are made, each time from another seed. The first is the
+    one that is packaged; the others only show what such a variant forgets."""
     num_golden: Count = 32
     batch_buckets: tuple[Count, ...] = (1, 2, 4, 8, 16, 32)
     latency_seconds: Positive = 1.0

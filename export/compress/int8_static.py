@@ -41,6 +41,7 @@ class Int8Static(GraphTechnique, frozen=True, kw_only=True, tag="int8_static"):
     """`calibration`: how the ranges of activations are found."""
 
     precision: ClassVar[Precision | None] = "int8"
+    is_drawn: ClassVar[bool] = True
     calibration: Literal["minmax", "entropy", "percentile"] = "minmax"
     reduce_range: bool = True
 

@@ -28,6 +28,8 @@ class Technique(Section, frozen=True, kw_only=True, tag_field="technique"):
     """Of the variant after this step; None where the step leaves it as it was."""
     needs_gpu: ClassVar[bool] = False
     """Whether the variant is of use on a GPU alone."""
+    is_drawn: ClassVar[bool] = False
+    """Whether another seed gives another result: other examples to learn or to calibrate from, another order."""
 
     def find_obstacle(self, task: TaskName) -> str:
         """Why this step makes no sense for models of a task; empty where it does."""
@@ -36,6 +38,8 @@ class Technique(Section, frozen=True, kw_only=True, tag_field="technique"):
 
 class NetworkTechnique(Technique, frozen=True, kw_only=True):
     """Changes the network, before there is a graph of it; most let it learn on afterwards."""
+
+    is_drawn: ClassVar[bool] = True
 
     def compress(self, network: Trainable, learning: Learning) -> Trainable:
         """A network in evaluation mode, on the CPU → its compressed form, the same or another one: the caller gives it

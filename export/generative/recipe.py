@@ -21,11 +21,24 @@ class GenerativeTolerances(Section, frozen=True, kw_only=True):
     """Of captions: share that are right to the letter, less than of the trained model's own."""
     max_cider_drop: Positive | None = None
     """Of captions, as it is published: 10 for captions that are all right."""
+    max_class_drop: Share | None = None
+    """Of the share of right tokens of any class (they are classes of tokens, from the commonest to the rarest): missed
+    only when the whole 95 % interval of the loss lies beyond."""
+    class_drops: dict[str, Share] = {}
+    """Class → its own limit instead of that one."""
+    max_calibration_increase: Share | None = None
+    """Of the expected calibration error of the next token."""
+    max_changed_share: Share | None = None
+    """Of prompts that most seeds continue otherwise than the trained model."""
     max_relative_difference: Positive | None = None
     """Of any logit after a prompt, in standard deviations of the logits between prompts."""
     max_num_bytes: Count | None = None
     max_latency_ms: Positive | None = None
     """Median single-thread time of one token at batch 1 on the exporting host."""
+
+    def class_limit(self, label: str) -> float | None:
+        """What one class may lose; None for no limit."""
+        return self.class_drops.get(label, self.max_class_drop)
 
 
 class GenerativeVariant(Section, frozen=True, kw_only=True):
@@ -50,6 +63,9 @@ class GenerativeRecipe(Section, frozen=True, kw_only=True):
     num_continuations: Count = 200
     """Of them, those whose prompts are continued greedily and compared token for token."""
     continuation_tokens: Count = 48
+    num_seeds: Count = 3
+    """How often variants with steps that are drawn by chance are made, each time from another seed. The first is the
+    one that is packaged; the others only show what such a variant forgets."""
     num_profile: Count = 1_000
     """Prompts that are answered for the reference profile."""
     num_golden: Count = 16
