@@ -35,7 +35,7 @@ class Tolerances(Section, frozen=True, kw_only=True):
     max_metric_drop: Share
     max_calibration_increase: Share
     max_class_drop: Share
-    class_drops: dict[str, Share] = {}
+    class_drops: dict[str, Share] = msgspec.field(default_factory=dict)
     max_changed_share: Share | None = None
     max_relative_difference: Positive | None = None
     max_num_bytes: Count | None = None

@@ -24,7 +24,7 @@ class GenerativeTolerances(Section, frozen=True, kw_only=True):
     max_class_drop: Share | None = None
     """Of the share of right tokens of any class (they are classes of tokens, from the commonest to the rarest): missed
     only when the whole 95 % interval of the loss lies beyond."""
-    class_drops: dict[str, Share] = {}
+    class_drops: dict[str, Share] = msgspec.field(default_factory=dict)
     """Class → its own limit instead of that one."""
     max_calibration_increase: Share | None = None
     """Of the expected calibration error of the next token."""
