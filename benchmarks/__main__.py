@@ -8,7 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BENCHMARKS = ("decode", "nms", "serving", "generation", "generation_http", "swap", "drift")
+BENCHMARKS = ("decode", "nms", "serving", "generation", "generation_http", "swap", "drift", "compression")
 
 
 def main() -> int:

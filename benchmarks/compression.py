@@ -1,0 +1,229 @@
+"""What every compression technique saves and what it costs: one table for a model of pictures, one for a decoder.
+
+    python -m benchmarks.compression [--model digits] [--model stdlib-llama] [--technique int8-static] [--seconds 2]
+    python -m benchmarks.compression --bars
+
+Every recipe that extends another is a technique. All that make sense for a model are built in one export: from the
+same trained network, tried on the same held-out examples, timed in the same rounds on one thread. A model that the
+store does not hold yet is trained first, by the recipe of its name. Gates decide nothing here: what misses one is told.
+
+With `--bars`, on a ResNet-18 of full width: int8 and half of the channels must each be 1.8 times as fast as float32.
+Exits with 1 if a bar is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.machine import CpuTimes, describe_machine
+from export.compress.steps import requirements_of
+from export.export_checkpoint import check_variants
+from export.recipe import RECIPES, AnyRecipe, ExportRecipe, load_export_recipe
+from export.table import format_table, megabytes, percent
+from registry.manifest import ClassEvidence, Evidence
+from tasks.errors import InvalidRecipe, NotFound
+from training.checkpoint import Checkpoint
+from training.recipe import TaskName
+
+MODELS = ("digits", "stdlib-llama")
+BAR_MODEL, BAR_TECHNIQUES, BAR_BATCHES, BAR_RATIO = "digits-resnet18", ("int8-minmax", "channel-pruning"), (1, 8), 1.8
+BATCHES = (1, 16)
+FLOAT = "fp32"
+Timings = Mapping[str, Mapping[int, float]]
+"""Variant → batch size → median milliseconds."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """All variants of one model, tried together. `for_gpu`: those whose speed means nothing on this machine."""
+
+    evidence: Mapping[str, Evidence]
+    timings_ms: Timings
+    for_gpu: frozenset[str]
+
+    def speedup(self, name: str, batch: int) -> float:
+        """How many times as fast as float32."""
+        return self.timings_ms[FLOAT][batch] / self.timings_ms[name][batch]
+
+
+def techniques() -> tuple[str, ...]:
+    """The bundled recipes that extend another."""
+    return tuple(name for name in RECIPES.names() if "extends" in RECIPES.read(name, ()).facts)
+
+
+def combined_recipe(task: TaskName, asked: Sequence[str], overrides: Sequence[str]) -> tuple[AnyRecipe, dict[str, str]]:
+    """The quick recipe of a task with the variants of all techniques, and why each of the others is not for it."""
+    variants, refused, plain = {}, {}, None
+    for name in asked:
+        try:
+            recipe = load_export_recipe(name, ["extends=quick", *overrides], task)
+            check_variants(recipe, task)
+        except InvalidRecipe as reason:
+            refused[name] = str(reason).split(": ")[-1]
+            continue
+        plain = recipe
+        own = {key: value for key, value in recipe.variants.items() if key != FLOAT}
+        variants |= {name if len(own) == 1 else f"{name}, {key}": value for key, value in own.items()}
+    if plain is None:
+        raise SystemExit(f"no technique of {', '.join(asked)} is for {task}: {refused}")
+    return msgspec.structs.replace(plain, variants={FLOAT: plain.variants[FLOAT], **variants}), refused
+
+
+def open_model(name: str) -> Checkpoint:
+    """The newest trained model of this name; trained now if there is none."""
+    from tidegate.lifecycle import require_tracking, train_model
+    from training.checkpoint import load_checkpoint
+    from training.recipe import load_recipe
+    from training.registered import newest_checkpoint
+
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return load_checkpoint(newest_checkpoint(require_tracking(None), name, Path(folder)).folder)
+        except NotFound:
+            return load_checkpoint(train_model(load_recipe(name), None).folder)
+
+
+def try_all(checkpoint: Checkpoint, recipe: AnyRecipe, batches: Sequence[int], seconds: float) -> Tried:
+    """Builds all variants of a recipe and measures them."""
+    with tempfile.TemporaryDirectory(prefix="tidegate-compression-") as folder:
+        if isinstance(recipe, ExportRecipe):
+            evidence, timings = try_pictures(checkpoint, recipe, Path(folder), batches, seconds)
+        else:
+            evidence, timings = try_decoder(checkpoint, recipe, Path(folder), batches, seconds)
+    needs = {name: requirements_of(variant.steps).provider for name, variant in recipe.variants.items()}
+    return Tried(evidence, timings, frozenset(name for name, provider in needs.items() if provider != "cpu"))
+
+
+def try_pictures(
+    checkpoint: Checkpoint, recipe: ExportRecipe, folder: Path, batches: Sequence[int], seconds: float
+) -> tuple[Mapping[str, Evidence], Timings]:
+    from export.held_out import decode_batches, stack
+    from export.latency import measure_latency
+    from export.pipeline import build_and_weigh
+    from export.torch_subject import subject_of_checkpoint
+    from tasks.task import open_task
+
+    proof = build_and_weigh(subject_of_checkpoint(checkpoint), recipe, folder)
+    examples = (proof.compared * max(batches))[: max(batches)]
+    task = open_task(checkpoint.task_spec)
+    inputs = stack([item for items in decode_batches(task, examples) for item in items])
+    graphs = {name: each.path for name, each in proof.variants.items()}
+    timings = measure_latency(graphs, inputs, batches, seconds)
+    return proof.evidence, {name: {size: t.median_ms for size, t in each.items()} for name, each in timings.items()}
+
+
+def try_decoder(
+    checkpoint: Checkpoint, recipe: AnyRecipe, folder: Path, batches: Sequence[int], seconds: float
+) -> tuple[Mapping[str, Evidence], Timings]:
+    from export.generative.checkpoint_subject import subject_of_checkpoint
+    from export.generative.graph_speaker import GraphSpeaker
+    from export.generative.latency import measure_steps
+    from export.generative.pipeline import build_and_weigh
+    from export.generative.recipe import GenerativeRecipe
+    from tasks.generation import open_generative_task
+
+    assert isinstance(recipe, GenerativeRecipe)
+    subject = subject_of_checkpoint(checkpoint)
+    task = open_generative_task(subject.task_spec, subject.folder)
+    proof = build_and_weigh(subject, task, recipe, folder)
+    speakers = {name: GraphSpeaker(files, max(batches), task.context, 1) for name, files in proof.graphs.items()}
+    timings = measure_steps(speakers, task, batches, seconds)
+    for speaker in speakers.values():
+        speaker.close()
+    return proof.evidence, {name: {size: t.median_ms for size, t in each.items()} for name, each in timings.items()}
+
+
+def format_tried(tried: Tried, batches: Sequence[int]) -> str:
+    """One row for each technique, float32 first."""
+    plain = tried.evidence[FLOAT]
+    is_share = plain.better == "higher"
+    header = ["technique", "size", "", *[h for s in batches for h in (f"ms at batch {s}", "")], plain.metric]
+    rows = []
+    for name, each in tried.evidence.items():
+        timed = [
+            cell
+            for size in batches
+            for cell in (
+                ("GPU", "")
+                if name in tried.for_gpu
+                else (f"{tried.timings_ms[name][size]:.2f}", f"{tried.speedup(name, size):.2f}×")
+            )
+        ]
+        metric = each.metrics[each.metric]
+        missed = ", ".join(gate.name for gate in each.gates if not gate.passed)
+        rows.append(
+            [
+                name,
+                megabytes(each.num_bytes),
+                f"{plain.num_bytes / each.num_bytes:.1f}×",
+                *timed,
+                percent(metric) if is_share else f"{metric:.4f}",
+                worst_class(each.per_class),
+                missed,
+            ]
+        )
+    return format_table([*header, "worst class", "misses"], rows)
+
+
+def worst_class(per_class: Sequence[ClassEvidence]) -> str:
+    """The class that lost most, with what it lost."""
+    seen = [each for each in per_class if each.support]
+    if not seen:
+        return ""
+    worst = min(seen, key=lambda each: each.variant - each.trained)
+    return f"{worst.label}: {percent(worst.trained)} → {percent(worst.variant)}"
+
+
+def show_table(name: str, asked: Sequence[str], overrides: Sequence[str], seconds: float) -> None:
+    """Builds, measures and prints every technique that makes sense for a model."""
+    checkpoint = open_model(name)
+    recipe, refused = combined_recipe(checkpoint.recipe.task, asked, overrides)
+    tried = try_all(checkpoint, recipe, BATCHES, seconds)
+    print(f"\n{name}, {checkpoint.recipe.task}\n{format_tried(tried, BATCHES)}")
+    for technique, reason in refused.items():
+        print(f"{technique}: not for {checkpoint.recipe.task}, {reason}")
+
+
+def show_bars(overrides: Sequence[str], seconds: float) -> bool:
+    """The two techniques that must be faster. Were both?"""
+    checkpoint = open_model(BAR_MODEL)
+    recipe, _ = combined_recipe(checkpoint.recipe.task, BAR_TECHNIQUES, overrides)
+    tried = try_all(checkpoint, recipe, BAR_BATCHES, seconds)
+    print(f"\n{BAR_MODEL}\n{format_tried(tried, BAR_BATCHES)}")
+    passed = True
+    for name in BAR_TECHNIQUES:
+        for size in BAR_BATCHES:
+            ratio = tried.speedup(name, size)
+            passed &= ratio >= BAR_RATIO
+            print(f"{name} at batch {size}: {ratio:.2f}× ≥ {BAR_RATIO}   {'pass' if ratio >= BAR_RATIO else 'MISS'}")
+    return passed
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Prints the tables or the bars; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="benchmarks.compression", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--model", action="append", help=f"a recipe of training; default: {', '.join(MODELS)}")
+    parser.add_argument("--technique", action="append", choices=techniques(), help="default: all")
+    parser.add_argument("--set", action="append", default=[], help="change a field of every recipe")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of timing each variant at each batch size")
+    parser.add_argument("--bars", action="store_true", help="judge the two techniques that must be faster")
+    asked = parser.parse_args(arguments)
+    print(describe_machine())
+    times, passed = CpuTimes.now(), True
+    for name in asked.model or (() if asked.bars else MODELS):
+        show_table(name, asked.technique or techniques(), asked.set, asked.seconds)
+    if asked.bars:
+        passed = show_bars(asked.set, asked.seconds)
+    print(f"\nstolen by the host meanwhile: {percent(CpuTimes.now().stolen_share_since(times))}")
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
