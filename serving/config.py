@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from registry.manifest import Name
-from serving.engine_choice import EngineChoice, EngineName
+from serving.engine_choice import EngineChoice, EngineName, Transport
 from serving.runtimes.compute_threads import Between
 from serving.upstream.declaration import Upstream
 from tasks.errors import InvalidRecipe
@@ -52,6 +52,11 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Where built engines are; empty: the folder "engines" in `cache_dir`."""
     triton_url: str = ""
     """HOST:PORT of Triton's gRPC."""
+    triton_in_flight: Positive = 32
+    """Requests that Triton may have of one model at once. It batches what it has: at least its largest batch, times its
+    instances."""
+    triton_transport: Transport = "grpc"
+    """shared_memory: pictures reach a Triton on this machine without passing through a socket."""
     swap: Literal["beside", "replace"] = "beside"
     """Load a new version beside the old one, or, where two do not fit, instead of it."""
     poll_interval_s: Seconds = 10.0
@@ -119,7 +124,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     @property
     def engine_choice(self) -> EngineChoice:
         cache = Path(self.engine_cache) if self.engine_cache else Path(self.cache_dir) / "engines"
-        return EngineChoice(self.engine, cache, self.triton_url)
+        return EngineChoice(self.engine, cache, self.triton_url, self.triton_in_flight, self.triton_transport)
 
 
 def load_config(environment: Mapping[str, str], flags: Mapping[str, Any], file: Path | None = None) -> ServerConfig:

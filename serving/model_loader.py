@@ -25,7 +25,7 @@ from serving.runtimes.compute_threads import ComputeThreads
 from serving.runtimes.onnx_runtime import NUMPY_TYPES
 from serving.runtimes.runtime import RemoteRuntime, Runtime
 from serving.self_test import replay_golden
-from serving.variants import HostFacts, choose_variant
+from serving.variants import HostFacts, any_host, choose_variant
 from serving.workers import available_cpus
 from tasks.errors import InvalidPackage
 from tasks.task import Array, Task, TensorSpec, open_task
@@ -48,7 +48,7 @@ class LoadedModel:
 
 def load_model(package: ModelPackage, config: ServerConfig, host: HostFacts) -> LoadedModel:
     """Raises NotReady where this host can not run the model, InvalidPackage where the model does not prove itself."""
-    name = choose_variant(package, config.variant, host)
+    name = choose_variant(package, config.variant, any_host(package) if config.engine == "triton" else host)
     variant = package.variant(name)
     task = open_task(package.task_spec_of(name))
     threads = ComputeThreads(config.runtime_threads or available_cpus(), config.between_operators)

@@ -7,6 +7,10 @@ from serving.engine_choice import ONNX_RUNTIME, EngineChoice
 from serving.runtimes.compute_threads import ComputeThreads
 from serving.runtimes.onnx_runtime import OnnxRuntime
 from serving.runtimes.runtime import Runtime
+from serving.runtimes.triton_client import TritonClient
+from serving.runtimes.triton_memory import MessageInputs, SharedInputs
+from serving.runtimes.triton_origin import Origin
+from serving.runtimes.triton_remote import TritonRemote
 from tasks.errors import InvalidPackage, NotReady, Unsupported
 
 
@@ -21,6 +25,8 @@ def open_runtime(
     whatever else the engine complains about: the package can not be served."""
     if engine.name == "onnxruntime":
         return open_onnx_runtime(package, variant, threads, role)
+    if engine.name == "triton":
+        return open_triton(package, variant, role, engine)
     raise Unsupported(f"graphs can not be executed by {engine.name} here; use engine onnxruntime")
 
 
@@ -33,3 +39,22 @@ def open_onnx_runtime(package: ModelPackage, variant: str, threads: ComputeThrea
         raise
     except Exception as error:
         raise InvalidPackage(f"variant {variant!r} of {package.manifest.name!r} does not load: {error}") from error
+
+
+def open_triton(package: ModelPackage, variant: str, role: str, engine: EngineChoice) -> TritonRemote:
+    """On the server at `triton_url`, if it has this very variant of this very package. Raises NotReady if not."""
+    name = package.manifest.name
+    if role != "main":
+        raise Unsupported(
+            f"{name!r} generates token by token, and Triton serves stages that are batched, no others; serve it with "
+            "engine onnxruntime"
+        )
+    client = TritonClient(engine.triton_url, engine.triton_in_flight)
+    shared = engine.triton_transport == "shared_memory"
+    inputs = SharedInputs(client, engine.triton_in_flight) if shared else MessageInputs()
+    try:
+        origin = Origin(digest=package.digest, variant=variant)
+        return TritonRemote(client, inputs, name, origin, engine.triton_in_flight)
+    except BaseException:
+        client.close()
+        raise

@@ -63,3 +63,10 @@ def find_obstacle(package: ModelPackage, name: str, host: HostFacts) -> str:
         return f"it needs a processor with {', '.join(missing)}"
     failed = [gate.name for gate in variant.evidence.gates if not gate.passed]
     return f"it did not pass {', '.join(failed)}" if failed else ""
+
+
+def any_host(package: ModelPackage) -> HostFacts:
+    """Of a variant that runs elsewhere: what it takes is there or is missed there, this machine has no say in it."""
+    variants = package.manifest.variants.values()
+    features = {feature for variant in variants for feature in variant.requires.cpu_features}
+    return HostFacts(cpu_features=features, providers=("cpu", "cuda"))

@@ -117,3 +117,12 @@ def test_triton_and_its_address_may_come_from_two_sources_and_go_together(tmp_pa
         load_config({}, {}, file)
     with pytest.raises(InvalidRecipe, match="engine is 'onnxruntime' and triton_url 'gpu:8001'"):
         load_config({"TIDEGATE_TRITON_URL": "gpu:8001"}, {})
+
+
+def test_how_triton_is_reached_can_be_chosen() -> None:
+    where = {"TIDEGATE_ENGINE": "triton", "TIDEGATE_TRITON_URL": "gpu:8001"}
+    how = {"TIDEGATE_TRITON_IN_FLIGHT": "8", "TIDEGATE_TRITON_TRANSPORT": "shared_memory"}
+    choice = load_config(where | how, {}).engine_choice
+    assert (choice.triton_in_flight, choice.triton_transport) == (8, "shared_memory")
+    with pytest.raises(InvalidRecipe, match="triton_in_flight"):
+        load_config({"TIDEGATE_TRITON_IN_FLIGHT": "0"}, {})

@@ -7,7 +7,7 @@ import pytest
 
 from registry.manifest import GateResult, Requirements
 from registry.package import ModelPackage
-from serving.variants import HostFacts, choose_variant, read_cpu_features
+from serving.variants import HostFacts, any_host, choose_variant, read_cpu_features
 from tasks.errors import NotReady
 
 HOST = HostFacts(cpu_features=frozenset({"avx2", "fma"}), providers=frozenset({"cpu"}))
@@ -33,6 +33,12 @@ def test_auto_takes_the_first_that_this_host_can_run(package: ModelPackage) -> N
     assert choose_variant(several, "auto", with_vnni) == "int8"
     with_gpu = HostFacts(frozenset({"avx2"}), frozenset({"cpu", "cuda"}))
     assert choose_variant(several, "auto", with_gpu) == "fp16"
+
+
+def test_where_a_variant_runs_elsewhere_this_host_has_no_say(package: ModelPackage) -> None:
+    several = with_variants(package)
+    assert choose_variant(several, "auto", any_host(several)) == "int8"
+    assert choose_variant(several, "fp16", any_host(several)) == "fp16"
 
 
 def test_a_variant_by_name_is_taken_or_refused_never_exchanged(package: ModelPackage) -> None:
