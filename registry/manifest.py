@@ -32,13 +32,27 @@ class FileRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     num_bytes: Count
 
 
-class Graph(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One ONNX file. Tensor shapes carry −1 for the batch axis; `data_files` hold weights stored beside the graph."""
+class DecodedFiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a coded graph decodes to, byte for byte: an ONNX file, and the file of weights that it refers to."""
+
+    graph: FileRecord
+    weights: FileRecord
+
+
+class Graph(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One ONNX file. Tensor shapes carry −1 for the batch axis; `data_files` hold weights stored beside the graph.
+
+    With `decodes_to` the file is a coded graph, see `registry.coded_graph`, and has its weights inside."""
 
     file: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     data_files: tuple[str, ...] = ()
+    decodes_to: DecodedFiles | None = None
+
+    def __post_init__(self) -> None:
+        if self.decodes_to is not None and self.data_files:
+            raise ValueError(f"{self.file!r} is a coded graph and has its weights inside: data_files must be empty")
 
 
 class Requirements(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

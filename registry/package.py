@@ -3,7 +3,7 @@
 manifest.json            facts, evidence and the hash of everything below
 tokenizer.json …         what the task itself needs, of a model that generates
 golden/0000.jpg …        encoded pictures or prompts, exactly as a client would send them
-<variant>/model.onnx     the graph, or several by their roles
+<variant>/model.onnx     the graph, or several by their roles; or coded, see registry/coded_graph.py
 <variant>/golden.npz     what it answered to the golden inputs
 <variant>/profile.json   how its signals are distributed on held-out data
 
@@ -21,10 +21,10 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from registry.decoder_interface import DECODER
 from registry.decoder_roles import check_roles
-from registry.golden import CONTINUATION, check_continuation, read_golden_outputs
-from registry.manifest import SCHEMA_VERSION, FileRecord, Manifest, Variant
+from registry.golden import check_continuation, read_golden_outputs
+from registry.manifest import SCHEMA_VERSION, FileRecord, Graph, Manifest, Variant
+from registry.references import check_references
 from tasks.errors import InvalidPackage
 from tasks.generation import GenerativeTask, open_generative_task
 from tasks.generative_spec import GenerativeSpec
@@ -44,12 +44,16 @@ class ModelPackage:
         """sha256 of manifest.json, which holds the hash of every other file: one digest for the whole package."""
         self.task_spec: TaskSpec = parse_spec(manifest.task)
 
-    def graph_path(self, variant: str, role: str = "main") -> Path:
+    def graph(self, variant: str, role: str = "main") -> Graph:
         """Raises InvalidPackage for a role that the variant does not have."""
         graphs = self.variant(variant).graphs
         if role not in graphs:
             raise InvalidPackage(f"variant {variant!r} has no graph {role!r}; it has {', '.join(graphs)}")
-        return self.folder / graphs[role].file
+        return graphs[role]
+
+    def graph_path(self, variant: str, role: str = "main") -> Path:
+        """The file as it is stored: ONNX, or a coded graph (see `registry.plain_graph` for one that others read)."""
+        return self.folder / self.graph(variant, role).file
 
     def variant(self, name: str) -> Variant:
         """Raises InvalidPackage for a variant the package does not have."""
@@ -161,27 +165,6 @@ def parse_manifest(encoded: bytes, path: Path) -> Manifest:
         return msgspec.json.decode(encoded, type=Manifest)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidPackage(f"{path} is not a valid manifest: {error}") from error
-
-
-def check_references(manifest: Manifest) -> None:
-    """Every path that the manifest mentions must be one of its files, and what describes the same thing must agree."""
-    for name, variant in manifest.variants.items():
-        graphs = [file for graph in variant.graphs.values() for file in (graph.file, *graph.data_files)]
-        for file in (*graphs, variant.golden.file, variant.profile):
-            if file not in manifest.files:
-                raise InvalidPackage(f"variant {name!r} refers to {file!r}, which the manifest does not list")
-        outputs = {spec.name for graph in variant.graphs.values() for spec in graph.outputs}
-        if DECODER in variant.graphs:
-            outputs.add(CONTINUATION)
-        golden = set(variant.golden.max_abs_difference)
-        if not golden or golden - outputs:
-            raise InvalidPackage(
-                f"variant {name!r} must have golden outputs for one or more of its outputs {sorted(outputs)}, and for "
-                f"nothing else; the manifest names {sorted(golden)}"
-            )
-    for file in manifest.golden_inputs:
-        if file not in manifest.files:
-            raise InvalidPackage(f"golden input {file!r} is not listed among the manifest's files")
 
 
 def check_files(folder: Path, manifest: Manifest) -> None:
