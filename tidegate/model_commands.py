@@ -9,6 +9,7 @@ import typer
 
 from tidegate.options import NameArgument, StoreOption, examples
 from tidegate.output import note, print_table
+from tidegate.search_options import SearchOption, SearchStorageOption, SpaceOption, TrialsOption, search_request
 
 if TYPE_CHECKING:
     from registry.package import ModelPackage
@@ -18,6 +19,7 @@ TRAIN_EXAMPLES = examples(
     "tidegate train digits-quick",
     "tidegate train my-recipe.toml --set schedule.epochs=30 --set optimiser.learning_rate=1e-3",
     "tidegate train digits --resume",
+    "tidegate train digits-quick --search --trials 40",
     "torchrun --nproc-per-node 2 -m tidegate train digits",
 )
 EXPORT_EXAMPLES = examples(
@@ -54,12 +56,22 @@ def train(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="K=V", help="Change one field: schedule.epochs=30.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with this recipe's interrupted run.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with this recipe's interrupted run. (A search always goes on.)")
+    ] = False,
+    search: SearchOption = False,
+    space: SpaceOption = None,
+    trials: TrialsOption = None,
+    search_storage: SearchStorageOption = None,
     store: StoreOption = None,
 ) -> None:
     """Train a model; registers the next version of NAME-trained."""
     from training.recipe import load_recipe
 
+    if request := search_request(search, space, trials, search_storage):
+        from tidegate.search import search_recipe
+
+        return search_recipe(recipe, overrides or (), request, store)
     chosen = load_recipe(recipe, overrides or ())
 
     from tidegate.lifecycle import train_model

@@ -57,21 +57,30 @@ class RecipeFolder:
 
 
 def apply_override(facts: dict[str, Any], override: str) -> None:
-    """Sets one `section.field=value` in nested tables. Raises InvalidRecipe."""
+    """Sets one `section.field=value` in nested tables; `steps.0.ratio=0.5` is a field of the first table of a list.
+    Raises InvalidRecipe."""
     key, equals, text = override.partition("=")
     parts = key.strip().split(".")
     if not equals or not all(parts):
         raise InvalidRecipe(f"override {override!r} must look like schedule.epochs=20")
-    table: Any = facts
+    place: Any = facts
     for part in parts[:-1]:
-        table = table.setdefault(part, {})
-        if not isinstance(table, dict):
+        place = place.setdefault(part, {}) if isinstance(place, dict) else place[find_index(place, part, override)]
+        if not isinstance(place, dict | list):
             raise InvalidRecipe(f"override {override!r}: {part!r} is a value, not a table")
+    last: Any = parts[-1] if isinstance(place, dict) else find_index(place, parts[-1], override)
     try:
-        table[parts[-1]] = tomllib.loads(f"value = {text}")["value"]
+        place[last] = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         # A bare word is a string: quoting inside a shell is not worth an error.
-        table[parts[-1]] = text.strip()
+        place[last] = text.strip()
+
+
+def find_index(items: Sequence[Any], part: str, override: str) -> int:
+    """Which of the items a part of an override means. Raises InvalidRecipe."""
+    if not part.isdecimal() or int(part) >= len(items):
+        raise InvalidRecipe(f"override {override!r}: {part!r} is no place in a list of {len(items)}, counted from 0")
+    return int(part)
 
 
 def convert_tables(facts: Mapping[str, Any], kind: type[Recipe], origin: str) -> Recipe:

@@ -51,3 +51,16 @@ def test_override_values_are_toml(value: float) -> None:
     text = str(value).lower() if isinstance(value, bool) else repr(value)
     apply_override(facts, f"a.b={text}")
     assert facts == {"a": {"b": value}}
+
+
+def test_a_field_of_a_table_in_a_list_can_be_set() -> None:
+    facts: dict[str, object] = {"steps": [{"ratio": 0.5}, {"bits": 8}]}
+    apply_override(facts, "steps.1.bits=4")
+    apply_override(facts, "steps.0={ ratio = 0.7 }")
+    assert facts == {"steps": [{"ratio": 0.7}, {"bits": 4}]}
+
+
+@pytest.mark.parametrize("key", ["steps.2.bits", "steps.-1.bits", "steps.first.bits", "steps.2", "steps.first"])
+def test_what_is_no_place_in_a_list_is_named(key: str) -> None:
+    with pytest.raises(InvalidRecipe, match=rf"override '{key}=4': '.*' is no place in a list of 2, counted from 0"):
+        apply_override({"steps": [{}, {}]}, f"{key}=4")

@@ -57,6 +57,7 @@ class Findings:
     """What a search found. `front`: the trials that nothing beats in every respect; `conclusion`: what its conclusion
     noted, empty where another process is at it."""
 
+    objectives: tuple[Objective, ...]
     trials: list[Trial]
     front: list[Trial]
     conclusion: dict[str, Any]
@@ -92,7 +93,7 @@ def run_search(
         tracker.end("FAILED" if isinstance(error, Exception) else "KILLED")
         raise
     tracker.end("FINISHED")
-    return Findings(trials, front, study.conclusion(), tracker.run_id)
+    return Findings(search.objectives, trials, front, study.conclusion(), tracker.run_id)
 
 
 def measure_tracked(
