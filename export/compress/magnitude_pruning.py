@@ -1,106 +1,111 @@
 """Unstructured pruning: the smallest weights of all layers together become zero, and those left learn on.
 
-Han et al., "Learning both Weights and Connections" (2015); the schedule over time is that of Zhu and Gupta, "To prune,
-or not to prune" (2017): most weights go early, where many are superfluous, and ever fewer towards the end.
+Han et al., "Learning both weights and connections" (2015); the schedule over time is that of Zhu and Gupta, "To prune,
+or not to prune" (2017): most weights go early, where many are superfluous, and ever fewer towards the end. What is zero
+once stays zero.
+
+Zeros alone make no graph smaller or faster: they are the first step of a stored form that has no room for them.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from typing import Annotated
 
 import lightning.pytorch as pl
+import msgspec
 import torch
-from torch import Tensor, nn
-from torch.nn.utils import parametrize
+from torch import Tensor
 
 from export.compress.learning import FineTuning, Learning
+from export.compress.masks import KeptZeros, Masks, prunable_weights
 from export.compress.technique import NetworkTechnique
 from export.section import Share
 from training.networks.network import Trainable
 
-WEIGHTED = (nn.Conv2d, nn.Linear)
 STEPS_BETWEEN = 20
-"""Optimiser steps from one look at the weights to the next: masks need not follow every one."""
-
-
-class Mask(nn.Module):
-    """Keeps some weights and makes zeros of the others; what is masked gets no gradient."""
-
-    def __init__(self, weight: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("kept", torch.ones_like(weight))
-        self.kept: Tensor
-
-    def forward(self, weight: Tensor) -> Tensor:
-        return weight * self.kept
+"""Optimiser steps from one look at the weights to the next, at most: masks need not follow every one."""
+MIN_LOOKS = 10
+"""Looks at the weights while the sparsity grows, if there are as many steps."""
 
 
 class MagnitudePruning(NetworkTechnique, frozen=True, kw_only=True, tag="magnitude_pruning"):
-    """`sparsity`: the share of all weights of convolutions and linear layers that become zero, the smallest of the
-    whole network. It grows from nothing over the first `growing` part of the fine-tuning."""
+    """`sparsity`: the share of all weights of convolutions, linear layers and LSTMs that become zero, the smallest of
+    the whole network. It grows from nothing over the first `growing` part of the fine-tuning. `least_kept`: share of
+    its weights that every layer keeps, so that none is cut through."""
 
-    sparsity: Share = 0.8
+    sparsity: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.8
     growing: Share = 0.7
+    least_kept: Share = 0.005
     fine_tuning: FineTuning = FineTuning()
 
+    def __post_init__(self) -> None:
+        if self.sparsity + self.least_kept > 1:
+            raise ValueError(
+                f"sparsity ({self.sparsity}) leaves less than least_kept ({self.least_kept}) of the weights: lower one"
+            )
+
     def compress(self, network: Trainable, learning: Learning) -> Trainable:
-        masked = mask_layers(network)
-        learning.fine_tune(network, self.fine_tuning, [GradualMasks(masked, self.sparsity, self.growing)])
-        for layer in masked.values():
-            parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
+        learning.fine_tune(network, self.fine_tuning, [GradualZeros(network, self)])
         return network
 
 
-class GradualMasks(pl.Callback):  # type: ignore[misc]
-    """Masks more and more while a network learns."""
+class GradualZeros(KeptZeros):
+    """Ever more zeros while a network learns, and at least one step with all of them."""
 
-    def __init__(self, masked: Mapping[str, nn.Module], sparsity: float, growing: float) -> None:
-        self._masked, self._sparsity, self._growing = masked, sparsity, growing
+    def __init__(self, network: Trainable, config: MagnitudePruning) -> None:
+        weights = prunable_weights(network)
+        super().__init__(network, {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in weights.items()})
+        self._config = config
+        self._last_look = -1
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *arguments: object) -> None:
-        progress = trainer.global_step / (self._growing * trainer.estimated_stepping_batches)
-        if progress < 1 and trainer.global_step % STEPS_BETWEEN == 0:
-            set_masks(self._masked, self._sparsity * (1 - (1 - progress) ** 3))
-        elif progress >= 1 and not self._is_final:
-            self._finish()
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._is_final = False
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not self._is_final:
-            self._finish()
-
-    def _finish(self) -> None:
-        set_masks(self._masked, self._sparsity)
-        self._is_final = True
+        step, num_steps = trainer.global_step, int(trainer.estimated_stepping_batches)
+        if step == self._last_look or not is_look(step, num_steps, self._config.growing):
+            return
+        self._last_look = step
+        sparsity = sparsity_at(step, num_steps, self._config)
+        self._masks = dict(keep_largest(self._weights, sparsity, self._config.least_kept))
+        self.apply()
 
 
-def mask_layers(network: Trainable) -> dict[str, nn.Module]:
-    """Every convolution and linear layer gets a mask over its weight. Name → layer."""
-    layers: dict[str, nn.Module] = {}
-    for name, layer in list(network.named_modules()):
-        if isinstance(layer, WEIGHTED):
-            parametrize.register_parametrization(layer, "weight", Mask(layer.weight))
-            layers[name] = layer
-    return layers
+def growing_steps(num_steps: int, growing: float) -> int:
+    """The step at which the sparsity has grown."""
+    return min(num_steps - 1, math.floor(growing * num_steps))
+
+
+def is_look(step: int, num_steps: int, growing: float) -> bool:
+    """Are the weights looked at before this step?"""
+    last = growing_steps(num_steps, growing)
+    between = max(1, min(STEPS_BETWEEN, last // MIN_LOOKS))
+    return step == last or (step < last and step % between == 0)
+
+
+def sparsity_at(step: int, num_steps: int, config: MagnitudePruning) -> float:
+    """The share of zeros at an optimiser step: quick at first, then ever slower."""
+    last = growing_steps(num_steps, config.growing)
+    return config.sparsity * (1 - (1 - step / last) ** 3) if step < last else config.sparsity
 
 
 @torch.no_grad()
-def set_masks(masked: Mapping[str, nn.Module], sparsity: float) -> None:
-    """Masks the smallest weights of all layers together."""
-    magnitudes = torch.cat([original(layer).abs().flatten() for layer in masked.values()])
-    num_pruned = round(sparsity * len(magnitudes))
-    if num_pruned == 0:
-        return
-    threshold = magnitudes.kthvalue(num_pruned).values
-    for layer in masked.values():
-        mask = layer.parametrizations.weight[0]  # type: ignore[union-attr, index]
-        assert isinstance(mask, Mask)
-        mask.kept.copy_(original(layer).abs() > threshold)
+def keep_largest(weights: Mapping[str, Tensor], sparsity: float, least_kept: float) -> Masks:
+    """Masks that leave out exactly this share of all weights together, the smallest (of equal ones, the first)."""
+    magnitudes = torch.cat([rank_largest_first(weight, least_kept) for weight in weights.values()])
+    num_zeros = round(sparsity * len(magnitudes))
+    kept = torch.ones_like(magnitudes, dtype=torch.bool)
+    if num_zeros:
+        threshold = magnitudes.kthvalue(num_zeros).values
+        kept = magnitudes >= threshold
+        equal = (magnitudes == threshold).nonzero().flatten()
+        kept[equal[: num_zeros - int((~kept).sum())]] = False
+    parts = torch.split(kept, [weight.numel() for weight in weights.values()])
+    return {name: part.view_as(weight) for (name, weight), part in zip(weights.items(), parts, strict=True)}
 
 
-def original(layer: nn.Module) -> Tensor:
-    """The weight behind its mask."""
-    weight: Tensor = layer.parametrizations.weight.original  # type: ignore[union-attr, assignment]
-    return weight
+def rank_largest_first(weight: Tensor, least_kept: float) -> Tensor:
+    """Magnitudes [numbers], in which the layer's own largest come before those of all layers."""
+    magnitudes = weight.detach().abs().flatten()
+    num_kept = math.ceil(least_kept * len(magnitudes))
+    magnitudes[magnitudes.topk(num_kept).indices] = math.inf
+    return magnitudes
