@@ -8,12 +8,13 @@ from export.compress.block_weights import Int4Weights, Int8Dynamic
 from export.compress.half_precision import Bf16, Fp16
 from export.compress.int8_static import Int8Static
 from export.compress.magnitude_pruning import MagnitudePruning
+from export.compress.semi_structured_pruning import SemiStructuredPruning
 from export.compress.technique import GraphTechnique, NetworkTechnique, StorageTechnique, Technique
 from registry.manifest import Precision, Requirements
 from tasks.errors import InvalidRecipe
 from training.recipe import TaskName
 
-AnyTechnique = MagnitudePruning | Int8Static | Int8Dynamic | Int4Weights | Fp16 | Bf16
+AnyTechnique = MagnitudePruning | SemiStructuredPruning | Int8Static | Int8Dynamic | Int4Weights | Fp16 | Bf16
 Steps = tuple[AnyTechnique, ...]
 STAGES = (NetworkTechnique, GraphTechnique, StorageTechnique)
 """In the order in which steps must stand."""
