@@ -20,6 +20,7 @@ from tritonclient.grpc.service_pb2 import ModelInferRequest
 
 from serving.runtimes.onnx_runtime import NUMPY_TYPES
 from serving.runtimes.runtime import Binding, DeviceTensor
+from serving.runtimes.tensor_check import check_inputs, check_outputs
 from serving.runtimes.triton_client import TritonClient
 from serving.runtimes.triton_memory import Inputs
 from serving.runtimes.triton_origin import Origin, read_origins
@@ -39,6 +40,7 @@ class TritonRemote:
         self._version = self._find_version()
         self._inputs, self._outputs = client.tensors(model, self._version)
         self._datatypes = {spec.name: spec.dtype for spec in self._inputs}
+        self._names = [spec.name for spec in self._outputs]
         self._ailment = ""
         self._look_now, self._closed = threading.Event(), False
         self._watcher = threading.Thread(target=self._watch, name=f"triton-{model}", daemon=True)
@@ -74,23 +76,27 @@ class TritonRemote:
         if isinstance(outputs, Mapping) or not all(isinstance(value, np.ndarray) for value in inputs.values()):
             raise Unsupported("tensors reach Triton and come back by value; there are none on its device")
         arrays = {name: np.asarray(value) for name, value in inputs.items()}
-        return self._infer(arrays, () if outputs is None else outputs, math.inf)
+        return self._infer(arrays, self._names if outputs is None else outputs, math.inf)
 
     def run_until(self, inputs: Mapping[str, Array], expires_at: float) -> dict[str, Array]:
-        return self._infer(inputs, (), expires_at)
+        return self._infer(inputs, self._names, expires_at)
 
     def close(self) -> None:
         """Nobody may be running anything."""
+        if self._closed:
+            return
         self._closed = True
         self._look_now.set()
         self._watcher.join()
+        self._ailment = "the connection to Triton was closed"
         self._placing.close()
         self._client.close()
 
     def _infer(self, inputs: Mapping[str, Array], outputs: Sequence[str], expires_at: float) -> dict[str, Array]:
-        """`outputs`: names; none: all of them."""
         if self._ailment:
             raise NotReady(self._ailment)
+        check_inputs(self._inputs, inputs)
+        check_outputs(self._outputs, outputs)
         request = ModelInferRequest(model_name=self._model, model_version=self._version)
         for name in outputs:
             request.outputs.add(name=name)
@@ -102,7 +108,8 @@ class TritonRemote:
             self._placing.forget()
             self._look_now.set()
             raise
-        return read_outputs(response)
+        answered = read_outputs(response)
+        return {name: answered[name] for name in outputs}
 
     def _watch(self) -> None:
         while not self._closed:
@@ -138,11 +145,11 @@ class TritonRemote:
 
 
 def read_outputs(response: Any) -> dict[str, Array]:
-    """ModelInferResponse → arrays by name, over the message's own bytes. Raises NotReady for an answer without them."""
+    """ModelInferResponse → arrays by name. Raises NotReady for an answer without their bytes."""
     raw = response.raw_output_contents
     if len(raw) != len(response.outputs):
         raise NotReady(f"Triton answered with {len(response.outputs)} outputs and the bytes of {len(raw)}")
     return {
-        output.name: np.frombuffer(data, NUMPY_TYPES[output.datatype]).reshape(tuple(output.shape))
+        output.name: np.frombuffer(data, NUMPY_TYPES[output.datatype]).reshape(tuple(output.shape)).copy()
         for output, data in zip(response.outputs, raw, strict=True)
     }

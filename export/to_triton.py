@@ -1,0 +1,131 @@
+"""From a package to a model repository that Triton loads:
+
+    DIR/<model>/config.pbtxt         tensors, batching, instances, warm-up; of each version, which package it is
+    DIR/<model>/<version>/…          model.onnx, model.plan or model.py: the number is the registry's own
+    DIR/<model>/warmup/…             golden pictures, as the graph takes them
+
+Only stages that are batched can go there. A version that was written never changes, so exporting it again does nothing,
+and a repository is shared by as many versions as there are.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from export.triton.model_config import (
+    MODEL_FILES,
+    Backend,
+    add_version,
+    build_config,
+    check_agrees,
+    knows,
+    print_config,
+    read_config,
+)
+from export.triton.version_folder import incoming_version, replace_text
+from export.triton.warm_up import FOLDER, golden_warm_up
+from registry.package import ModelPackage
+from serving.runtimes.triton_origin import Origin
+from serving.variants import AUTO, any_host, choose_variant
+from tasks.errors import BadInput, NotFound, Unsupported
+from tasks.generative_spec import GenerativeSpec
+
+CONFIG = "config.pbtxt"
+
+
+@dataclass(frozen=True)
+class TritonOrder:
+    """What is asked for. `variant`: a name, or auto: the first whose gates passed. `engine`: a TensorRT engine; without
+    one its file is left to be put there."""
+
+    variant: str = AUTO
+    backend: Backend = "onnxruntime"
+    engine: Path | None = None
+
+
+@dataclass(frozen=True)
+class TritonModel:
+    """What was written. `missing`: the file that Triton still waits for."""
+
+    folder: Path
+    version: str
+    variant: str
+    backend: Backend
+    missing: Path | None
+
+
+def export_triton(package: ModelPackage, version: str, repository: Path, order: TritonOrder) -> TritonModel:
+    """Write one version of one model. Raises Unsupported for a model that generates, Conflict where the repository has
+    something else in its place, NotReady for a variant that did not pass its gates."""
+    manifest = package.manifest
+    if isinstance(package.task_spec, GenerativeSpec):
+        raise Unsupported(
+            f"{manifest.name!r} generates token by token; Triton serves stages that are batched, no others. Serve it "
+            "with tidegate serve"
+        )
+    variant = choose_variant(package, order.variant, any_host(package))
+    check_engine(order)
+    model = repository / manifest.name
+    chosen = package.variant(variant)
+    config = build_config(manifest.name, chosen.graphs["main"], manifest.batch_buckets, chosen.requires, order.backend)
+    if (model / CONFIG).is_file():
+        there = read_config(model / CONFIG)
+        check_agrees(there, config)
+        config = there
+    origin = Origin(digest=package.digest, variant=variant)
+    is_known = knows(config, version, origin)
+    with incoming_version(model / version) as folder:
+        write_files(package, variant, order, folder)
+    if not is_known:
+        warm_up = golden_warm_up(package, variant)
+        add_version(config, version, origin, warm_up.requests)
+        write_warm_up(model, warm_up.files)
+        # Last: it never names what is not there.
+        replace_text(model / CONFIG, print_config(config))
+        remove_stale(model, warm_up.files)
+    awaited = model / version / MODEL_FILES[order.backend]
+    return TritonModel(model, version, variant, order.backend, None if awaited.exists() else awaited)
+
+
+def write_warm_up(model: Path, files: Mapping[str, bytes]) -> None:
+    (model / FOLDER).mkdir(exist_ok=True)
+    for name, content in files.items():
+        (model / FOLDER / name).write_bytes(content)
+
+
+def remove_stale(model: Path, files: Collection[str]) -> None:
+    """What warmed earlier versions, and is named by nobody any more."""
+    for path in (model / FOLDER).iterdir():
+        if path.name not in files:
+            path.unlink()
+
+
+def check_engine(order: TritonOrder) -> None:
+    """Raises BadInput for an engine that has no place, NotFound for one that is not there."""
+    if order.engine is None:
+        return
+    if order.backend != "tensorrt":
+        raise BadInput(f"an engine is for backend tensorrt, and the backend asked for is {order.backend}")
+    if not order.engine.is_file():
+        raise NotFound(f"there is no engine {order.engine}; tidegate build-engines makes one, on the target GPU")
+
+
+def write_files(package: ModelPackage, variant: str, order: TritonOrder, folder: Path) -> None:
+    """What the backend reads of this version."""
+    if order.backend == "tensorrt":
+        if order.engine is not None:
+            shutil.copyfile(order.engine, folder / MODEL_FILES["tensorrt"])
+        return
+    write_graph(package, variant, folder)
+    if order.backend == "python":
+        shutil.copyfile(Path(__file__).parent / "triton" / "python_model.py", folder / MODEL_FILES["python"])
+
+
+def write_graph(package: ModelPackage, variant: str, folder: Path) -> None:
+    """The graph as model.onnx, and its weights by the names that it knows them by."""
+    shutil.copyfile(package.graph_path(variant), folder / MODEL_FILES["onnxruntime"])
+    for name in package.variant(variant).graphs["main"].data_files:
+        shutil.copyfile(package.folder / name, folder / Path(name).name)

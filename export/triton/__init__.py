@@ -1,0 +1,1 @@
+"""What a model repository of Triton is made of."""
