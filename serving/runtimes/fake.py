@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from serving.runtimes.runtime import Binding, DeviceTensor
-from tasks.errors import Unsupported
+from serving.runtimes.tensor_check import check_inputs, check_outputs
+from tasks.errors import NotReady, Unsupported
 from tasks.task import Array, TensorSpec
 
 Compute = Callable[[Mapping[str, Array]], dict[str, Array]]
@@ -47,11 +48,19 @@ class FakeRuntime:
         inputs: Mapping[str, Array | DeviceTensor],
         outputs: Sequence[str] | Mapping[str, DeviceTensor] | None = None,
     ) -> dict[str, Array]:
+        if self.closed:
+            raise NotReady("this fake runtime was closed")
+        if isinstance(outputs, Mapping):
+            raise Unsupported("the fake runtime has no device")
         arrays = {name: np.asarray(value) for name, value in inputs.items()}
+        wanted = [spec.name for spec in self._outputs] if outputs is None else list(outputs)
+        check_inputs(self._inputs, arrays)
+        check_outputs(self._outputs, wanted)
         self.batch_sizes.append(len(next(iter(arrays.values()))))
         if not self.gate.wait(timeout=30):
             raise TimeoutError("the test never opened the gate of its fake runtime")
-        return self._compute(arrays)
+        computed = self._compute(arrays)
+        return {name: computed[name] for name in wanted}
 
     def bind(self, inputs: Mapping[str, DeviceTensor], outputs: Mapping[str, DeviceTensor]) -> Binding:
         raise Unsupported("the fake runtime has no device")

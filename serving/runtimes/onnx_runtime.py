@@ -11,9 +11,12 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
+from registry.coded_graph import DecodedGraph
 from serving.runtimes.compute_threads import ONE_THREAD, ComputeThreads
+from serving.runtimes.graph_source import open_source
 from serving.runtimes.huge_pages import on_huge_pages
 from serving.runtimes.runtime import DeviceTensor
+from serving.runtimes.tensor_check import check_inputs, check_outputs
 from tasks.errors import NotReady
 from tasks.task import Array, TensorSpec
 
@@ -135,7 +138,7 @@ class OnnxRuntime:
 
     def __init__(
         self,
-        graph: Path,
+        graph: Path | DecodedGraph,
         provider: Provider = "cpu",
         threads: ComputeThreads = ONE_THREAD,
         slots: int = 1,
@@ -146,7 +149,7 @@ class OnnxRuntime:
 
         wanted = PROVIDER_NAMES[provider]
         if wanted not in ort.get_available_providers():
-            raise NotReady(f"{graph.name} asks for {wanted}, and this ONNX Runtime has {ort.get_available_providers()}")
+            raise NotReady(f"a graph asks for {wanted}, and this ONNX Runtime has {ort.get_available_providers()}")
         options = ort.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads.number, 1
         options.add_session_config_entry(
@@ -159,10 +162,11 @@ class OnnxRuntime:
         if provider == "cuda":
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         with on_huge_pages():
-            self._session = ort.InferenceSession(str(graph), options, providers=[provider_entry(provider)])
+            source = open_source(graph, options)
+            self._session: Any = ort.InferenceSession(source, options, providers=[provider_entry(provider)])
         self._session.disable_fallback()
         if self._session.get_providers()[0] != wanted:
-            raise NotReady(f"{graph.name} was to run on {wanted} and got {self._session.get_providers()}")
+            raise NotReady(f"a graph was to run on {wanted} and got {self._session.get_providers()}")
         self._ort, self._device, self._slots = ort, provider, slots
         self._inputs = tuple(tensor_spec(node) for node in self._session.get_inputs())
         self._outputs = tuple(tensor_spec(node) for node in self._session.get_outputs())
@@ -189,10 +193,18 @@ class OnnxRuntime:
         inputs: Mapping[str, Array | DeviceTensor],
         outputs: Sequence[str] | Mapping[str, DeviceTensor] | None = None,
     ) -> dict[str, Array]:
+        if self._session is None:
+            raise NotReady("this runtime was closed")
         bound = {name: value for name, value in inputs.items() if isinstance(value, OrtDeviceTensor)}
         if not bound and not isinstance(outputs, Mapping):
             names = self._output_names if outputs is None else list(outputs)
-            return dict(zip(names, self._session.run(names, dict(inputs)), strict=True))
+            try:
+                return dict(zip(names, self._session.run(names, dict(inputs)), strict=True))
+            except Exception:
+                # Only now: who computes does not pay for who sends what can not be computed.
+                check_inputs(self._inputs, {name: np.asarray(value) for name, value in inputs.items()})
+                check_outputs(self._outputs, names)
+                raise
         targets = outputs if isinstance(outputs, Mapping) else {}
         arrays = {name: np.asarray(value) for name, value in inputs.items() if name not in bound}
         returned = self.bind(bound, targets).run(arrays)
@@ -209,7 +221,7 @@ class OnnxRuntime:
 
     def close(self) -> None:
         """Free the session's memory now rather than when the last reference goes."""
-        del self._session
+        self._session = None
 
 
 def provider_entry(provider: Provider) -> str | tuple[str, dict[str, str]]:
