@@ -158,7 +158,7 @@ def with_weights_beside(package: ModelPackage, folder: Path) -> ModelPackage:
             (folder / name).write_bytes(content)
     model = onnx.load(package.graph_path("fp32"))
     onnx.save_model(
-        model, folder / "fp32" / "model.onnx", save_as_external_data=True, location="weights.data", size_threshold=20
+        model, folder / "fp32" / "model.onnx", save_as_external_data=True, location="weights.data", size_threshold=60
     )
     variant = package.manifest.variants["fp32"]
     graph = msgspec.structs.replace(variant.graphs["main"], data_files=("fp32/weights.data",))
