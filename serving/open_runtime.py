@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from registry.coded_graph import read_coded_graph
 from registry.package import ModelPackage
 from serving.engine_choice import ONNX_RUNTIME, EngineChoice
 from serving.runtimes.compute_threads import ComputeThreads
@@ -32,9 +33,10 @@ def open_runtime(
 
 def open_onnx_runtime(package: ModelPackage, variant: str, threads: ComputeThreads, role: str) -> OnnxRuntime:
     """On the provider that the variant asks for."""
-    graph, provider = package.graph_path(variant, role), package.variant(variant).requires.provider
+    graph, path = package.graph(variant, role), package.graph_path(variant, role)
+    source = path if graph.decodes_to is None else read_coded_graph(path, graph.decodes_to)
     try:
-        return OnnxRuntime(graph, provider, threads)
+        return OnnxRuntime(source, package.variant(variant).requires.provider, threads)
     except NotReady:
         raise
     except Exception as error:
