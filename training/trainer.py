@@ -108,6 +108,8 @@ def fit(
 
 def tune(learner: Learner, dataset: BatchDataset, recipe: Recipe, callbacks: Sequence[pl.Callback]) -> None:
     """A network that was trained learns on, on one device: no validation, no checkpoints, its last weights stay."""
+    # Lightning leaves modes as they are, and who was trained waits in evaluation mode: without statistics of batches.
+    learner.network.train()
     with quiet_lightning(), TemporaryDirectory() as folder:
         progress = [FitProgress(learner.monitored), *callbacks]
         trainer = build_trainer(recipe, Path(folder), World(0, 1, 1), progress)
