@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from export.separate_scales import separate_scales
 from export.subject import Reference
 from serving.runtimes.onnx_runtime import OnnxRuntime
 from tasks.errors import GateFailed
@@ -37,7 +38,7 @@ def write_onnx(
     try:
         with quiet(), torch.inference_mode():
             program = torch.onnx.export(
-                module.eval(),
+                separate_scales(module.eval()),
                 (example,),
                 input_names=["image"],
                 output_names=list(output_names),

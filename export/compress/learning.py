@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import lightning.pytorch as pl
 import msgspec
 
+from export.compress.weight_pattern import KeptPatterns
 from export.section import Count, Positive, Section
 from tasks.task import TaskSpec
 from training.data.source import DataSource
@@ -67,9 +68,16 @@ class Learning:
         callbacks: Sequence[pl.Callback] = (),
         learner: Learner | None = None,
     ) -> None:
-        """`network` learns on, in place, and is left in evaluation mode on the CPU with its last weights. `callbacks`
-        watch over what must hold while it does; `learner`: another than the task's own."""
+        """`network` learns on, in place, and is left in evaluation mode on the CPU with its last weights. Zeros that it
+        comes with stay zeros, and weights that share a value go on sharing one: what earlier steps established holds.
+
+        `callbacks` watch over what else must hold; `learner`: another than the task's own."""
         recipe = self.recipe_for(config)
-        datasets = open_kind(recipe.task).datasets(self.source, recipe)
-        tune(learner or self.learner(network, config), datasets.train, recipe, callbacks)
-        network.cpu().eval()
+        self.learn(learner or self.learner(network, config), recipe, [KeptPatterns(), *callbacks])
+
+    def learn(self, learner: Learner, recipe: Recipe, callbacks: Sequence[pl.Callback] = ()) -> None:
+        """By a recipe of its own and with all weights free. The learner's network is left in evaluation mode on the
+        CPU."""
+        pl.seed_everything(recipe.seed, verbose=False)
+        tune(learner, open_kind(recipe.task).datasets(self.source, recipe).train, recipe, callbacks)
+        learner.network.cpu().eval()
