@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from export.compress.block_weights import Int4Weights, Int8Dynamic
+from export.compress.clustering import Clustering
 from export.compress.half_precision import Bf16, Fp16
 from export.compress.int8_static import Int8Static
 from export.compress.magnitude_pruning import MagnitudePruning
@@ -14,7 +15,9 @@ from registry.manifest import Precision, Requirements
 from tasks.errors import InvalidRecipe
 from training.recipe import TaskName
 
-AnyTechnique = MagnitudePruning | SemiStructuredPruning | Int8Static | Int8Dynamic | Int4Weights | Fp16 | Bf16
+AnyTechnique = (
+    MagnitudePruning | SemiStructuredPruning | Clustering | Int8Static | Int8Dynamic | Int4Weights | Fp16 | Bf16
+)
 Steps = tuple[AnyTechnique, ...]
 STAGES = (NetworkTechnique, GraphTechnique, StorageTechnique)
 """In the order in which steps must stand."""
