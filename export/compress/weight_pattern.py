@@ -117,5 +117,5 @@ class KeptPatterns(pl.Callback):  # type: ignore[misc]
 
 def trained_weights(module: pl.LightningModule) -> list[nn.Parameter]:
     """Those of a learner's network that change."""
-    network: nn.Module = module.network  # type: ignore[assignment]
+    network: nn.Module = module.network
     return [weight for weight in network.parameters() if weight.requires_grad]
