@@ -17,6 +17,7 @@ from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
 from export.compress.storage_stages import StorageStages, add_stages, measure_stages
 from export.compress.strip_graph import strip_graph
+from export.compress.technique import StorageTechnique
 from registry.coded_graph import WEIGHTS_FILE, Segment, encode_graph, read_coded_graph, record_of_content
 from registry.coding_tensor import CodedTensor, Coding, Palette, Patterns, Plain, encode_tensor
 from registry.manifest import DecodedFiles
@@ -28,6 +29,10 @@ MIN_INTEGER_BYTES = 4096
 MAX_JOINED_BYTES = 2**16
 """Smaller tensors without few values or zeros are coded together: biases, normalisations."""
 INTEGERS = frozenset({TensorProto.INT64, TensorProto.INT32})
+
+
+class EntropyCoding(StorageTechnique, frozen=True, kw_only=True, tag="entropy_coding"):
+    """The finished graph is stored coded. Of use after steps that make zeros or few values."""
 
 
 class Weight(NamedTuple):

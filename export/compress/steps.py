@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from export.compress.block_weights import Int4Weights, Int8Dynamic
 from export.compress.clustering import Clustering
+from export.compress.entropy_coding import EntropyCoding
 from export.compress.half_precision import Bf16, Fp16
 from export.compress.int8_static import Int8Static
 from export.compress.magnitude_pruning import MagnitudePruning
@@ -16,7 +17,15 @@ from tasks.errors import InvalidRecipe
 from training.recipe import TaskName
 
 AnyTechnique = (
-    MagnitudePruning | SemiStructuredPruning | Clustering | Int8Static | Int8Dynamic | Int4Weights | Fp16 | Bf16
+    MagnitudePruning
+    | SemiStructuredPruning
+    | Clustering
+    | Int8Static
+    | Int8Dynamic
+    | Int4Weights
+    | Fp16
+    | Bf16
+    | EntropyCoding
 )
 Steps = tuple[AnyTechnique, ...]
 STAGES = (NetworkTechnique, GraphTechnique, StorageTechnique)
@@ -49,6 +58,11 @@ def network_steps(steps: Sequence[Technique]) -> tuple[NetworkTechnique, ...]:
 
 def graph_steps(steps: Sequence[Technique]) -> tuple[GraphTechnique, ...]:
     return tuple(step for step in steps if isinstance(step, GraphTechnique))
+
+
+def is_coded(steps: Sequence[Technique]) -> bool:
+    """Whether the graph is stored coded in the end."""
+    return any(isinstance(step, EntropyCoding) for step in steps)
 
 
 def precision_of(steps: Sequence[Technique]) -> Precision:
