@@ -10,6 +10,7 @@ import typer
 from tidegate.options import NameArgument, StoreOption, examples
 from tidegate.output import note, print_table
 from tidegate.search_options import SearchOption, SearchStorageOption, SpaceOption, TrialsOption, search_request
+from tidegate.triton_options import BackendOption, EngineOption, TritonOption, VariantOption, triton_request
 
 if TYPE_CHECKING:
     from registry.package import ModelPackage
@@ -26,6 +27,7 @@ EXPORT_EXAMPLES = examples(
     "tidegate export digits",
     "tidegate export digits --recipe quick",
     "tidegate export digits --recipe channel-pruning --set extends=quick",
+    "tidegate export digits@champion --triton repository/",
 )
 IMPORT_EXAMPLES = examples(
     "tidegate import cats.onnx                        beside it: cats.toml, and cats/ with a folder for each label",
@@ -82,13 +84,26 @@ def train(
 
 
 def export(
-    name: NameArgument, recipe: RecipeOption = None, overrides: SetOption = None, store: StoreOption = None
+    name: NameArgument,
+    recipe: RecipeOption = None,
+    overrides: SetOption = None,
+    triton: TritonOption = None,
+    variant: VariantOption = None,
+    backend: BackendOption = None,
+    engine: EngineOption = None,
+    store: StoreOption = None,
 ) -> None:
     """Compress and verify a trained model; registers a package.
 
     Takes the newest NAME-trained. Every variant is held against the trained model on held-out data; one outside the
     recipe's tolerances fails the export with a table of what missed (exit code 4).
     """
+    if request := triton_request(triton, variant, backend, engine, builds=bool(recipe or overrides)):
+        from tidegate.triton_export import write_repository
+
+        write_repository(name, request, store)
+        return
+
     from export.recipe import NamedRecipe
 
     chosen = NamedRecipe(recipe or "", overrides or ())

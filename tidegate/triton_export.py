@@ -1,0 +1,43 @@
+"""A registered package into a model repository of Triton, as the command line has it done."""
+
+from __future__ import annotations
+
+from export.to_triton import TritonModel, export_triton
+from registry.reference import ModelRef, VersionInfo
+from registry.store import PackageStore, newest, open_store
+from registry.tracking import HOME
+from tasks.errors import NotFound
+from tidegate.output import note
+from tidegate.triton_options import TritonRequest
+
+
+def write_repository(reference: str, request: TritonRequest, store_uri: str | None) -> TritonModel:
+    """Writes the version that is meant, prints where, and says what to do next."""
+    store = open_store(store_uri)
+    info = choose_version(store, reference)
+    written = export_triton(store.fetch(info, HOME / "cache"), info.version, request.repository, request.order)
+    print(written.folder / written.version)
+    note(f"{info}: variant {written.variant} for Triton's {written.backend} backend")
+    if written.missing is not None:
+        note(
+            f"Triton waits for {written.missing}: build it on the GPU that shall run it (tidegate build-engines), then "
+            "come back with --engine FILE"
+        )
+    note(
+        f"next: tritonserver --model-repository {request.repository}, and beside it "
+        f"TIDEGATE_ENGINE=triton TIDEGATE_TRITON_URL=HOST:8001 tidegate serve {reference}"
+    )
+    return written
+
+
+def choose_version(store: PackageStore, reference: str) -> VersionInfo:
+    """What the reference means; of a plain name the champion, or the newest version where there is none yet."""
+    ref = ModelRef.parse(reference)
+    try:
+        return store.resolve(ref)
+    except NotFound:
+        if reference != ref.name:
+            raise
+    found = newest(store, ref.name)
+    note(f"{ref.name} has no champion; taking its newest version, {found.version}")
+    return found
