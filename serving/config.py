@@ -15,7 +15,9 @@ import msgspec
 
 from registry.manifest import Name
 from serving.engine_choice import EngineChoice, EngineName, Transport
+from serving.engines.engine_key import BuildSettings, OptimizationLevel
 from serving.runtimes.compute_threads import Between
+from serving.runtimes.fp32_products import Fp32Products
 from serving.upstream.declaration import Upstream
 from tasks.errors import InvalidRecipe
 
@@ -50,6 +52,10 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     server at `triton_url`."""
     engine_cache: str = ""
     """Where built engines are; empty: the folder "engines" in `cache_dir`."""
+    engine_optimization_level: OptimizationLevel = 3
+    """How long TensorRT looks for fast kernels when it builds, 0 to 5."""
+    fp32_products: Fp32Products = "fp32"
+    """How a GPU multiplies numbers of 32 bits. tf32 is faster and rounds them to 10 bits of mantissa."""
     triton_url: str = ""
     """HOST:PORT of Triton's gRPC."""
     triton_in_flight: Positive = 32
@@ -124,7 +130,8 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     @property
     def engine_choice(self) -> EngineChoice:
         cache = Path(self.engine_cache) if self.engine_cache else Path(self.cache_dir) / "engines"
-        return EngineChoice(self.engine, cache, self.triton_url, self.triton_in_flight, self.triton_transport)
+        settings = BuildSettings(fp32_products=self.fp32_products, optimization_level=self.engine_optimization_level)
+        return EngineChoice(self.engine, cache, self.triton_url, self.triton_in_flight, self.triton_transport, settings)
 
 
 def load_config(environment: Mapping[str, str], flags: Mapping[str, Any], file: Path | None = None) -> ServerConfig:

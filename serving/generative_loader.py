@@ -13,6 +13,7 @@ from registry.package import ModelPackage
 from serving.batch_plan import BatchPlan
 from serving.config import ServerConfig
 from serving.engine_choice import ONNX_RUNTIME, EngineChoice
+from serving.engine_fallback import EngineFallback
 from serving.generation.constraint import ConstraintCompiler
 from serving.generation.decoder_costs import DecoderCosts, measure_costs
 from serving.generation.graph_decoder import GraphDecoder
@@ -54,6 +55,7 @@ class LoadedGenerative:
     graphs: GenerativeGraphs
     encoder_plan: BatchPlan | None
     monitor: Monitor
+    fallbacks: tuple[EngineFallback, ...] = ()
 
 
 def load_generative(package: ModelPackage, config: ServerConfig, host: HostFacts) -> LoadedGenerative:
@@ -61,7 +63,9 @@ def load_generative(package: ModelPackage, config: ServerConfig, host: HostFacts
     name = choose_variant(package, config.variant, host)
     num_slots = usable_sizes(package, config.max_slots)[-1]
     threads = ComputeThreads(config.runtime_threads or available_cpus(), config.between_operators)
-    graphs = open_generative(package, name, num_slots, threads, config.engine_choice)
+    fallbacks: list[EngineFallback] = []
+    engine = replace(config.engine_choice, report=fallbacks.append)
+    graphs = open_generative(package, name, num_slots, threads, engine)
     try:
         encoder_plan = warm_encoder(package, config, graphs.encoder)
         log.info("%s: %s", package.manifest.name, told(measure_costs(graphs.decoder)))
@@ -70,7 +74,7 @@ def load_generative(package: ModelPackage, config: ServerConfig, host: HostFacts
     except BaseException:
         graphs.close()
         raise
-    return LoadedGenerative(package, name, graphs, encoder_plan, monitor)
+    return LoadedGenerative(package, name, graphs, encoder_plan, monitor, tuple(fallbacks))
 
 
 def open_generative(

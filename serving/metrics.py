@@ -89,6 +89,7 @@ class Metrics:
         yield from request_metrics(series)
         yield from batch_metrics(series)
         yield from state_metrics(series)
+        yield from engine_metrics(series)
         yield from drift_metrics(series)
         yield from generation_metrics(series)
         yield from self._model_states()
@@ -159,6 +160,21 @@ def state_metrics(series: Sequence[NamedSeries]) -> Iterator[Metric]:
         digest = model.package.digest[:12] if model.package else ""
         info.add_metric((name, version, model.variant, precision, digest), 1)
     yield from (depth, in_flight, info)
+
+
+def engine_metrics(series: Sequence[NamedSeries]) -> Iterator[Metric]:
+    """Always there, so that an alarm may sum it: 0 where everything runs as it was asked to."""
+    fallbacks = gauge("engine_fallbacks", "Graphs that ONNX Runtime runs because no TensorRT engine fits.")
+    info = gauge(
+        "engine_fallback_info", "Which graph has no engine, and why.", (*MODEL_LABELS, "variant", "role", "reason")
+    )
+    for name, version, one in series:
+        if one.served is None:
+            continue
+        fallbacks.add_metric((name, version), len(one.statistics.engine_fallbacks))
+        for each in one.statistics.engine_fallbacks:
+            info.add_metric((name, version, each.variant, each.role, each.reason[:MAX_REASON]), 1)
+    yield from (fallbacks, info)
 
 
 def drift_metrics(series: Sequence[NamedSeries]) -> Iterator[Metric]:

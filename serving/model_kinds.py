@@ -5,6 +5,7 @@ from __future__ import annotations
 from registry.package import ModelPackage
 from registry.reference import VersionInfo
 from serving.config import ServerConfig
+from serving.engine_choice import ONNX_RUNTIME, EngineChoice
 from serving.generation.self_test import replay_prompts
 from serving.generative_loader import LoadedGenerative, load_generative, open_generative
 from serving.generative_model import GenerativeModel
@@ -39,22 +40,26 @@ def put_together(
     name, version = info.name, info.version
     if isinstance(loaded, LoadedModel):
         statistics = metrics.for_model(name, version, loaded.plan.buckets)
+        statistics.engine_fallbacks = loaded.fallbacks
         return ServedModel(name, version, loaded, statistics, surroundings)
     statistics = metrics.for_model(name, version, (1,) if loaded.encoder_plan is None else loaded.encoder_plan.buckets)
+    statistics.engine_fallbacks = loaded.fallbacks
     generation = metrics.for_generation(name, version, loaded.graphs.decoder.num_slots)
     return GenerativeModel(name, version, loaded, statistics, generation, surroundings)
 
 
-def prove_variant(package: ModelPackage, variant: str, threads: ComputeThreads) -> None:
+def prove_variant(
+    package: ModelPackage, variant: str, threads: ComputeThreads, engine: EngineChoice = ONNX_RUNTIME
+) -> None:
     """Open a variant on this host, replay its golden set, and close it. Raises InvalidPackage or NotReady."""
     if generates(package):
-        graphs = open_generative(package, variant, 1, threads)
+        graphs = open_generative(package, variant, 1, threads, engine)
         try:
             replay_prompts(package, variant, graphs.task, graphs.decoder, graphs.encoder)
         finally:
             graphs.close()
         return
-    runtime = open_runtime(package, variant, threads)
+    runtime = open_runtime(package, variant, threads, engine=engine)
     try:
         replay_golden(package, variant, open_task(package.task_spec_of(variant)), runtime)
     finally:

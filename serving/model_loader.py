@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
@@ -19,6 +19,7 @@ from registry.manifest import Graph
 from registry.package import ModelPackage
 from serving.batch_plan import BatchPlan
 from serving.config import ServerConfig
+from serving.engine_fallback import EngineFallback
 from serving.open_runtime import open_runtime
 from serving.relay_plan import RelayPlan
 from serving.runtimes.compute_threads import ComputeThreads
@@ -44,6 +45,7 @@ class LoadedModel:
     runtime: Runtime
     plan: BatchPlan
     monitor: Monitor
+    fallbacks: tuple[EngineFallback, ...] = ()
 
 
 def load_model(package: ModelPackage, config: ServerConfig, host: HostFacts) -> LoadedModel:
@@ -52,7 +54,9 @@ def load_model(package: ModelPackage, config: ServerConfig, host: HostFacts) -> 
     variant = package.variant(name)
     task = open_task(package.task_spec_of(name))
     threads = ComputeThreads(config.runtime_threads or available_cpus(), config.between_operators)
-    runtime = open_runtime(package, name, threads, engine=config.engine_choice)
+    fallbacks: list[EngineFallback] = []
+    engine = replace(config.engine_choice, report=fallbacks.append)
+    runtime = open_runtime(package, name, threads, engine=engine)
     try:
         check_interface(variant.graphs["main"], runtime)
         seconds = warm_up(runtime, usable_sizes(package, config.max_batch), package.manifest.image_sizes[0])
@@ -62,7 +66,7 @@ def load_model(package: ModelPackage, config: ServerConfig, host: HostFacts) -> 
     except BaseException:
         runtime.close()
         raise
-    return LoadedModel(package, name, task, runtime, plan, monitor)
+    return LoadedModel(package, name, task, runtime, plan, monitor, tuple(fallbacks))
 
 
 def check_interface(promised: Graph, runtime: Runtime) -> None:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+
 from registry.coded_graph import read_coded_graph
 from registry.package import ModelPackage
 from serving.engine_choice import ONNX_RUNTIME, EngineChoice
+from serving.engine_fallback import EngineFallback
+from serving.engines.obstacles import STATEFUL_ROLES
+from serving.engines.open_engine import open_engine
 from serving.runtimes.compute_threads import ComputeThreads
+from serving.runtimes.execution_provider import Provider
 from serving.runtimes.onnx_runtime import OnnxRuntime
 from serving.runtimes.runtime import Runtime
 from serving.runtimes.triton_client import TritonClient
 from serving.runtimes.triton_memory import MessageInputs, SharedInputs
 from serving.runtimes.triton_origin import Origin
 from serving.runtimes.triton_remote import TritonRemote
-from tasks.errors import InvalidPackage, NotReady, Unsupported
+from tasks.errors import InvalidPackage, NotFound, NotReady, Unsupported
+
+log = logging.getLogger(__name__)
 
 
 def open_runtime(
@@ -25,18 +33,40 @@ def open_runtime(
     """A graph of the variant, ready to run. Raises NotReady where this host lacks what it takes, and InvalidPackage for
     whatever else the engine complains about: the package can not be served."""
     if engine.name == "onnxruntime":
-        return open_onnx_runtime(package, variant, threads, role)
+        provider = package.variant(variant).requires.provider
+        return open_onnx_runtime(package, variant, threads, role, provider, engine)
     if engine.name == "triton":
         return open_triton(package, variant, role, engine)
-    raise Unsupported(f"graphs can not be executed by {engine.name} here; use engine onnxruntime")
+    return open_tensorrt(package, variant, threads, role, engine)
 
 
-def open_onnx_runtime(package: ModelPackage, variant: str, threads: ComputeThreads, role: str) -> OnnxRuntime:
-    """On the provider that the variant asks for."""
+def open_tensorrt(
+    package: ModelPackage, variant: str, threads: ComputeThreads, role: str, engine: EngineChoice
+) -> Runtime:
+    """The engine that was built for this GPU. Without one the same graph on the same GPU, in the same precision, said
+    aloud; never the processor. A decoder is no matter for engines, and runs there as it should."""
+    if role in STATEFUL_ROLES:
+        return open_onnx_runtime(package, variant, threads, role, "cuda", engine)
+    try:
+        return open_engine(package, variant, role, engine)
+    except (NotFound, NotReady, Unsupported) as error:
+        reason = str(error)
+    name = package.manifest.name
+    log.error("no engine for graph %r of %s, variant %s: %s; ONNX Runtime runs it on CUDA", role, name, variant, reason)
+    engine.report(EngineFallback(variant, role, reason))
+    try:
+        return open_onnx_runtime(package, variant, threads, role, "cuda", engine)
+    except NotReady as error:
+        raise NotReady(f"{name!r} has no engine here ({reason}), and can not run without one: {error}") from error
+
+
+def open_onnx_runtime(
+    package: ModelPackage, variant: str, threads: ComputeThreads, role: str, provider: Provider, engine: EngineChoice
+) -> OnnxRuntime:
     graph, path = package.graph(variant, role), package.graph_path(variant, role)
     source = path if graph.decodes_to is None else read_coded_graph(path, graph.decodes_to)
     try:
-        return OnnxRuntime(source, package.variant(variant).requires.provider, threads)
+        return OnnxRuntime(source, provider, threads, fp32_products=engine.settings.fp32_products)
     except NotReady:
         raise
     except Exception as error:

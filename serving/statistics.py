@@ -10,6 +10,8 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from time import time
 
+from serving.engine_fallback import EngineFallback
+
 STAGE_BOUNDS_S = (
     *(0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
@@ -84,6 +86,8 @@ class ModelStatistics:
     """Items whose caller left before they were computed."""
     num_expired: int = 0
     num_refused: int = 0
+    engine_fallbacks: tuple[EngineFallback, ...] = ()
+    """Graphs that ONNX Runtime executes because no engine fits."""
     last_inference_ms: int = 0
     """Milliseconds since the epoch, as clients of the statistics call expect; 0 = never."""
 

@@ -6,13 +6,15 @@ import math
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from registry.coded_graph import DecodedGraph
 from serving.runtimes.compute_threads import ONE_THREAD, ComputeThreads
+from serving.runtimes.execution_provider import PROVIDER_NAMES, Provider, provider_entry
+from serving.runtimes.fp32_products import Fp32Products
 from serving.runtimes.graph_source import open_source
 from serving.runtimes.huge_pages import on_huge_pages
 from serving.runtimes.runtime import DeviceTensor
@@ -20,8 +22,6 @@ from serving.runtimes.tensor_check import check_inputs, check_outputs
 from tasks.errors import NotReady
 from tasks.task import Array, TensorSpec
 
-Provider = Literal["cpu", "cuda"]
-PROVIDER_NAMES: Mapping[Provider, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 DATATYPES: Mapping[str, str] = {
     "tensor(bool)": "BOOL",
     "tensor(uint8)": "UINT8",
@@ -142,6 +142,7 @@ class OnnxRuntime:
         provider: Provider = "cpu",
         threads: ComputeThreads = ONE_THREAD,
         slots: int = 1,
+        fp32_products: Fp32Products = "fp32",
     ) -> None:
         """Raises NotReady where the provider can not be had."""
         check_one_engine()
@@ -163,7 +164,9 @@ class OnnxRuntime:
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         with on_huge_pages():
             source = open_source(graph, options)
-            self._session: Any = ort.InferenceSession(source, options, providers=[provider_entry(provider)])
+            self._session: Any = ort.InferenceSession(
+                source, options, providers=[provider_entry(provider, fp32_products)]
+            )
         self._session.disable_fallback()
         if self._session.get_providers()[0] != wanted:
             raise NotReady(f"a graph was to run on {wanted} and got {self._session.get_providers()}")
@@ -222,13 +225,6 @@ class OnnxRuntime:
     def close(self) -> None:
         """Free the session's memory now rather than when the last reference goes."""
         self._session = None
-
-
-def provider_entry(provider: Provider) -> str | tuple[str, dict[str, str]]:
-    """CUDA's arena grows by what is asked for, so that memory follows the warmed batch sizes and no more."""
-    if provider == "cpu":
-        return PROVIDER_NAMES[provider]
-    return PROVIDER_NAMES[provider], {"arena_extend_strategy": "kSameAsRequested"}
 
 
 def tensor_spec(node: Any) -> TensorSpec:

@@ -17,7 +17,8 @@ from monitoring.monitor import Monitor, MonitorConfig
 from monitoring.profile import Profile, decode_profile
 from registry.package import ModelPackage
 from serving.drift_feed import DriftCounts, Observed, Watched, observe
-from serving.metrics import MAX_RETIRED, Metrics, Series, drift_metrics
+from serving.engine_fallback import EngineFallback
+from serving.metrics import MAX_RETIRED, Metrics, Series, drift_metrics, engine_metrics
 from serving.runtimes.onnx_runtime import OnnxRuntime
 from serving.served import Served
 from serving.served_model import signals_of
@@ -162,3 +163,20 @@ def test_the_scraped_counters_of_two_replicas_give_the_report_of_one_that_saw_ev
     report = report_drift(profile, window, alpha=config.alpha, min_images=config.min_window)
     assert report == replica(profile, pictures, segmenter).monitor.report()
     assert any(s.signal == "class_share" and 0 < s.p_value < 1 for s in report.signals)
+
+
+def test_a_graph_without_its_engine_is_counted_and_named_as_long_as_it_is_served() -> None:
+    statistics = ModelStatistics((1.0,))
+    served = Series(statistics, cast(Served, object()))
+
+    def shown() -> list[tuple[dict[str, str], float]]:
+        families = engine_metrics([("digits", "3", served)])
+        return [(sample.labels, sample.value) for family in families for sample in family.samples]
+
+    version = {"model": "digits", "version": "3"}
+    assert shown() == [(version, 0)]
+    statistics.engine_fallbacks = (EngineFallback("fp16", "main", "no engine was built"),)
+    labels = {**version, "variant": "fp16", "role": "main", "reason": "no engine was built"}
+    assert shown() == [(version, 1), (labels, 1)]
+    served.served = None
+    assert shown() == []
