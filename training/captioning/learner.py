@@ -15,8 +15,10 @@ from training.captioning.targets import PADDING, shift_right
 from training.data.augment import BatchAugmenter
 from training.data.batches import Batch
 from training.learner import Learner
+from training.lesson import Answer, Lesson
 from training.loss_config import CaptioningLoss
 from training.networks.captioner import Captioner
+from training.networks.network import Trainable
 from training.recipe import Recipe
 
 
@@ -33,21 +35,26 @@ class CaptioningLearner(Learner):
         self._smoothing = recipe.loss.label_smoothing
         self._augmenter = BatchAugmenter(recipe.augment)
         self._begin_token = begin_token
-        self._train_loss, self._val_loss, self._accuracy = MeanMetric(), MeanMetric(), MeanMetric()
+        self._val_loss, self._accuracy = MeanMetric(), MeanMetric()
 
-    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+    def lesson(self, batch: Batch, generator: torch.Generator) -> Lesson:
         images, captions = batch
-        generator = self.batch_generator(batch_index)
         pixels = self._augmenter.augment(images, generator)
         chosen = choose_captions(captions, generator)
-        # Frozen by leaving out its gradients, not by `requires_grad`: data-parallel wrappers fix that at the start.
-        with torch.set_grad_enabled(not self.backbone_frozen):
-            view = self.network.see(pixels)
-        logits = self.network.next_logits(view, shift_right(chosen, self._begin_token))
-        loss = token_loss(logits, chosen, self._smoothing)
-        self._train_loss.update(loss.detach(), (chosen != PADDING).sum())
-        self.log("train_loss", self._train_loss, on_step=False, on_epoch=True)
-        return loss
+        is_there = chosen != PADDING
+        return Lesson((pixels, shift_right(chosen, self._begin_token), is_there), (chosen[is_there],))
+
+    def answer(self, network: Trainable, lesson: Lesson) -> Answer:
+        assert isinstance(network, Captioner)
+        pixels, tokens, is_there = lesson.inputs
+        with self.train_backbone():
+            view = network.see(pixels)
+        logits = network.next_logits(view, tokens)[is_there].float()
+        return Answer(logits, tuple(each.movedim(1, -1) for each in view.levels))
+
+    def loss(self, answer: Answer, lesson: Lesson) -> Tensor:
+        (wanted,) = lesson.targets
+        return token_loss(answer.logits, wanted, self._smoothing)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         images, captions = batch
@@ -79,9 +86,9 @@ def judge_tokens(network: Captioner, images: Tensor, captions: Tensor, begin_tok
 
 
 def token_loss(logits: Tensor, captions: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Mean cross-entropy of the tokens [N, length] under logits [N, length, vocabulary]; PADDING does not count."""
+    """Mean cross-entropy of tokens […] under logits […, vocabulary]; PADDING does not count."""
     return functional.cross_entropy(
-        logits.float().flatten(0, 1), captions.flatten(), ignore_index=PADDING, label_smoothing=smoothing
+        logits.float().flatten(0, -2), captions.flatten(), ignore_index=PADDING, label_smoothing=smoothing
     )
 
 

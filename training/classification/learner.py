@@ -13,8 +13,10 @@ from torchmetrics.classification import MulticlassAccuracy
 from training.data.augment import BatchAugmenter, mix_up
 from training.data.batches import Batch
 from training.learner import Learner
+from training.lesson import Answer, Lesson
 from training.loss_config import ClassificationLoss
 from training.networks.classifier import Classifier
+from training.networks.network import Trainable
 from training.recipe import Recipe
 
 
@@ -30,25 +32,26 @@ class ClassificationLearner(Learner):
         self._label_smoothing = recipe.loss.label_smoothing
         self._augmenter = BatchAugmenter(recipe.augment)
         self._num_classes = network.head.out_features
-        self._train_loss = MeanMetric()
         self._val_loss = MeanMetric()
         self._val_accuracy = MulticlassAccuracy(self._num_classes, average="micro")
 
-    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+    def lesson(self, batch: Batch, generator: torch.Generator) -> Lesson:
         images, targets = batch
-        generator = self.batch_generator(batch_index)
         pixels = self._augmenter.augment(images, generator)
         shares = functional.one_hot(targets, self._num_classes).float()
         if self.recipe.augment.mixup_alpha:
             pixels, shares = mix_up(pixels, shares, self.recipe.augment.mixup_alpha, generator)
-        # Frozen by leaving out its gradients, not by `requires_grad`: data-parallel wrappers fix that at the start.
-        with torch.set_grad_enabled(not self.backbone_frozen):
-            embedding = self.network.embed(pixels)
-        logits = self.network.head(embedding).float()
-        loss = functional.cross_entropy(logits, shares, label_smoothing=self._label_smoothing)
-        self._train_loss.update(loss.detach())
-        self.log("train_loss", self._train_loss, on_step=False, on_epoch=True)
-        return loss
+        return Lesson((pixels,), (shares,))
+
+    def answer(self, network: Trainable, lesson: Lesson) -> Answer:
+        assert isinstance(network, Classifier)
+        with self.train_backbone():
+            embedding = network.embed(*lesson.inputs)
+        return Answer(network.head(embedding).float(), (embedding,))
+
+    def loss(self, answer: Answer, lesson: Lesson) -> Tensor:
+        (shares,) = lesson.targets
+        return functional.cross_entropy(answer.logits, shares, label_smoothing=self._label_smoothing)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         images, targets = batch

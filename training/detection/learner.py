@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torchmetrics import MeanMetric
 
 from tasks.detection_spec import DetectionSpec
 from tasks.errors import InvalidRecipe
@@ -17,11 +17,21 @@ from training.detection.candidates import annotate, detect
 from training.detection.coco import Boxes, coco_metrics
 from training.detection.targets import clip_targets
 from training.learner import Learner
+from training.lesson import Answer, Lesson
+from training.networks.dense import DenseGuess
 from training.networks.detector import Detector
+from training.networks.network import Trainable
 from training.recipe import Recipe
 
 MONITORED_PICTURES = 1_000
 """How many validation pictures each process judges after an epoch: enough to tell epochs apart, in a few seconds."""
+
+
+@dataclass(frozen=True)
+class DetectionAnswer(Answer):
+    """`logits` [B, A, classes] are those of `guess`; there are none where the detector does not show its own."""
+
+    guess: Any
 
 
 class DetectionLearner(Learner):
@@ -35,21 +45,25 @@ class DetectionLearner(Learner):
         refuse_mixup(recipe)
         self._augmenter = BatchAugmenter(recipe.augment)
         self._spec = spec
-        self._train_loss = MeanMetric()
         self._truth: list[Annotation] = []
         self._found: list[Boxes] = []
 
-    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+    def lesson(self, batch: Batch, generator: torch.Generator) -> Lesson:
         images, boxes, class_ids = batch
-        pixels, boxes = self._augmenter.augment_boxes(images, boxes, self.batch_generator(batch_index))
-        # Frozen by leaving out its gradients, not by `requires_grad`: data-parallel wrappers fix that at the start.
-        with torch.set_grad_enabled(not self.backbone_frozen):
-            maps = self.network.features(pixels)
-        losses = self.network.losses(maps, *clip_targets(boxes, class_ids, *images.shape[1:3]))
-        loss = torch.stack(list(losses.values())).sum()
-        self._train_loss.update(loss.detach())
-        self.log("train_loss", self._train_loss, on_step=False, on_epoch=True)
-        return loss
+        pixels, boxes = self._augmenter.augment_boxes(images, boxes, generator)
+        return Lesson((pixels,), clip_targets(boxes, class_ids, *images.shape[1:3]))
+
+    def answer(self, network: Trainable, lesson: Lesson) -> DetectionAnswer:
+        assert isinstance(network, Detector)
+        with self.train_backbone():
+            maps = network.features(*lesson.inputs)
+        guess = network.guess(maps)
+        logits = guess.logits if isinstance(guess, DenseGuess) else maps[0].new_zeros(len(maps[0]), 0)
+        return DetectionAnswer(logits, tuple(each.movedim(1, -1) for each in maps), guess)
+
+    def loss(self, answer: Answer, lesson: Lesson) -> Tensor:
+        assert isinstance(answer, DetectionAnswer)
+        return torch.stack(list(self.network.losses(answer.guess, *lesson.targets).values())).sum()
 
     def on_validation_epoch_start(self) -> None:
         self._truth, self._found = [], []

@@ -8,12 +8,14 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torchmetrics import MeanMetric, SumMetric
+from torchmetrics import SumMetric
 
 from training.data.batches import Batch
 from training.language.windows import UNCOUNTED
 from training.learner import Learner
+from training.lesson import Answer, Lesson
 from training.networks.language_network import LanguageNetwork
+from training.networks.network import Trainable
 from training.recipe import Recipe
 
 
@@ -28,16 +30,18 @@ class LanguageLearner(Learner):
 
     def __init__(self, network: LanguageNetwork, recipe: Recipe) -> None:
         super().__init__(network, recipe)
-        self._train_loss = MeanMetric()
         self._nats, self._tokens, self._bytes = SumMetric(), SumMetric(), SumMetric()
 
-    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+    def lesson(self, batch: Batch, generator: torch.Generator) -> Lesson:
         inputs, targets = batch
-        logits = self.network(inputs)
-        loss = functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
-        self._train_loss.update(loss.detach())
-        self.log("train_loss", self._train_loss, on_step=False, on_epoch=True)
-        return loss
+        return Lesson((inputs,), (targets,))
+
+    def answer(self, network: Trainable, lesson: Lesson) -> Answer:
+        return Answer(network(*lesson.inputs).float(), ())
+
+    def loss(self, answer: Answer, lesson: Lesson) -> Tensor:
+        (targets,) = lesson.targets
+        return functional.cross_entropy(answer.logits.flatten(0, 1), targets.flatten())
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         inputs, targets, num_bytes = batch

@@ -79,10 +79,15 @@ class FasterRCNN(Detector):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         maps = self.features(image)
-        guess = self.first(maps)
+        guess = self.guess(maps)
         logits, boxes = self.look_again(guess, self.propose(guess))
         boxes, scores = best_candidates(boxes, logits.sigmoid(), self._options.num_candidates)
         return boxes, scores, self.backbone.pool(maps).float()
+
+    def guess(self, maps: list[Tensor]) -> DenseGuess:
+        """Of the first stage."""
+        guess: DenseGuess = self.first(maps)
+        return guess
 
     def propose(self, guess: DenseGuess) -> Tensor:
         """The boxes [B, K, 4] that most probably hold something."""
@@ -98,8 +103,8 @@ class FasterRCNN(Detector):
         halves = sides * raw[..., 2:].clamp(-MAX_LOG_STRETCH, MAX_LOG_STRETCH).exp() / 2
         return logits, torch.cat((middles - halves, middles + halves), dim=2)
 
-    def losses(self, maps: list[Tensor], boxes: Tensor, class_ids: Tensor) -> dict[str, Tensor]:
-        guess, truth = self.first(maps), Truth(boxes, class_ids)
+    def losses(self, guess: DenseGuess, boxes: Tensor, class_ids: Tensor) -> dict[str, Tensor]:
+        truth = Truth(boxes, class_ids)
         anything = Truth(boxes, class_ids.clamp_max(0))
         with torch.no_grad():
             assignment = assign_aligned(guess.positions, Guess(guess.logits.sigmoid(), guess.boxes), anything)

@@ -17,7 +17,7 @@ from training.detection.assignment import AssignmentName, Guess, Truth, assign
 from training.detection.losses import dense_losses
 from training.networks import architecture
 from training.networks.config import Building
-from training.networks.dense import DenseHead, best_candidates
+from training.networks.dense import DenseGuess, DenseHead, best_candidates
 from training.networks.detector import Detector
 from training.networks.network import Trunk
 
@@ -51,12 +51,16 @@ class FCOS(Detector):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         maps = self.features(image)
-        guess = self.head(maps)
+        guess = self.guess(maps)
         boxes, scores = best_candidates(guess.boxes, guess.logits.sigmoid(), self._num_candidates)
         return boxes, scores, self.backbone.pool(maps).float()
 
-    def losses(self, maps: list[Tensor], boxes: Tensor, class_ids: Tensor) -> dict[str, Tensor]:
-        guess, truth = self.head(maps), Truth(boxes, class_ids)
+    def guess(self, maps: list[Tensor]) -> DenseGuess:
+        guess: DenseGuess = self.head(maps)
+        return guess
+
+    def losses(self, guess: DenseGuess, boxes: Tensor, class_ids: Tensor) -> dict[str, Tensor]:
+        truth = Truth(boxes, class_ids)
         with torch.no_grad():
             said = Guess(guess.logits.sigmoid(), guess.boxes)
             assignment = assign(self._assignment, guess.positions, said, truth)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -24,8 +24,21 @@ class Detector(Network):
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         raise NotImplementedError
 
-    def losses(self, maps: list[Tensor], boxes: Tensor, class_ids: Tensor) -> dict[str, Tensor]:
-        """What training minimises the sum of, by name, for pictures whose `features` these are. Targets are padded to
-        the largest count M of the batch: boxes FP32 [B, M, 4] in input pixels, class_ids int64 [B, M] with PADDING and
+    def guess(self, maps: list[Tensor]) -> Any:
+        """All that it says of pictures whose `features` these are, before candidates are chosen, for `losses`: a
+        DenseGuess where another detector can learn from it. The maps themselves, unless an architecture says more."""
+        return maps
+
+    def losses(self, guess: Any, boxes: Tensor, class_ids: Tensor) -> dict[str, Tensor]:
+        """What training minimises the sum of, by name, for pictures with this `guess`. Targets are padded to the
+        largest count M of the batch: boxes FP32 [B, M, 4] in input pixels, class_ids int64 [B, M] with PADDING and
         CROWD."""
+        raise NotImplementedError
+
+    def propose(self, guess: Any) -> Tensor | None:
+        """The boxes [B, K, 4] that it looks at again; None where one look is all."""
+        return None
+
+    def look_again(self, guess: Any, proposals: Tensor) -> tuple[Tensor, Tensor]:
+        """Class logits [B, K, C] and corrected boxes [B, K, 4] of proposals; only of detectors that `propose`."""
         raise NotImplementedError

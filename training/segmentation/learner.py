@@ -13,7 +13,9 @@ from training.data.annotation import IGNORED
 from training.data.augment import BatchAugmenter
 from training.data.batches import Batch
 from training.learner import Learner
+from training.lesson import Answer, Lesson
 from training.loss_config import SegmentationLoss
+from training.networks.network import Trainable
 from training.networks.segmenter import Segmenter
 from training.recipe import Recipe
 from training.segmentation.losses import MaskLoss
@@ -30,28 +32,32 @@ class SegmentationLearner(Learner):
     def __init__(self, network: Segmenter, recipe: Recipe, num_classes: int) -> None:
         super().__init__(network, recipe)
         assert isinstance(recipe.loss, SegmentationLoss)
-        self.loss = MaskLoss(recipe.loss, num_classes)
+        self._mask_loss = MaskLoss(recipe.loss, num_classes)
         self._augmenter = BatchAugmenter(recipe.augment)
-        self._train_loss = MeanMetric()
         self._val_loss = MeanMetric()
         self._confusion = MulticlassConfusionMatrix(num_classes, ignore_index=IGNORED, validate_args=False)
 
-    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+    def lesson(self, batch: Batch, generator: torch.Generator) -> Lesson:
         images, masks = batch
-        images, masks = self._augmenter.augment_masks(images, masks, self.batch_generator(batch_index))
-        pixels = self.network.normalise(images)
-        # Frozen by leaving out its gradients, not by `requires_grad`: data-parallel wrappers fix that at the start.
-        with torch.set_grad_enabled(not self.backbone_frozen):
-            maps = self.network.backbone.features(pixels)
-        loss: Tensor = self.loss(self.network.label_pixels(maps, pixels), masks)
-        self._train_loss.update(loss.detach())
-        self.log("train_loss", self._train_loss, on_step=False, on_epoch=True)
+        images, masks = self._augmenter.augment_masks(images, masks, generator)
+        return Lesson((images,), (masks,))
+
+    def answer(self, network: Trainable, lesson: Lesson) -> Answer:
+        assert isinstance(network, Segmenter)
+        pixels = network.normalise(*lesson.inputs)
+        with self.train_backbone():
+            maps = network.backbone.features(pixels)
+        logits = network.label_pixels(maps, pixels)
+        return Answer(logits.movedim(1, -1), tuple(each.movedim(1, -1) for each in maps))
+
+    def loss(self, answer: Answer, lesson: Lesson) -> Tensor:
+        loss: Tensor = self._mask_loss(answer.logits.movedim(-1, 1), *lesson.targets)
         return loss
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         images, masks = batch
         logits, _ = self.network.segment(images)
-        self._val_loss.update(self.loss(logits, masks), weight=len(masks))
+        self._val_loss.update(self._mask_loss(logits, masks), weight=len(masks))
         self._confusion.update(logits.argmax(dim=1), masks.long())
 
     def on_validation_epoch_end(self) -> None:

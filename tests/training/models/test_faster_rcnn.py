@@ -62,7 +62,7 @@ def test_it_learns_to_frame_and_name_what_it_is_shown() -> None:
     images, boxes, class_ids = rectangles(8)
     optimiser = torch.optim.AdamW(network.parameters(), lr=2e-2)
     for _ in range(30):
-        loss = total(network.losses(network.features(images), boxes, class_ids))
+        loss = total(network.losses(network.guess(network.features(images)), boxes, class_ids))
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -80,7 +80,9 @@ def test_pictures_without_objects_and_with_crowds_train() -> None:
         (torch.tensor([[[0.0, 0.0, 48.0, 32.0]]] * 2), CROWD),
     ):
         network.zero_grad()
-        losses = network.losses(network.features(pictures(2)), boxes, torch.full(boxes.shape[:2], class_id))
+        losses = network.losses(
+            network.guess(network.features(pictures(2))), boxes, torch.full(boxes.shape[:2], class_id)
+        )
         total(losses).backward()  # type: ignore[no-untyped-call]
         assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
     assert losses["first_class_loss"] == 0, "a crowd is no background"

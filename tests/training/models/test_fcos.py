@@ -72,7 +72,9 @@ def test_it_learns_to_frame_and_name_what_it_is_shown(assignment: str, learns_na
     images, boxes, class_ids = rectangle(8)
     optimiser = torch.optim.AdamW(network.parameters(), lr=2e-2)
     for _ in range(25):
-        loss = torch.stack(list(network.losses(network.features(images), boxes, class_ids).values())).sum()
+        loss = torch.stack(
+            list(network.losses(network.guess(network.features(images)), boxes, class_ids).values())
+        ).sum()
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -86,15 +88,17 @@ def test_it_learns_to_frame_and_name_what_it_is_shown(assignment: str, learns_na
 def test_padding_costs_nothing_and_pictures_without_objects_train() -> None:
     network = build()
     images, boxes, class_ids = rectangle(4)
-    maps = network.features(images)
-    plain = network.losses(maps, boxes, class_ids)
+    guess = network.guess(network.features(images))
+    plain = network.losses(guess, boxes, class_ids)
     more_boxes = torch.cat((boxes, torch.rand(4, 2, 4) * 30), dim=1)
     more_ids = torch.cat((class_ids, torch.full((4, 2), PADDING)), dim=1)
-    padded = network.losses(maps, more_boxes, more_ids)
+    padded = network.losses(guess, more_boxes, more_ids)
     assert all(torch.allclose(plain[name], padded[name]) for name in plain)
     for nothing in (torch.zeros(4, 0, 4), torch.zeros(4, 2, 4)):
         network.zero_grad()
-        losses = network.losses(network.features(images), nothing, torch.full(nothing.shape[:2], PADDING))
+        losses = network.losses(
+            network.guess(network.features(images)), nothing, torch.full(nothing.shape[:2], PADDING)
+        )
         torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
         assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
         assert losses["class_loss"] > 0
@@ -104,7 +108,7 @@ def test_a_crowd_is_no_background() -> None:
     network = build()
     images, _, _ = rectangle(4)
     everywhere = torch.tensor([[[0.0, 0.0, 48.0, 32.0]]]).expand(4, -1, -1)
-    losses = network.losses(network.features(images), everywhere, torch.full((4, 1), CROWD))
+    losses = network.losses(network.guess(network.features(images)), everywhere, torch.full((4, 1), CROWD))
     assert losses["class_loss"] == 0
 
 
