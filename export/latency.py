@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from serving.runtimes.onnx_runtime import OnnxRuntime
+from export.host_runtime import open_on_host
 from tasks.task import Array
 
 NUM_WARMUPS = 3
@@ -33,7 +33,7 @@ def measure_latency(
     Rounds go through all variants in turn, so that a noisy neighbour slows them alike: on shared machines, differences
     under 15 % between two runs mean nothing, within one run they come closer.
     """
-    runtimes = {name: OnnxRuntime(path) for name, path in graphs.items()}
+    runtimes = {name: open_on_host(path) for name, path in graphs.items()}
     timings: dict[str, dict[int, Timing]] = {name: {} for name in graphs}
     for size in batch_sizes:
         feeds = {name: np.ascontiguousarray(value[:size]) for name, value in inputs.items()}

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 import numpy as np
 
 from export.compress.steps import precision_of, requirements_of
+from export.compress.technique import Technique
 from export.golden import choose_golden, replay_tolerance, write_golden
 from export.held_out import decode_batches, run_capped, stack
+from export.host_runtime import open_on_host
 from export.lineage import complete_lineage
 from export.recipe import ExportRecipe
 from export.subject import Example, Subject
@@ -20,9 +23,9 @@ from export.verify import Variant as Built
 from monitoring.profile import build_profile, encode_profile
 from registry.manifest import Evidence, GoldenOutputs, Graph, Manifest, Variant
 from registry.package import ModelPackage, seal_package
+from registry.plain_graph import write_plain_graph
 from serving.open_runtime import open_runtime
 from serving.runtimes.compute_threads import ONE_THREAD
-from serving.runtimes.onnx_runtime import OnnxRuntime
 from serving.self_test import replay_golden
 from tasks.errors import GateFailed
 from tasks.task import Array, open_task
@@ -53,7 +56,7 @@ def write_package(subject: Subject, recipe: ExportRecipe, proof: Proof, output: 
     if not golden:
         raise GateFailed(f"{subject.name}: no held-out example on which all variants agree, so there is no golden set")
     variants = {}
-    for name in order_by_speed(proof.evidence):
+    for name in order_variants(proof.evidence, {name: each.steps for name, each in recipe.variants.items()}):
         folder, built = output / name, proof.variants[name]
         answers, graph = golden_answers(built, golden, max(proof.batch_buckets))
         np.savez(folder / "golden.npz", **{output: answers[output] for output in tolerances[name]})  # type: ignore[arg-type]
@@ -84,11 +87,21 @@ def write_package(subject: Subject, recipe: ExportRecipe, proof: Proof, output: 
 
 
 def replay(package: ModelPackage) -> None:
-    """The server's own self-test, one picture at a time. Raises InvalidPackage."""
-    for name in package.manifest.variants:
-        runtime = open_runtime(package, name, ONE_THREAD)
+    """The server's own self-test, one picture at a time; of variants for a GPU, as this host runs them. Raises
+    InvalidPackage."""
+    for name, variant in package.manifest.variants.items():
+        if variant.requires.provider == "cpu":
+            runtime = open_runtime(package, name, ONE_THREAD)
+        else:
+            with TemporaryDirectory() as folder:
+                runtime = open_on_host(write_plain_graph(package, name, "main", Path(folder)))
         replay_golden(package, name, open_task(package.task_spec_of(name)), runtime)
         runtime.close()
+
+
+def order_variants(evidence: Mapping[str, Evidence], steps: Mapping[str, Sequence[Technique]]) -> list[str]:
+    """Those for a GPU first, whose speed was not measured here: a host without one passes them by. Then by speed."""
+    return sorted(order_by_speed(evidence), key=lambda name: requirements_of(steps[name]).provider != "cuda")
 
 
 def order_by_speed(evidence: Mapping[str, Evidence]) -> list[str]:
@@ -109,7 +122,7 @@ def order_by_speed(evidence: Mapping[str, Evidence]) -> list[str]:
 def golden_answers(built: Built, golden: Sequence[Example], max_batch: int) -> tuple[dict[str, Array], Graph]:
     """What one variant answers to the golden set, of the outputs that can be compared, and its graph's description."""
     tensors = stack([item for items in decode_batches(built.task, golden) for item in items])
-    runtime = OnnxRuntime(built.path)
+    runtime = open_on_host(built.path)
     answers = run_capped(runtime.run, tensors, max_batch)
     graph = Graph(file=built.path.name, inputs=runtime.inputs, outputs=runtime.outputs)
     runtime.close()

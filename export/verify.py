@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from export.held_out import BATCH_SIZE, decode_batches, num_cores, stack
+from export.host_runtime import open_on_host
 from export.latency import Timing
 from export.parity import Parity
 from export.recipe import Tolerances
@@ -15,7 +16,6 @@ from export.subject import Example, Subject
 from export.trial import Trial, answer
 from registry.manifest import ClassEvidence, Evidence, GateResult
 from serving.runtimes.compute_threads import ComputeThreads
-from serving.runtimes.onnx_runtime import OnnxRuntime
 from tasks.task import Task, open_task
 from training.progress import track
 
@@ -43,7 +43,7 @@ def run_trials(
     """Puts every graph on trial: `compared` examples go through the trained model too, and into the profile like the
     further `observed` ones. Each picture is decoded once for all."""
     task = open_task(subject.task_spec)
-    runtimes = {name: OnnxRuntime(each.path, threads=ComputeThreads(num_cores())) for name, each in variants.items()}
+    runtimes = {name: open_on_host(each.path, ComputeThreads(num_cores())) for name, each in variants.items()}
     trials = {name: Trial(each.task, task) for name, each in variants.items()}
     batches = chain(decode_batches(task, compared), decode_batches(task, observed))
     num_batches = -(-len(compared) // BATCH_SIZE) - (-len(observed) // BATCH_SIZE)

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from export.generative.speaker import Logits
+from export.host_runtime import open_on_host
 from registry.decoder_interface import (
     COPY,
     DECODER,
@@ -25,7 +26,6 @@ from registry.decoder_interface import (
 )
 from serving.generation.graph_decoder import GraphDecoder
 from serving.runtimes.compute_threads import ComputeThreads
-from serving.runtimes.onnx_runtime import OnnxRuntime
 from tasks.generation import Prompt
 from tasks.task import Array
 
@@ -35,7 +35,7 @@ class GraphSpeaker:
 
     def __init__(self, graphs: Mapping[str, Path], num_slots: int, context: int, num_threads: int) -> None:
         """`graphs`: role → file."""
-        self.runtimes = {role: OnnxRuntime(path, threads=ComputeThreads(num_threads)) for role, path in graphs.items()}
+        self.runtimes = {role: open_on_host(path, ComputeThreads(num_threads)) for role, path in graphs.items()}
         self.decoder = GraphDecoder(self.runtimes[DECODER], self.runtimes[COPY], num_slots, context)
         states = {
             spec.name.removeprefix(PAST): self.runtimes[DECODER].allocate(

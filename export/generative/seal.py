@@ -21,15 +21,15 @@ from export.generative.subject import GenerativeSubject, asset_names
 from export.generative.trial import GenerativeTrial
 from export.generative.variants import GraphFiles
 from export.golden import picture_suffix, replay_tolerance, write_golden
+from export.graphs.graph_ends import describe_ends
 from export.lineage import complete_lineage
-from export.seal import order_by_speed
+from export.seal import order_variants
 from monitoring.profile import build_profile, encode_profile
 from registry.decoder_interface import ENCODER, LOGITS
 from registry.golden import CONTINUATION
 from registry.manifest import Evidence, GoldenOutputs, Graph, Manifest, Variant
 from registry.package import ModelPackage, seal_package
 from serving.generation.self_test import replay_prompts
-from serving.runtimes.onnx_runtime import OnnxRuntime
 from tasks.captioning import CaptioningSpec
 from tasks.generation import GenerativeTask
 
@@ -73,7 +73,7 @@ def write_package(
         batch_buckets=recipe.slots,
         variants={
             name: describe_variant(name, proof, recipe, tolerances[name], output)
-            for name in order_variants(proof.evidence, recipe)
+            for name in order_variants(proof.evidence, {name: each.steps for name, each in recipe.variants.items()})
         },
         golden_inputs=write_golden(output, payloads, picture_suffix if image_sizes else text_suffix),
         lineage=complete_lineage(subject.lineage, recipe),
@@ -93,12 +93,6 @@ def golden_tolerance(config: GenerativeVariant, trial: GenerativeTrial, graphs: 
     return max(floor, kernel_difference(graphs, trial.continuations, context))
 
 
-def order_variants(evidence: Mapping[str, Evidence], recipe: GenerativeRecipe) -> list[str]:
-    """Those for a GPU first, whose speed was not measured here: a host without one passes them by. Then by speed."""
-    requirements = {name: requirements_of(variant.steps) for name, variant in recipe.variants.items()}
-    return sorted(order_by_speed(evidence), key=lambda name: requirements[name].provider != "cuda")
-
-
 def describe_variant(name: str, proof: Proof, recipe: GenerativeRecipe, tolerance: float, output: Path) -> Variant:
     return Variant(
         precision=precision_of(recipe.variants[name].steps),
@@ -111,16 +105,14 @@ def describe_variant(name: str, proof: Proof, recipe: GenerativeRecipe, toleranc
 
 
 def describe_graph(path: Path, output: Path) -> Graph:
-    runtime = OnnxRuntime(path)
     beside = sorted(each for each in path.parent.glob(f"{path.name}.*"))
-    found = Graph(
+    inputs, outputs = describe_ends(path)
+    return Graph(
         file=path.relative_to(output).as_posix(),
-        inputs=runtime.inputs,
-        outputs=runtime.outputs,
+        inputs=inputs,
+        outputs=outputs,
         data_files=tuple(each.relative_to(output).as_posix() for each in beside),
     )
-    runtime.close()
-    return found
 
 
 def replay(package: ModelPackage) -> None:

@@ -8,14 +8,14 @@ from typing import Any, Literal
 
 from export.captioner_graph import write_encoder
 from export.compress.block_weights import BlockWeights, quantize_blocks
-from export.compress.half_precision import Fp16
+from export.compress.half_precision import HalfPrecision
 from export.compress.network_steps import NetworkSteps
 from export.compress.steps import graph_steps, name_of, network_steps
 from export.compress.technique import GraphTechnique, NetworkTechnique
 from export.generative.recipe import GenerativeRecipe
 from export.generative.subject import GenerativeSubject
 from export.graphs.decoder_graph import copy_graph, decoder_graph
-from export.graphs.graph_builder import save_graph
+from export.graphs.graph_builder import FloatType, save_graph
 from export.graphs.graph_form import GraphForm
 from registry.decoder_interface import COPY, DECODER, ENCODER
 from tasks.captioning import CaptioningSpec
@@ -74,5 +74,5 @@ def build_decoder(subject: GenerativeSubject, steps: Sequence[GraphTechnique]) -
         if isinstance(step, BlockWeights):
             plain = decoder_graph(subject.decoder, GraphForm(context=context, prompt=prompt, weights="compressible"))
             return quantize_blocks(plain, step)
-    float_type: Literal["fp16", "fp32"] = "fp16" if any(isinstance(step, Fp16) for step in steps) else "fp32"
+    float_type: FloatType = next((step.half for step in steps if isinstance(step, HalfPrecision)), "fp32")
     return decoder_graph(subject.decoder, GraphForm(context=context, prompt=prompt, float_type=float_type))

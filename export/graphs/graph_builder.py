@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import ml_dtypes
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -14,17 +15,20 @@ from tasks.task import Array
 
 OPSET, CONTRIB_OPSET, IR_VERSION = 21, 1, 10
 CONTRIB = "com.microsoft"
-FloatType = Literal["fp32", "fp16"]
+FloatType = Literal["fp32", "fp16", "bf16"]
 """What weights, states and everything between them are made of."""
 MAX_INLINE_BYTES = 2**30
 """A protobuf ends at 2 GiB: weights of more than this lie in a file beside the graph."""
 WEIGHTS_SUFFIX = ".weights"
 Size = int | str
 """Of an axis: a number, or the name of one that is free."""
+NUMPY_TYPES: dict[FloatType, Any] = {"fp32": np.float32, "fp16": np.float16, "bf16": ml_dtypes.bfloat16}
 ELEMENT_TYPES = {
     "BOOL": TensorProto.BOOL,
+    "UINT8": TensorProto.UINT8,
     "FP32": TensorProto.FLOAT,
     "FP16": TensorProto.FLOAT16,
+    "BF16": TensorProto.BFLOAT16,
     "INT32": TensorProto.INT32,
     "INT64": TensorProto.INT64,
 }
@@ -36,7 +40,7 @@ class GraphBuilder:
     def __init__(self, float_type: FloatType = "fp32", prefix: str = "") -> None:
         """`prefix`: of all names that it makes up, for the body of a loop."""
         self._prefix = prefix
-        self._numpy_type = np.dtype(np.float32 if float_type == "fp32" else np.float16)
+        self._numpy_type = np.dtype(NUMPY_TYPES[float_type])
         self.float_type = float_type
         self._inputs: list[Any] = []
         self._outputs: list[Any] = []

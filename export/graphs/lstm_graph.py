@@ -64,7 +64,9 @@ class LstmGraph:
         states = [f"hidden_{level}", f"cell_{level}"]
         pasts = [builder.input(PAST + state, builder.state_dtype, shape) for state in states]
         started = [builder.add("Where", rows.anew, zero, past) for past in pasts]
-        recur = recur_by_operator if self._form.weights == "whole" else recur_by_products
+        # ONNX Runtime has no kernel of the operator in bfloat16.
+        is_whole = self._form.weights == "whole" and self._form.float_type != "bf16"
+        recur = recur_by_operator if is_whole else recur_by_products
         y, *finals = recur(builder, x, layer, level, rows.num_new, started)
         for state, past, final in zip(states, pasts, finals, strict=True):
             present = builder.output(PRESENT + state, builder.state_dtype, shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -51,6 +52,14 @@ def test_int8_may_differ_by_its_own_error() -> None:
         parity.add(0.25, output)
     assert replay_tolerance("int8", {"logits": parity}) == {"logits": pytest.approx(0.25)}
     assert replay_tolerance("fp32", {"logits": parity})["logits"] < 0.01
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_hosts_of_half_precision_may_err_each_its_own_way(precision: Literal["fp16", "bf16"]) -> None:
+    parity = Parity()
+    for output in np.random.default_rng(0).normal(0, 3, (100, 4)):
+        parity.add(0.25, output)
+    assert replay_tolerance(precision, {"logits": parity}) == {"logits": pytest.approx(0.5)}
 
 
 def test_files_are_named_by_what_they_are(tmp_path: Path) -> None:

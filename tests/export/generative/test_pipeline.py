@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from export.compress.half_precision import Bf16
 from export.generative.pipeline import export_generative
 from export.generative.recipe import GenerativeRecipe
 from export.generative.subject import GenerativeSubject
@@ -83,6 +84,19 @@ def test_half_precision_runs_without_a_gpu_too(package: ModelPackage) -> None:
     runtime = OnnxRuntime(package.graph_path("fp16", "decoder"))
     assert {spec.dtype for spec in runtime.inputs if spec.name.startswith("past_")} == {"FP16"}
     runtime.close()
+
+
+def test_bfloat16_is_proved_by_its_twin(subject: GenerativeSubject, recipe: GenerativeRecipe, tmp_path: Path) -> None:
+    half = msgspec.structs.replace(recipe.variants["fp16"], steps=(Bf16(),))
+    variants = {"fp32": recipe.variants["fp32"], "bf16": half}
+    package = export_generative(subject, msgspec.structs.replace(recipe, variants=variants), tmp_path / "package")
+    first, plain = package.manifest.variants.values()
+    assert (first.precision, first.requires.provider) == ("bf16", "cuda")
+    decoder = first.graphs["decoder"]
+    states = {each.dtype for each in (*decoder.inputs, *decoder.outputs) if "past_" in each.name or "pres" in each.name}
+    assert states == {"BF16"}
+    assert first.evidence.num_bytes < 0.7 * plain.evidence.num_bytes
+    assert first.evidence.metrics["max_difference_logits"] > 0
 
 
 def test_profile_counts_answers_to_default_requests(package: ModelPackage) -> None:

@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+import ml_dtypes
 import msgspec
 import numpy as np
 import pytest
 import torch
+from onnx import TensorProto
 
+from export.compress.float_twin import write_twin
 from export.graphs.decoder_graph import copy_graph, decoder_graph
 from export.graphs.graph_builder import FloatType, save_graph
+from export.graphs.graph_ends import describe_ends
 from export.graphs.graph_form import GraphForm
 from serving.runtimes.onnx_runtime import OnnxRuntime
 from serving.runtimes.runtime import DeviceTensor
@@ -46,6 +50,9 @@ class Driver:
         model = decoder_graph(network, GraphForm(context=CONTEXT, float_type=float_type, weights=weights))
         save_graph(model, folder / "decoder.onnx")
         save_graph(copy_graph(model), folder / "copy.onnx")
+        if float_type == "bf16":
+            for name in ("decoder.onnx", "copy.onnx"):
+                write_twin(folder / name, folder / name)
         self.runtime, self.copier = OnnxRuntime(folder / "decoder.onnx"), OnnxRuntime(folder / "copy.onnx")
         self.states: dict[str, DeviceTensor] = {}
         for spec in self.runtime.inputs:
@@ -131,6 +138,27 @@ def test_half_precision_stays_close(network: LanguageNetwork, expected: Array, t
     assert all(state.spec.dtype == "FP16" for state in driver.states.values())
 
 
+def test_bfloat16_stays_close_and_goes_on_from_its_rounded_state(
+    network: LanguageNetwork, expected: Array, tmp_path: Path
+) -> None:
+    driver = Driver(network, tmp_path, slots=2, float_type="bf16")
+    found = [driver.run([TOKENS[:9], [0] * 9], [0, 0], [9, 0], [(0, 8)])[0]]
+    found += [driver.run([[TOKENS[i]], [0]], [i, 0], [1, 0], [(0, 0)])[0] for i in range(9, 12)]
+    assert 0 < np.abs(np.array(found) - expected[8:12]).max() < 0.05 * np.abs(expected).max()
+    for state in driver.states.values():
+        held = state.to_numpy()
+        np.testing.assert_array_equal(held, held.astype(ml_dtypes.bfloat16).astype(np.float32))
+
+
+def test_bfloat16_graph_has_no_other_floats(network: LanguageNetwork) -> None:
+    model = decoder_graph(network, GraphForm(context=CONTEXT, float_type="bf16"))
+    kinds = {each.data_type for each in model.graph.initializer}
+    states = [each for each in (*model.graph.input, *model.graph.output) if each.name.startswith(("past_", "present_"))]
+    assert TensorProto.BFLOAT16 in kinds
+    assert TensorProto.FLOAT not in kinds
+    assert {each.type.tensor_type.elem_type for each in states} == {TensorProto.BFLOAT16}
+
+
 def test_copied_state_goes_on_as_the_other(network: LanguageNetwork, expected: Array, tmp_path: Path) -> None:
     driver = Driver(network, tmp_path, slots=1)
     driver.run([TOKENS[:9]], [0], [9], [])
@@ -174,6 +202,12 @@ def test_weights_too_large_for_one_file_lie_beside_it(
     driver = Driver(network, tmp_path, slots=1)
     assert (tmp_path / "decoder.onnx.weights").stat().st_size > 1000
     np.testing.assert_allclose(driver.run([TOKENS], [0], [16], [(0, 15)])[0], expected[15], atol=5e-5)
+
+
+def test_ends_are_described_as_the_runtime_sees_them(network: LanguageNetwork, tmp_path: Path) -> None:
+    driver = Driver(network, tmp_path, slots=1, float_type="fp16")
+    for role, runtime in (("decoder", driver.runtime), ("copy", driver.copier)):
+        assert describe_ends(tmp_path / f"{role}.onnx") == (runtime.inputs, runtime.outputs)
 
 
 def test_unknown_network_is_refused() -> None:
