@@ -50,7 +50,8 @@ class AtrousPyramid(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         seen = [branch(features) for branch in self.branches]
-        whole = self.whole(features.mean(dim=(2, 3), keepdim=True)).expand_as(seen[0])
+        # Along height and width alone: it may have more or fewer channels than the other branches.
+        whole = self.whole(features.mean(dim=(2, 3), keepdim=True)).expand(-1, -1, *features.shape[2:])
         projected: Tensor = self.project(torch.cat((*seen, whole), dim=1))
         return projected
 
