@@ -1,19 +1,12 @@
 from __future__ import annotations
 
-import pytest
-
 from registry.package import ModelPackage
 from serving.engines.obstacles import build_obstacle, operator_obstacle
 from serving.engines.onnx_operators import Operator, Operators
 
 
 def test_a_plain_graph_is_worth_trying(package: ModelPackage) -> None:
-    assert build_obstacle(package, "fp32", "main") == ""
-
-
-@pytest.mark.parametrize("role", ["decoder", "copy"])
-def test_graphs_that_keep_their_state_in_place_stay_with_onnx_runtime(package: ModelPackage, role: str) -> None:
-    assert "keeps its state in place; ONNX Runtime runs it" in build_obstacle(package, "fp32", role)
+    assert build_obstacle(package.graph_path("fp32")) == ""
 
 
 def test_operators_of_onnx_runtime_are_named() -> None:

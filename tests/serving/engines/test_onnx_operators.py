@@ -72,9 +72,7 @@ def test_what_the_library_writes_is_read(
 
 
 @given(data=st.binary(max_size=64))
-def test_other_bytes_raise_nothing_else(
-    tmp_path_factory: pytest.TempPathFactory, data: bytes
-) -> None:
+def test_other_bytes_raise_nothing_else(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     path = tmp_path_factory.mktemp("onnx") / "m.onnx"
     path.write_bytes(data)
     with suppress(InvalidPackage):
