@@ -33,6 +33,7 @@ DATATYPES: Mapping[str, str] = {
     "tensor(int32)": "INT32",
     "tensor(int64)": "INT64",
     "tensor(float16)": "FP16",
+    "tensor(bfloat16)": "BF16",
     "tensor(float)": "FP32",
     "tensor(double)": "FP64",
 }
@@ -47,9 +48,13 @@ NUMPY_TYPES: Mapping[str, str] = {
     "INT32": "int32",
     "INT64": "int64",
     "FP16": "float16",
+    "BF16": "uint16",
     "FP32": "float32",
     "FP64": "float64",
 }
+"""What an array of it holds. Numpy lacks BF16: its words are handed on as they are."""
+BFLOAT16 = 16
+"""ONNX's number of the type, which ONNX Runtime takes where numpy has none."""
 
 
 def check_one_engine() -> None:
@@ -81,8 +86,9 @@ class OrtDeviceTensor:
     def __init__(self, spec: TensorSpec, value: Any, start: int = 0) -> None:
         """`value` holds the whole tensor; `spec` describes the rows from `start` on that this one is."""
         self._spec, self._value, self._start = spec, value, start
-        self.element_type = np.dtype(NUMPY_TYPES[spec.dtype])
-        row_bytes = math.prod(spec.shape[1:]) * self.element_type.itemsize
+        numpy_type = np.dtype(NUMPY_TYPES[spec.dtype])
+        self.element_type: np.dtype[Any] | int = BFLOAT16 if spec.dtype == "BF16" else numpy_type
+        row_bytes = math.prod(spec.shape[1:]) * numpy_type.itemsize
         self.address = value.data_ptr() + start * row_bytes
 
     @property

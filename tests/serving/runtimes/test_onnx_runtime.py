@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -71,3 +72,17 @@ def test_what_was_returned_stays_when_the_binding_runs_again_in_another_shape(ru
 def test_rows_that_are_not_there_are_refused(runtime: OnnxRuntime) -> None:
     with pytest.raises(ValueError, match="rows 2 to 5 of 'past', which has 4"):
         runtime.allocate(COUNTERS).rows(2, 5)
+
+
+def test_bfloat16_states_are_bound_word_by_word(tmp_path: Path) -> None:
+    """Numpy has no such type: a decoder's cache is passed on by its address."""
+    ends = [helper.make_tensor_value_info(name, TensorProto.BFLOAT16, [1, 3]) for name in ("source", "target")]
+    graph = helper.make_graph([helper.make_node("Identity", ["source"], ["target"])], "copy", ends[:1], ends[1:])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), tmp_path / "c.onnx")
+    runtime = OnnxRuntime(tmp_path / "c.onnx")
+    (spec,) = runtime.inputs
+    assert spec.dtype == "BF16"
+    source, target = (runtime.allocate(msgspec.structs.replace(spec, shape=(2, 3))) for _ in range(2))
+    source.to_numpy()[1] = [1, 2, 3]
+    runtime.bind({"source": source.rows(1, 2)}, {"target": target.rows(0, 1)}).run({})
+    np.testing.assert_array_equal(target.to_numpy(), [[1, 2, 3], [0, 0, 0]])
