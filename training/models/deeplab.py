@@ -18,6 +18,7 @@ from training.networks.config import Building
 from training.networks.layers import convolve, enlarge
 from training.networks.network import FeatureMap, Trunk
 from training.networks.segmenter import Segmenter
+from training.networks.shrink import scale_width
 
 BUILDS: Building = "segmenter"
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -86,3 +87,12 @@ def choose_map(maps: tuple[FeatureMap, ...], stride: int) -> int:
 def build(options: Options, trunk: Trunk, num_classes: int, image: ImageSpec) -> DeepLab:
     """Convolutions take any picture size: `image` decides nothing here."""
     return DeepLab(trunk, options, num_classes)
+
+
+def shrink(options: Options, factor: float) -> Options:
+    """See training/networks/shrink.py."""
+    return msgspec.structs.replace(
+        options,
+        width=scale_width(options.width, factor),
+        outline_width=scale_width(options.outline_width, factor),
+    )

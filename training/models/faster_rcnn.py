@@ -23,6 +23,7 @@ from training.networks.dense import FIRST_SCORE, DenseGuess, DenseHead, best_can
 from training.networks.detector import Detector
 from training.networks.network import Trunk
 from training.networks.roi import crop_boxes
+from training.networks.shrink import scale_width
 
 BUILDS: Building = "detector"
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -121,3 +122,10 @@ class FasterRCNN(Detector):
 def build(options: Options, trunk: Trunk, num_classes: int, image: ImageSpec) -> FasterRCNN:
     """Raises InvalidRecipe."""
     return FasterRCNN(trunk, options, num_classes, image)
+
+
+def shrink(options: Options, factor: float) -> Options:
+    """See training/networks/shrink.py."""
+    return msgspec.structs.replace(
+        options, channels=scale_width(options.channels, factor), hidden=scale_width(options.hidden, factor)
+    )

@@ -20,6 +20,7 @@ from training.networks.config import Building
 from training.networks.dense import DenseGuess, DenseHead, best_candidates
 from training.networks.detector import Detector
 from training.networks.network import Trunk
+from training.networks.shrink import scale_width
 
 BUILDS: Building = "detector"
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -70,3 +71,8 @@ class FCOS(Detector):
 def build(options: Options, trunk: Trunk, num_classes: int, image: ImageSpec) -> FCOS:
     """Convolutions take any picture size: `image` decides nothing here. Raises InvalidRecipe."""
     return FCOS(trunk, options, num_classes)
+
+
+def shrink(options: Options, factor: float) -> Options:
+    """See training/networks/shrink.py."""
+    return msgspec.structs.replace(options, channels=scale_width(options.channels, factor))

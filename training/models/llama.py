@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from training.networks.architecture import Options as ArchitectureOptions
 from training.networks.config import Building
 from training.networks.language_network import LanguageNetwork
+from training.networks.shrink import scale_width
 
 BUILDS: Building = "language_model"
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
@@ -202,3 +203,21 @@ def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     """RoPE on [B, heads, S, head_width]: the first half of a head is paired with the second, as Llama does."""
     first, second = x.chunk(2, dim=-1)
     return torch.cat([first * cosine - second * sine, second * cosine + first * sine], dim=-1)
+
+
+def shrink(options: Options, factor: float) -> Options:
+    """See training/networks/shrink.py. There are fewer heads, each as wide as it was: exported graphs want their widths
+    in steps. A single head becomes narrower."""
+    heads = max(1, round(options.heads * factor))
+    head_width = options.head_width
+    if options.heads == 1:
+        head_width = max(HEAD_STEP, round(head_width * factor / HEAD_STEP) * HEAD_STEP)
+    wanted = max(1, round(options.kv_heads * factor))
+    return msgspec.structs.replace(
+        options,
+        width=heads * head_width,
+        heads=heads,
+        kv_heads=next(count for count in range(wanted, 0, -1) if heads % count == 0),
+        # Zero goes on meaning a share of the width.
+        hidden=scale_width(options.hidden, factor) if options.hidden else 0,
+    )

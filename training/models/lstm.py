@@ -13,6 +13,7 @@ from tasks.errors import Unsupported
 from training.networks.architecture import Options as ArchitectureOptions
 from training.networks.config import Building
 from training.networks.language_network import LanguageNetwork
+from training.networks.shrink import scale_width
 
 BUILDS: Building = "language_model"
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
@@ -63,3 +64,10 @@ def remember(layer: nn.LSTM) -> None:
     hidden = layer.hidden_size
     bias = layer.get_parameter("bias_ih_l0")
     nn.init.ones_(bias[hidden : 2 * hidden])
+
+
+def shrink(options: Options, factor: float) -> Options:
+    """See training/networks/shrink.py."""
+    return msgspec.structs.replace(
+        options, width=scale_width(options.width, factor), hidden=scale_width(options.hidden, factor)
+    )

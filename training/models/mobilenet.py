@@ -11,6 +11,7 @@ from tasks.image import ImageSpec
 from training.networks.architecture import BackboneOptions
 from training.networks.config import Building
 from training.networks.network import Backbone
+from training.networks.shrink import scale_width, scale_widths
 
 BUILDS: Building = "backbone"
 Width = Annotated[int, msgspec.Meta(ge=1)]
@@ -91,3 +92,12 @@ def build(options: Options, image: ImageSpec) -> MobileNet:
 def settle(options: Options) -> Options:
     """The options say it all."""
     return options
+
+
+def shrink(options: Options, factor: float) -> Options:
+    """See training/networks/shrink.py."""
+    return msgspec.structs.replace(
+        options,
+        widths=scale_widths(options.widths, factor),
+        stem_width=scale_width(options.stem_width, factor),
+    )

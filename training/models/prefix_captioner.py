@@ -29,6 +29,7 @@ from training.networks.config import Building
 from training.networks.fpn import FeaturePyramid, find_levels
 from training.networks.layers import convolve
 from training.networks.network import FeatureMap, Trunk
+from training.networks.shrink import scale_width
 
 BUILDS: Building = "captioner"
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -117,3 +118,10 @@ def find_grid(options: Options, image: ImageSpec) -> tuple[int, int]:
 def build(options: Options, trunk: Trunk, vocabulary: int, context: int, image: ImageSpec) -> PrefixCaptioner:
     """`context`: positions for features and caption together. Raises InvalidRecipe."""
     return PrefixCaptioner(trunk, options, vocabulary, context, image)
+
+
+def shrink(options: Options, factor: float) -> Options:
+    """See training/networks/shrink.py."""
+    return msgspec.structs.replace(
+        options, channels=scale_width(options.channels, factor), decoder=llama.shrink(options.decoder, factor)
+    )

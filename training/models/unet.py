@@ -19,6 +19,7 @@ from training.networks.config import Building
 from training.networks.layers import convolve, enlarge
 from training.networks.network import Trunk
 from training.networks.segmenter import Segmenter
+from training.networks.shrink import scale_width, scale_widths
 
 BUILDS: Building = "segmenter"
 Width = Annotated[int, msgspec.Meta(ge=1)]
@@ -85,3 +86,9 @@ def build(options: Options, trunk: Trunk, num_classes: int, image: ImageSpec) ->
             f"give {num_steps}, finest first"
         )
     return UNet(trunk, options, num_classes)
+
+
+def shrink(options: Options, factor: float) -> Options:
+    """See training/networks/shrink.py. A step that joins the pixels stays one."""
+    detail = scale_width(options.detail_width, factor) if options.detail_width else 0
+    return msgspec.structs.replace(options, widths=scale_widths(options.widths, factor), detail_width=detail)

@@ -2,7 +2,8 @@
 
 A file says what it `BUILDS`, has an `Options` Struct (its table in a recipe, `[model.options]`), and a function
 `build`: a backbone from `(options, image)`, a detector or segmenter from `(options, trunk, num_classes, image)`, a
-language model from `(options, vocabulary, context)`.
+language model from `(options, vocabulary, context)`, a captioner from `(options, trunk, vocabulary, context,
+image)`. One that can be made narrower says how, by `shrink(options, factor)`.
 """
 
 from __future__ import annotations
