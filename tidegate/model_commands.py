@@ -27,6 +27,7 @@ EXPORT_EXAMPLES = examples(
     "tidegate export digits",
     "tidegate export digits --recipe quick",
     "tidegate export digits --recipe channel-pruning --set extends=quick",
+    "tidegate export digits --search --trials 40",
     "tidegate export digits@champion --triton repository/",
 )
 IMPORT_EXAMPLES = examples(
@@ -70,10 +71,11 @@ def train(
     """Train a model; registers the next version of NAME-trained."""
     from training.recipe import load_recipe
 
-    if request := search_request(search, space, trials, search_storage):
+    if searched := search_request(search, space, trials, search_storage):
         from tidegate.search import search_recipe
 
-        return search_recipe(recipe, overrides or (), request, store)
+        search_recipe(recipe, overrides or (), searched, store)
+        return
     chosen = load_recipe(recipe, overrides or ())
 
     from tidegate.lifecycle import train_model
@@ -91,6 +93,10 @@ def export(
     variant: VariantOption = None,
     backend: BackendOption = None,
     engine: EngineOption = None,
+    search: SearchOption = False,
+    space: SpaceOption = None,
+    trials: TrialsOption = None,
+    search_storage: SearchStorageOption = None,
     store: StoreOption = None,
 ) -> None:
     """Compress and verify a trained model; registers a package.
@@ -102,6 +108,12 @@ def export(
         from tidegate.triton_export import write_repository
 
         write_repository(name, request, store)
+        return
+    if searched := search_request(search, space, trials, search_storage):
+        from tidegate.search import search_exports
+
+        if made := search_exports(name, recipe or "", overrides or (), searched, store):
+            report(*made)
         return
 
     from export.recipe import NamedRecipe

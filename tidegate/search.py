@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from registry.reference import ModelRef
+from registry.store import open_store
 from registry.tracking import HOME
-from tidegate.lifecycle import require_tracking
+from tidegate.lifecycle import build_folder, publish, require_tracking
 from tidegate.output import note, print_table
 from tidegate.search_options import SearchRequest
 from training.progress import pulse
 
 if TYPE_CHECKING:
+    from registry.package import ModelPackage
+    from registry.store import VersionInfo
     from training.search.search import Findings, Ledger
     from training.search.space_file import SearchPlan
     from training.search.trial import Trial
@@ -36,6 +40,34 @@ def search_recipe(name_or_path: str, overrides: Sequence[str], request: SearchRe
         note(
             f"trained trial {trial} in full, registered {name}-trained version {version}; next: tidegate export {name}"
         )
+
+
+def search_exports(
+    name: str, recipe: str, overrides: Sequence[str], request: SearchRequest, store_uri: str | None
+) -> tuple[ModelPackage, VersionInfo] | None:
+    """`tidegate export --search`: the package that was registered, None where another process registers it."""
+    uri = require_tracking(store_uri)
+    with pulse("loading the training framework"):
+        from export.search.bench import open_bench
+        from export.search.export_search import AskedExport, command_of, load_export_plan, search_export
+        from training.checkpoint import read_facts
+        from training.registered import newest_checkpoint
+
+    store, asked = open_store(uri), AskedExport(recipe, tuple(overrides))
+    with build_folder() as folder:
+        checkpoint = newest_checkpoint(uri, name, folder)
+        plan = load_export_plan(request.space, asked, read_facts(checkpoint.folder).task["kind"])
+        ledger = ledger_of(uri, request)
+        bench = open_bench(checkpoint.folder, checkpoint.run_id, folder)
+        findings = search_export(
+            bench, folder, asked, planned(plan, request), ledger, lambda package: publish(store, package)[1], tell
+        )
+    show(findings, lambda trial: command_of(name, asked, trial))
+    if not findings.conclusion:
+        return None
+    found = store.resolve(ModelRef(name=name, version=findings.conclusion["version"]))
+    note(f"trial {findings.conclusion['trial']} is the fastest that passed")
+    return store.fetch(found, HOME / "cache"), found
 
 
 def planned(plan: SearchPlan, request: SearchRequest) -> SearchPlan:

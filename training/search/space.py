@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -96,6 +96,13 @@ class SearchSpace:
             within = [count_points(dimensions) for dimensions in options.values()]
             sizes.append(None if None in within else sum(size for size in within if size is not None))
         return None if None in sizes else math.prod(size for size in sizes if size is not None)
+
+    def every_dimension(self) -> Iterator[Dimension]:
+        """Those of all alternatives too."""
+        yield from self.dimensions
+        for options in self.alternatives.values():
+            for dimensions in options.values():
+                yield from dimensions
 
     def assign(self, draw: Draw) -> tuple[str, ...]:
         """A trial's values, as `--set` takes them, in the order of the file."""

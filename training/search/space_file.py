@@ -17,7 +17,7 @@ optimiser.name = ["sgd"]
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,9 @@ from training.recipe_file import RecipeFolder, convert_tables
 from training.recipe_section import AtLeastOne, NonNegative, Section
 from training.search.space import Choices, Dimension, Range, SearchSpace
 from training.search.toml_text import as_override, toml_text
+
+SCORE = "score"
+"""How a file names what models are good at; in figures it goes by the name that their task has for it."""
 
 
 class SpaceTables(Section, frozen=True, kw_only=True):
@@ -82,6 +85,13 @@ def load_plan(folder: RecipeFolder, name_or_path: str | Path) -> SearchPlan:
         trial_overrides=trial,
         origin=origin,
     )
+
+
+def check_objectives(plan: SearchPlan, known: Sequence[str]) -> None:
+    """Raises InvalidRecipe for a figure that the command does not measure."""
+    for name in plan.objectives:
+        if name not in known:
+            raise InvalidRecipe(f"{plan.origin}: objectives: {name!r} is none of {', '.join(known)}")
 
 
 def parse_space(tables: SpaceTables) -> SearchSpace:

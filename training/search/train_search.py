@@ -28,14 +28,14 @@ from training.search.network_cost import count_parameters, measure_latency_ms
 from training.search.pareto import cost, costs
 from training.search.search import Findings, Ledger, Search, run_search
 from training.search.space import check_space
-from training.search.space_file import SearchPlan, load_plan
+from training.search.space_file import SCORE, SearchPlan, check_objectives, load_plan
 from training.search.trial import Objective, Result, Trial
 from training.tracking import RunTracker
 from training.trainer import World
 
 SPACES = RecipeFolder(Path(__file__).parent.parent / "search_spaces", "search space")
-SCORE, LATENCY, SIZE = "score", "latency_ms", "num_parameters"
-"""What a space may name as its objectives. The score goes by the name that the kind of model has for it."""
+LATENCY, SIZE = "latency_ms", "num_parameters"
+"""What a space may name as its objectives beside the score."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,7 @@ def load_training_plan(space: str, recipe: AskedRecipe) -> SearchPlan:
     recipe does not take what the space holds."""
     task = recipe.load().task
     plan = load_plan(SPACES, space or task)
-    if unknown := set(plan.objectives) - {SCORE, LATENCY, SIZE}:
-        raise InvalidRecipe(f"{plan.origin}: objectives: {min(unknown)!r} is none of {SCORE}, {LATENCY} and {SIZE}")
+    check_objectives(plan, (SCORE, LATENCY, SIZE))
     if SCORE not in (plan.objectives or (SCORE,)):
         raise InvalidRecipe(f"{plan.origin}: objectives: without {SCORE} the cheapest network would win untrained")
     check_space(plan.space, lambda values: recipe.load([*plan.trial_overrides, *values]), plan.origin)

@@ -1,0 +1,1 @@
+"""Searching for the export of a trained model: which techniques, with which options, make it fastest and still pass."""

@@ -1,0 +1,174 @@
+"""Searching for an export: what trials measure, what becomes of those that miss a gate, and which is published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from export.search.bench import Bench, open_bench
+from export.search.export_search import (
+    AskedExport,
+    command_of,
+    fastest_first,
+    load_export_plan,
+    search_export,
+)
+from registry.local_store import LocalStore
+from registry.package import ModelPackage
+from registry.store import VersionInfo
+from tasks.errors import GateFailed, InvalidRecipe
+from training.search.search import Findings, Ledger
+from training.search.trial import Objective, Trial
+
+LITTLE = ("num_verify=100", "num_profile=100", "num_calibration=64", "latency_seconds=0.01", "batch_buckets=[1, 2]")
+LENIENT = (
+    "{ min_decision_agreement = 0.2, max_metric_drop = 0.5, max_calibration_increase = 0.5, max_class_drop = 0.5 }"
+)
+STRICT = LENIENT.replace("}", ", max_num_bytes = 10 }")
+SPACE = f"""
+trials = 10
+[trial]
+num_verify = 50
+[alternatives.technique.bytes]
+variants.compressed.steps = [[{{ technique = "int8_static" }}]]
+"variants.compressed.steps.0.calibration" = ["minmax", "percentile"]
+variants.compressed.tolerances = [{LENIENT}]
+[alternatives.technique.too_large]
+variants.compressed.steps = [[{{ technique = "int8_static" }}]]
+variants.compressed.tolerances = [{STRICT}]
+"""
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("space") / "space.toml"
+    path.write_text(SPACE)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> LocalStore:
+    return LocalStore(tmp_path_factory.mktemp("packages"))
+
+
+ASKED = AskedExport("", LITTLE)
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
+    workdir = tmp_path_factory.mktemp("work")
+    return Ledger(workdir=workdir, tracking_uri=f"sqlite:///{workdir}/mlflow.db")
+
+
+@pytest.fixture(scope="module")
+def bench(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    return open_bench(checkpoint, "run-7", tmp_path_factory.mktemp("bench"))
+
+
+@pytest.fixture(scope="module")
+def findings(
+    bench: Bench, ledger: Ledger, space: str, store: LocalStore, tmp_path_factory: pytest.TempPathFactory
+) -> Findings:
+    plan, scratch = load_export_plan(space, ASKED, "classification"), tmp_path_factory.mktemp("scratch")
+    return search_export(bench, scratch, ASKED, plan, ledger, lambda package: store.publish(package.folder), ignore)
+
+
+def ignore(trial: Trial) -> None:
+    pass
+
+
+def test_every_trial_tells_size_speed_and_score(findings: Findings) -> None:
+    assert [each.name for each in findings.objectives] == ["accuracy", "relative_latency", "num_bytes"]
+    assert len(findings.trials) == 3
+    for trial in findings.trials:
+        assert {"accuracy", "relative_latency", "num_bytes", "latency_ms"} <= trial.figures.keys()
+        assert 0 <= trial.figures["accuracy"] <= 1
+        assert trial.figures["relative_latency"] > 0
+
+
+def test_what_missed_a_gate_is_recorded_with_what_it_missed(findings: Findings, ledger: Ledger) -> None:
+    missed = [trial for trial in findings.trials if trial.state == "missed"]
+    assert len(missed) == 1
+    assert missed[0].reason.startswith("num_bytes ")
+    assert missed[0].reason.endswith("limit 10")
+    assert missed[0] not in findings.front
+    run = MlflowClient(ledger.tracking_uri).get_run(missed[0].run_id)
+    assert run.data.tags["tidegate.search.state"] == "missed"
+    assert run.data.tags["tidegate.search.reason"] == missed[0].reason
+    assert run.data.metrics["num_bytes"] == missed[0].figures["num_bytes"]
+
+
+def test_the_winner_is_a_package_that_was_proved_on_test_data(
+    findings: Findings, store: LocalStore, tmp_path: Path
+) -> None:
+    versions = store.versions("digits")
+    assert [version.version for version in versions] == [findings.conclusion["version"]]
+    package = store.fetch(versions[0], tmp_path)
+    assert set(package.manifest.variants) == {"fp32", "compressed"}
+    evidence = package.variant("compressed").evidence
+    assert evidence.passed
+    assert evidence.num_examples == 100, "only trials look at fewer"
+    winner = next(trial for trial in findings.trials if trial.number == findings.conclusion["trial"])
+    assert winner.state == "measured"
+    assert package.manifest.lineage.recipe["export"]["variants"]["compressed"]["steps"][0]["technique"] == "int8_static"
+
+
+def test_it_goes_on_where_it_was(bench: Bench, ledger: Ledger, space: str, findings: Findings, tmp_path: Path) -> None:
+    def publish(package: ModelPackage) -> VersionInfo:
+        raise AssertionError("there is nothing left to publish")
+
+    plan, heard = load_export_plan(space, ASKED, "classification"), list[Trial]()
+    assert search_export(bench, tmp_path, ASKED, plan, ledger, publish, heard.append) == findings
+    assert heard == []
+
+
+def test_where_nothing_passes_the_gates_are_told(bench: Bench, ledger: Ledger, tmp_path: Path) -> None:
+    text = SPACE[SPACE.index("[alternatives.technique.too_large]") :].replace(
+        "[alternatives.technique.too_large]", "[space]"
+    )
+    (tmp_path / "hopeless.toml").write_text(text)
+    plan = load_export_plan(str(tmp_path / "hopeless.toml"), ASKED, "classification")
+    with pytest.raises(GateFailed, match=r"none of 1 trials passed(.|\n)*trial 0: num_bytes .*, limit 10"):
+        search_export(bench, tmp_path, ASKED, plan, ledger, lambda package: pytest.fail("published"), ignore)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("[space]\nnum_verify = [1, 2]", "about the fields of one variant .* this one is about none"),
+        ("[space]\nvariants.a.steps = [[]]\nvariants.b.steps = [[]]", "this one is about a, b"),
+        ("objectives = ['speed']\n[space]\nvariants.compressed.steps = [[]]", "'speed' is none of score"),
+        ("[space]\nvariants.compressed.steps = [[{technique = 'magic'}]]", "Invalid value 'magic'"),
+        ("[space]\nvariants.compressed.steps = [[{technique = 'int4_weights'}]]", "int4_weights is not for"),
+    ],
+)
+def test_what_the_recipe_does_not_take_is_said_before_anything_is_built(
+    tmp_path: Path, text: str, complaint: str
+) -> None:
+    (tmp_path / "wrong.toml").write_text(text)
+    with pytest.raises(InvalidRecipe, match=complaint):
+        load_export_plan(str(tmp_path / "wrong.toml"), ASKED, "classification")
+
+
+def measured(number: int, relative_latency: float, accuracy: float, state: str = "measured") -> Trial:
+    figures = {"relative_latency": relative_latency, "accuracy": accuracy}
+    return Trial(number=number, overrides=("a=1",), state=state, figures=figures)  # type: ignore[arg-type]
+
+
+def test_the_fastest_wins_and_among_equals_the_best() -> None:
+    trials = [
+        measured(0, 1.0, 0.99),
+        measured(1, 0.50, 0.90),
+        measured(2, 0.54, 0.95),
+        measured(3, 0.2, 0.99, "missed"),
+        measured(4, 0.8, 0.97),
+    ]
+    assert [trial.number for trial in fastest_first(trials, Objective("accuracy", "max"))] == [2, 1, 4, 0]
+    assert fastest_first(trials[3:4], Objective("accuracy", "max")) == []
+
+
+def test_the_command_repeats_a_trial() -> None:
+    command = command_of("digits", AskedExport("", ("seed=1",)), measured(0, 1.0, 1.0))
+    assert command == "tidegate export digits --recipe search --set seed=1 --set a=1"
