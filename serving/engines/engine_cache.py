@@ -53,9 +53,9 @@ class EngineCache:
         except FileNotFoundError:
             raise NotFound(f"no engine was built: {self._others(key)}") from None
         except (OSError, msgspec.MsgspecError) as error:
-            raise NotFound(f"the engine in {entry} can not be read: {error}") from error
+            raise NotFound(f"the engine that was built can not be read: {error} ({entry})") from error
         if record.key != key or found != record.plan:
-            raise NotFound(f"the engine in {entry} was damaged or swapped since it was built")
+            raise NotFound(f"the engine was damaged or swapped since it was built; build it again ({entry})")
         return entry / PLAN
 
     def keep(self, key: EngineKey, plan: bytes, num_profiles: int, build_s: float, built_at: str) -> None:

@@ -60,7 +60,7 @@ class TensorRtEngine:
         check_profiles(self._engine, self._profiles)
         self._closing = threading.Lock()
         self._closed = False
-        self._idle: queue.SimpleQueue[EngineSlot] = queue.SimpleQueue()
+        self._idle: queue.SimpleQueue[EngineSlot | None] = queue.SimpleQueue()
         for _ in range(slots):
             self._idle.put(EngineSlot(self._engine, self._complaints, graph.inputs, graph.outputs, self._profiles))
 
@@ -129,12 +129,17 @@ class TensorRtEngine:
         with self._closing:
             self._closed = True
             while not self._idle.empty():
-                self._idle.get().free()
+                slot = self._idle.get()
+                if slot is not None:
+                    slot.free()
+            self._idle.put(None)  # for whoever waits, or comes later
 
     def _take_slot(self) -> EngineSlot:
-        if self._closed:
+        slot = self._idle.get()
+        if slot is None:
+            self._idle.put(None)
             raise NotReady("this engine was closed")
-        return self._idle.get()
+        return slot
 
     def _put_back(self, slot: EngineSlot) -> None:
         with self._closing:
