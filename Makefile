@@ -6,9 +6,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+TRITON_VENV ?= .venv-triton
+TRITON := $(TRITON_VENV)/bin/tritonserver
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-e2e accuracy bench lint server-size constraints
+.PHONY: help demo test test-e2e triton-env accuracy bench lint server-size constraints
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,8 +21,10 @@ demo: $(INSTALLED) ## train, export, gate, promote, serve and watch a model of e
 test: lint ## lint, then every test that needs no system program
 	$(BIN)/pytest -m "not e2e" -n 2
 
-test-e2e: $(INSTALLED) ## tests with real processes and system programs (curl, wrk)
+test-e2e: $(INSTALLED) $(TRITON) ## tests with real processes and system programs (curl, wrk, Triton)
 	$(BIN)/pytest -m e2e
+
+triton-env: $(TRITON) ## Triton for a CPU, in an environment of its own: .venv-triton/bin/tritonserver
 
 accuracy: $(INSTALLED) ## train the full recipes and print every accuracy bar
 	$(BIN)/python -m benchmarks.accuracy
@@ -39,6 +43,9 @@ server-size: ## install the server alone in a throw-away environment and print i
 
 constraints: $(INSTALLED) ## pin what the environment holds now
 	$(BIN)/pip freeze --exclude-editable | sed -n 's/^\([A-Za-z0-9._-]*==[^+ ]*\).*/\1/p' > constraints.txt
+
+$(TRITON): scripts/triton-env.sh
+	PYTHON=$(PYTHON) sh scripts/triton-env.sh $(TRITON_VENV)
 
 # torch in a command of its own and by its pin alone: a CPU build that the index or PIP_FIND_LINKS offers
 # (2.13.0+cpu) satisfies it and sorts first, and nothing later replaces it.

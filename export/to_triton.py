@@ -28,12 +28,14 @@ from export.triton.model_config import (
 from export.triton.version_folder import incoming_version, replace_text
 from export.triton.warm_up import FOLDER, golden_warm_up
 from registry.package import ModelPackage
+from registry.plain_graph import write_plain_graph
 from serving.runtimes.triton_origin import Origin
 from serving.variants import AUTO, any_host, choose_variant
 from tasks.errors import BadInput, NotFound, Unsupported
 from tasks.generative_spec import GenerativeSpec
 
 CONFIG = "config.pbtxt"
+PYTHON_MODEL = Path(__file__).parent / "triton" / "python_model.py"
 
 
 @dataclass(frozen=True)
@@ -119,13 +121,6 @@ def write_files(package: ModelPackage, variant: str, order: TritonOrder, folder:
         if order.engine is not None:
             shutil.copyfile(order.engine, folder / MODEL_FILES["tensorrt"])
         return
-    write_graph(package, variant, folder)
+    write_plain_graph(package, variant, "main", folder).rename(folder / MODEL_FILES["onnxruntime"])
     if order.backend == "python":
-        shutil.copyfile(Path(__file__).parent / "triton" / "python_model.py", folder / MODEL_FILES["python"])
-
-
-def write_graph(package: ModelPackage, variant: str, folder: Path) -> None:
-    """The graph as model.onnx, and its weights by the names that it knows them by."""
-    shutil.copyfile(package.graph_path(variant), folder / MODEL_FILES["onnxruntime"])
-    for name in package.variant(variant).graphs["main"].data_files:
-        shutil.copyfile(package.folder / name, folder / Path(name).name)
+        shutil.copyfile(PYTHON_MODEL, folder / MODEL_FILES["python"])

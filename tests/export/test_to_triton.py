@@ -15,6 +15,7 @@ from serving.runtimes.triton_origin import Origin, read_origins
 from tasks.errors import BadInput, Conflict, NotFound, NotReady, Unsupported
 from tasks.task import open_task
 from tests.handmade import Handmade, build_package
+from tests.handmade_coding import build_pruned, code_package
 from tests.handmade_suppression import SUPPRESSED, build_crowd
 from tests.tiny_language import build_language_package
 
@@ -146,6 +147,16 @@ def test_weights_beside_the_graph_come_along(first: ModelPackage, tmp_path: Path
     written = export_triton(package, "1", tmp_path / "repository", TritonOrder())
     image = np.full((2, 32, 32, 3), 200, np.uint8)
     runtimes = OnnxRuntime(written.folder / "1" / "model.onnx"), OnnxRuntime(first.graph_path("fp32"))
+    for name, expected in runtimes[1].run({"image": image}).items():
+        np.testing.assert_array_equal(runtimes[0].run({"image": image})[name], expected)
+
+
+def test_coded_weights_are_written_out(tmp_path: Path) -> None:
+    plain = build_pruned(tmp_path / "plain")
+    coded, _ = code_package(plain, tmp_path / "coded")
+    written = export_triton(coded, "1", tmp_path / "repository", TritonOrder())
+    image = np.full((2, 16, 16, 3), 200, np.uint8)
+    runtimes = OnnxRuntime(written.folder / "1" / "model.onnx"), OnnxRuntime(plain.graph_path("fp32"))
     for name, expected in runtimes[1].run({"image": image}).items():
         np.testing.assert_array_equal(runtimes[0].run({"image": image})[name], expected)
 

@@ -6,16 +6,22 @@ what is missing on this machine.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from registry.manifest import Graph
+from export.to_triton import PYTHON_MODEL
+from export.triton.model_config import add_version, build_config, print_config
+from export.triton.version_folder import incoming_version, replace_text
+from registry.manifest import Graph, Requirements
 from serving.engines.batch_profiles import batch_profiles
 from serving.engines.build_plan import build_plan
 from serving.engines.detect_host import detect_engine_host
@@ -24,12 +30,19 @@ from serving.runtimes.fake import FakeRuntime
 from serving.runtimes.onnx_runtime import OnnxRuntime
 from serving.runtimes.runtime import Runtime
 from serving.runtimes.tensorrt_engine import TensorRtEngine
+from serving.runtimes.triton_client import TritonClient
+from serving.runtimes.triton_memory import MessageInputs
+from serving.runtimes.triton_origin import Origin
+from serving.runtimes.triton_remote import TritonRemote
 from tasks.errors import NotReady
 from tasks.task import Array, TensorSpec
+from tests.conftest import find_tool
+from tests.triton_process import PROGRAM, triton_process
 
 HEIGHT, WIDTH = 4, 6
 BATCH_BUCKETS = (1, 3, 8)
 NUM_SLOTS = 2
+TRITON_NAME = "contract"
 INPUTS = (
     TensorSpec(name="image", dtype="UINT8", shape=(-1, HEIGHT, WIDTH, 3)),
     TensorSpec(name="offset", dtype="FP32", shape=(-1, 1)),
@@ -113,9 +126,41 @@ def open_tensorrt(graph: ContractGraph) -> Runtime:
     return TensorRtEngine(plan, graph.graph, profiles, slots=NUM_SLOTS)
 
 
+class TritonOfOnesOwn(TritonRemote):
+    """On a Triton that ends with it."""
+
+    def __init__(self, graph: ContractGraph) -> None:
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(TemporaryDirectory()))
+            process = stack.enter_context(triton_process(find_tool(str(PROGRAM)), folder))
+            origin = Origin(digest="0" * 64, variant="fp32")
+            write_repository(graph, folder / "repository", origin)
+            process.start(folder / "repository")
+            client = TritonClient(process.url, NUM_SLOTS)
+            super().__init__(client, MessageInputs(), TRITON_NAME, origin, NUM_SLOTS)
+            self._stack = stack.pop_all()
+
+    def close(self) -> None:
+        super().close()
+        self._stack.close()
+
+
+def write_repository(graph: ContractGraph, repository: Path, origin: Origin) -> None:
+    """The graph for Triton's Python backend, as an export writes it, but for what only a package has."""
+    config = build_config(TRITON_NAME, graph.graph, BATCH_BUCKETS, Requirements(), "python")
+    add_version(config, "1", origin, warm_up=())
+    with incoming_version(repository / TRITON_NAME / "1") as folder:
+        shutil.copyfile(graph.path, folder / "model.onnx")
+        shutil.copyfile(PYTHON_MODEL, folder / "model.py")
+    replace_text(repository / TRITON_NAME / "config.pbtxt", print_config(config))
+
+
 RUNTIMES: Mapping[str, Callable[[ContractGraph], Runtime]] = {
     "fake": open_fake,
     "onnxruntime": open_onnx_runtime,
     "onnxruntime-cuda": open_onnx_runtime_on_cuda,
     "tensorrt": open_tensorrt,
+    "triton": TritonOfOnesOwn,
 }
+CASES = [pytest.param(name, marks=pytest.mark.e2e if name == "triton" else ()) for name in RUNTIMES]
+"""One test case each; what starts a server is for the tests that do."""

@@ -13,6 +13,7 @@ from serving.runtimes.runtime import Runtime
 from tasks.errors import BadInput, NotReady, Unsupported
 from tests.serving.runtimes.contract import (
     BATCH_BUCKETS,
+    CASES,
     INPUTS,
     OUTPUTS,
     RUNTIMES,
@@ -31,14 +32,14 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> ContractGraph:
     return write_graph(tmp_path_factory.mktemp("contract"))
 
 
-@pytest.fixture(scope="module", params=list(RUNTIMES))
+@pytest.fixture(scope="module", params=CASES)
 def runtime(request: pytest.FixtureRequest, graph: ContractGraph) -> Iterator[Runtime]:
     opened = RUNTIMES[request.param](graph)
     yield opened
     opened.close()
 
 
-@pytest.fixture(params=list(RUNTIMES))
+@pytest.fixture(params=CASES)
 def own_runtime(request: pytest.FixtureRequest, graph: ContractGraph) -> Runtime:
     """One that the test may close."""
     return RUNTIMES[request.param](graph)
