@@ -32,21 +32,19 @@ def open_runtime(
 ) -> Runtime:
     """A graph of the variant, ready to run. Raises NotReady where this host lacks what it takes, and InvalidPackage for
     whatever else the engine complains about: the package can not be served."""
-    if engine.name == "onnxruntime":
-        provider = package.variant(variant).requires.provider
-        return open_onnx_runtime(package, variant, threads, role, provider, engine)
     if engine.name == "triton":
         return open_triton(package, variant, role, engine)
-    return open_tensorrt(package, variant, threads, role, engine)
+    if engine.name == "tensorrt" and role not in STATEFUL_ROLES:
+        return open_tensorrt(package, variant, threads, role, engine)
+    provider = package.variant(variant).requires.provider
+    return open_onnx_runtime(package, variant, threads, role, provider, engine)
 
 
 def open_tensorrt(
     package: ModelPackage, variant: str, threads: ComputeThreads, role: str, engine: EngineChoice
 ) -> Runtime:
     """The engine that was built for this GPU. Without one the same graph on the same GPU, in the same precision, said
-    aloud; never the processor. A decoder is no matter for engines, and runs there as it should."""
-    if role in STATEFUL_ROLES:
-        return open_onnx_runtime(package, variant, threads, role, "cuda", engine)
+    aloud; never the processor. Raises NotReady where that can not be had either."""
     try:
         return open_engine(package, variant, role, engine)
     except (NotFound, NotReady, Unsupported) as error:
@@ -56,7 +54,7 @@ def open_tensorrt(
     engine.report(EngineFallback(variant, role, reason))
     try:
         return open_onnx_runtime(package, variant, threads, role, "cuda", engine)
-    except NotReady as error:
+    except (NotReady, InvalidPackage) as error:
         raise NotReady(f"{name!r} has no engine here ({reason}), and can not run without one: {error}") from error
 
 

@@ -44,7 +44,7 @@ def build_engines(
     roles = package.variant(variant).graphs
     keys = [engine_key(package, variant, role, host, choice) for role in roles if role not in STATEFUL_ROLES]
     kept = [
-        EngineOutcome(variant, role, "none", "keeps its state in place: ONNX Runtime runs it, on CUDA")
+        EngineOutcome(variant, role, "none", "keeps its state in place: ONNX Runtime runs it")
         for role in roles
         if role in STATEFUL_ROLES
     ]

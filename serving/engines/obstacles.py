@@ -9,8 +9,8 @@ from registry.decoder_interface import COPY, DECODER
 from serving.engines.onnx_operators import Operators, read_operators
 
 STATEFUL_ROLES: Collection[str] = frozenset({DECODER, COPY})
-"""Graphs that write their state over the memory that they read it from, which no engine promises to survive: ONNX
-Runtime runs them, on CUDA."""
+"""Graphs that write their state over the memory that they read it from, which no engine promises to survive. ONNX
+Runtime runs them, where their variant asks to."""
 MAX_NAMED = 3
 QUANTIZERS: Collection[str] = frozenset({"QuantizeLinear", "DequantizeLinear"})
 ONNX_UINT8 = 2
