@@ -72,7 +72,10 @@ def precision_of(steps: Sequence[Technique]) -> Precision:
 
 def requirements_of(steps: Sequence[Technique]) -> Requirements:
     """What a host must have to run it."""
-    return Requirements(provider="cuda" if any(step.needs_gpu for step in steps) else "cpu")
+    return Requirements(
+        provider="cuda" if any(step.needs_gpu for step in steps) else "cpu",
+        cpu_features=tuple(sorted({feature for step in steps for feature in step.cpu_features})),
+    )
 
 
 def name_of(step: Technique) -> str:

@@ -31,6 +31,11 @@ class Technique(Section, frozen=True, kw_only=True, tag_field="technique"):
     is_drawn: ClassVar[bool] = False
     """Whether another seed gives another result: other examples to learn or to calibrate from, another order."""
 
+    @property
+    def cpu_features(self) -> tuple[str, ...]:
+        """What a processor must have to run the variant, in the words of /proc/cpuinfo."""
+        return ()
+
     def find_obstacle(self, task: TaskName) -> str:
         """Why this step makes no sense for models of a task; empty where it does."""
         return ""
