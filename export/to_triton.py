@@ -15,6 +15,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from export.triton.engine_file import check_engine_file
 from export.triton.model_config import (
     MODEL_FILES,
     Backend,
@@ -31,7 +32,7 @@ from registry.package import ModelPackage
 from registry.plain_graph import write_plain_graph
 from serving.runtimes.triton_origin import Origin
 from serving.variants import AUTO, any_host, choose_variant
-from tasks.errors import BadInput, NotFound, Unsupported
+from tasks.errors import BadInput, Unsupported
 from tasks.generative_spec import GenerativeSpec
 
 CONFIG = "config.pbtxt"
@@ -40,8 +41,8 @@ PYTHON_MODEL = Path(__file__).parent / "triton" / "python_model.py"
 
 @dataclass(frozen=True)
 class TritonOrder:
-    """What is asked for. `variant`: a name, or auto: the first whose gates passed. `engine`: a TensorRT engine; without
-    one its file is left to be put there."""
+    """What is asked for. `variant`: a name, or auto: the first whose gates passed. `engine`: one of TensorRT, as
+    `tidegate build-engines` leaves it; without one its file is awaited."""
 
     variant: str = AUTO
     backend: Backend = "onnxruntime"
@@ -50,18 +51,20 @@ class TritonOrder:
 
 @dataclass(frozen=True)
 class TritonModel:
-    """What was written. `missing`: the file that Triton still waits for."""
+    """What was written. `built_for`: of an engine, the GPU and TensorRT that Triton must have. `missing`: the file that
+    it still waits for."""
 
     folder: Path
     version: str
     variant: str
     backend: Backend
+    built_for: str
     missing: Path | None
 
 
 def export_triton(package: ModelPackage, version: str, repository: Path, order: TritonOrder) -> TritonModel:
     """Write one version of one model. Raises Unsupported for a model that generates, Conflict where the repository has
-    something else in its place, NotReady for a variant that did not pass its gates."""
+    something else in its place or an engine is of another graph, NotReady for a variant that did not pass its gates."""
     manifest = package.manifest
     if isinstance(package.task_spec, GenerativeSpec):
         raise Unsupported(
@@ -69,7 +72,7 @@ def export_triton(package: ModelPackage, version: str, repository: Path, order: 
             "with tidegate serve"
         )
     variant = choose_variant(package, order.variant, any_host(package))
-    check_engine(order)
+    built_for = check_engine(order, package, variant)
     model = repository / manifest.name
     chosen = package.variant(variant)
     config = build_config(manifest.name, chosen.graphs["main"], manifest.batch_buckets, chosen.requires, order.backend)
@@ -89,7 +92,7 @@ def export_triton(package: ModelPackage, version: str, repository: Path, order: 
         replace_text(model / CONFIG, print_config(config))
         remove_stale(model, warm_up.files)
     awaited = model / version / MODEL_FILES[order.backend]
-    return TritonModel(model, version, variant, order.backend, None if awaited.exists() else awaited)
+    return TritonModel(model, version, variant, order.backend, built_for, None if awaited.exists() else awaited)
 
 
 def write_warm_up(model: Path, files: Mapping[str, bytes]) -> None:
@@ -105,14 +108,13 @@ def remove_stale(model: Path, files: Collection[str]) -> None:
             path.unlink()
 
 
-def check_engine(order: TritonOrder) -> None:
-    """Raises BadInput for an engine that has no place, NotFound for one that is not there."""
+def check_engine(order: TritonOrder, package: ModelPackage, variant: str) -> str:
+    """What the engine was built for, if there is one. Raises BadInput for an engine that has no place."""
     if order.engine is None:
-        return
+        return ""
     if order.backend != "tensorrt":
         raise BadInput(f"an engine is for backend tensorrt, and the backend asked for is {order.backend}")
-    if not order.engine.is_file():
-        raise NotFound(f"there is no engine {order.engine}; tidegate build-engines makes one, on the target GPU")
+    return check_engine_file(order.engine, package, variant)
 
 
 def write_files(package: ModelPackage, variant: str, order: TritonOrder, folder: Path) -> None:

@@ -142,14 +142,15 @@ def open_predictor(store: PackageStore, found: VersionInfo) -> Iterator[Predicto
     from serving.model_kinds import generates
     from serving.open_runtime import open_runtime
     from serving.runtimes.compute_threads import ComputeThreads
-    from serving.variants import choose_variant, detect_host
+    from serving.variants import any_host, choose_variant, detect_host
     from serving.workers import available_cpus
     from tasks.task import open_task
     from tidegate.generative_predictor import open_generative_predictor
 
     config = load_config(os.environ, {})
     package = store.fetch(found, Path(config.cache_dir))
-    variant = choose_variant(package, config.variant, detect_host())
+    host = any_host(package) if config.engine == "triton" else detect_host()
+    variant = choose_variant(package, config.variant, host)
     threads = ComputeThreads(available_cpus())
     if generates(package):
         with open_generative_predictor(package, found.version, variant, threads, config.engine_choice) as predictor:

@@ -20,9 +20,11 @@ def write_repository(reference: str, request: TritonRequest, store_uri: str | No
     note(f"{info}: variant {written.variant} for Triton's {written.backend} backend")
     if written.missing is not None:
         note(
-            f"Triton waits for {written.missing}: build it on the GPU that shall run it (tidegate build-engines), then "
+            f"Triton waits for {written.missing}: build it on the GPU that is to run it (tidegate build-engines), then "
             "come back with --engine FILE"
         )
+    if written.built_for:
+        note(f"the engine is for {written.built_for}; Triton must have the same")
     note(
         f"next: tritonserver --model-repository {request.repository}, and beside it "
         f"TIDEGATE_ENGINE=triton TIDEGATE_TRITON_URL=HOST:8001 tidegate serve {reference}"

@@ -35,7 +35,11 @@ BackendOption = Annotated[
 ]
 EngineOption = Annotated[
     Path | None,
-    typer.Option("--engine", metavar="FILE", help="For backend tensorrt: an engine that was built for Triton's GPU."),
+    typer.Option(
+        "--engine",
+        metavar="FILE",
+        help="For backend tensorrt: an engine.plan that `tidegate build-engines` left in its cache.",
+    ),
 ]
 
 

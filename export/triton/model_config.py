@@ -23,7 +23,7 @@ Backend = Literal["onnxruntime", "tensorrt", "python"]
 """What executes the graph there. python: ONNX Runtime in Triton's Python backend, for a Triton without others."""
 MODEL_FILES: dict[Backend, str] = {"onnxruntime": "model.onnx", "tensorrt": "model.plan", "python": "model.py"}
 AGREED = ("name", "backend", "max_batch_size", "input", "output")
-"""Fields that hold for every version of a model."""
+"""Fields that hold for every version of a model, and so do the profiles of its engines."""
 
 
 def build_config(
@@ -41,7 +41,10 @@ def build_config(
     config.version_policy.all.SetInParent()
     config.dynamic_batching.preferred_batch_size.extend(bucket for bucket in batch_buckets if bucket > 1)
     config.dynamic_batching.max_queue_delay_microseconds = 0
-    config.instance_group.add(count=1, kind=instance_kind(backend, requires))
+    instances = config.instance_group.add(count=1, kind=instance_kind(backend, requires))
+    if backend == "tensorrt":
+        # Engines are built with a profile for each batch size; Triton uses those that it is told of.
+        instances.profile.extend(str(index) for index in range(len(batch_buckets)))
     return config
 
 
@@ -65,13 +68,17 @@ def add_version(config: Any, version: str, origin: Origin, warm_up: Sequence[Any
 
 def check_agrees(there: Any, new: Any) -> None:
     """Raises Conflict where a version of the new configuration can not live under the one that is there."""
-    for field in AGREED:
-        ours, theirs = getattr(new, field), getattr(there, field)
+    facts = [(field, getattr(new, field), getattr(there, field)) for field in AGREED]
+    for field, ours, theirs in (*facts, ("number of batch sizes", num_profiles(new), num_profiles(there))):
         if ours != theirs:
             raise Conflict(
                 f"the versions of {new.name!r} in that repository have another {field}: {one_line(theirs)}, and this "
                 f"one {one_line(ours)}; export into another folder"
             )
+
+
+def num_profiles(config: Any) -> int:
+    return max((len(group.profile) for group in config.instance_group), default=0)
 
 
 def one_line(value: Any) -> str:

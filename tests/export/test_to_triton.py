@@ -12,8 +12,9 @@ from export.triton.model_config import Backend, print_config, read_config
 from registry.package import ModelPackage, seal_package
 from serving.runtimes.onnx_runtime import OnnxRuntime
 from serving.runtimes.triton_origin import Origin, read_origins
-from tasks.errors import BadInput, Conflict, NotFound, NotReady, Unsupported
+from tasks.errors import BadInput, Conflict, NotReady, Unsupported
 from tasks.task import open_task
+from tests.export.triton.test_engine_file import keep_engine
 from tests.handmade import Handmade, build_package
 from tests.handmade_coding import build_pruned, code_package
 from tests.handmade_suppression import SUPPRESSED, build_crowd
@@ -109,16 +110,14 @@ def test_a_version_that_is_there_is_never_changed(first: ModelPackage, second: M
 
 
 def test_an_engine_may_come_later_and_then_stays(first: ModelPackage, tmp_path: Path) -> None:
-    repository = tmp_path / "repository"
+    repository, cache = tmp_path / "repository", tmp_path / "engines"
     awaited = export_triton(first, "1", repository, TritonOrder(backend="tensorrt")).missing
     assert awaited == repository / "colours" / "1" / "model.plan"
-    engine = tmp_path / "made.plan"
-    with pytest.raises(NotFound, match="tidegate build-engines"):
-        export_triton(first, "1", repository, TritonOrder(backend="tensorrt", engine=engine))
-    engine.write_bytes(b"an engine")
-    assert export_triton(first, "1", repository, TritonOrder(backend="tensorrt", engine=engine)).missing is None
-    assert awaited.read_bytes() == b"an engine"
-    engine.write_bytes(b"another")
+    engine = keep_engine(cache, first, b"an engine")
+    written = export_triton(first, "1", repository, TritonOrder(backend="tensorrt", engine=engine))
+    assert (written.missing, awaited.read_bytes()) == (None, b"an engine")
+    assert "9.0" in written.built_for
+    engine = keep_engine(cache, first, b"another")
     with pytest.raises(Conflict, match=r"model\.plan is there and is another"):
         export_triton(first, "1", repository, TritonOrder(backend="tensorrt", engine=engine))
     with pytest.raises(BadInput, match="the backend asked for is python"):

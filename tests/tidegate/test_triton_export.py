@@ -8,6 +8,7 @@ from typer.testing import CliRunner, Result
 from export.triton.model_config import read_config
 from registry.local_store import LocalStore
 from tasks.errors import NotFound
+from tests.export.triton.test_engine_file import keep_engine
 from tests.handmade import Handmade, build_package
 from tidegate import cli
 
@@ -51,10 +52,12 @@ def test_a_version_can_be_named_and_one_that_is_not_there_is_not_replaced(store:
 def test_an_engine_that_is_not_built_yet_is_asked_for(store: LocalStore, tmp_path: Path) -> None:
     shown = run("colours", "--triton", "repository", "--backend", "tensorrt", "--variant", "fp32")
     assert "Triton waits for repository/colours/2/model.plan" in shown.stderr
-    (tmp_path / "engine").write_bytes(b"made elsewhere")
-    shown = run("colours", "--triton", "repository", "--backend", "tensorrt", "--engine", "engine")
+    package = store.fetch(store.versions("colours")[1], tmp_path)
+    engine = keep_engine(tmp_path / "engines", package, b"made there")
+    shown = run("colours", "--triton", "repository", "--backend", "tensorrt", "--engine", str(engine))
     assert "waits" not in shown.stderr
-    assert (tmp_path / "repository/colours/2/model.plan").read_bytes() == b"made elsewhere"
+    assert "the engine is for A GPU" in shown.stderr
+    assert (tmp_path / "repository/colours/2/model.plan").read_bytes() == b"made there"
 
 
 @pytest.mark.parametrize(

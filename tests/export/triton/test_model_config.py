@@ -97,6 +97,13 @@ def test_a_version_is_known_by_the_package_it_was_made_from() -> None:
         knows(config, "3", OTHER)
 
 
+def test_an_engine_is_used_with_all_its_profiles() -> None:
+    assert list(config_of(backend="tensorrt").instance_group[0].profile) == ["0", "1", "2"]
+    fewer = build_config("colours", GRAPH, (1, 8), Requirements(), "tensorrt")
+    with pytest.raises(Conflict, match="another number of batch sizes: 3, and this one 2"):
+        check_agrees(config_of(backend="tensorrt"), fewer)
+
+
 @pytest.mark.parametrize("field", AGREED[1:])
 def test_versions_that_can_not_share_a_configuration_are_refused(field: str) -> None:
     there, new = config_of(), config_of()
