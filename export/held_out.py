@@ -26,8 +26,13 @@ class Item:
 
 def draw(examples: Examples, count: int, seed: int) -> list[Example]:
     """At most `count` examples without replacement: data sets often come sorted by class."""
-    order = np.random.default_rng(seed).permutation(len(examples))[:count]
-    return [examples[int(i)] for i in order]
+    return [examples[index] for index in draw_indices(len(examples), count, seed)]
+
+
+def draw_indices(num_examples: int, count: int, seed: int) -> list[int]:
+    """Of the examples that `draw` gives, in its order."""
+    order: list[int] = np.random.default_rng(seed).permutation(num_examples)[:count].tolist()
+    return order
 
 
 def decode_batches(task: Task, examples: Sequence[Example], batch_size: int = BATCH_SIZE) -> Iterator[tuple[Item, ...]]:

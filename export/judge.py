@@ -41,6 +41,20 @@ class Judge(Protocol):
         """Every class before and after, in the order of the labels."""
         ...
 
+    def worths(self) -> list[tuple[float, float]]:
+        """How right the trained model and the variant were about each example, 0 to 1, in the order in which they were
+        added."""
+        ...
+
+    def conclusions(self) -> list[tuple[str, str]]:
+        """What the trained model and the variant concluded about each example, in words and in the order in which they
+        were added: an example has changed where the two differ."""
+        ...
+
+    def truth(self, target: Any) -> str:
+        """What a model concludes that is right."""
+        ...
+
     def group(self, target: Any) -> int:
         """The class whose golden examples this one may join; −1 for an example without any. To be asked after every
         example was added: where several classes are shown, the rarest counts."""

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from export.gates import at_most
 from export.generative.continuation import Continuation
 from export.generative.passage import Passage
 from export.generative.recipe import GenerativeRecipe, GenerativeTolerances
 from export.generative.subject import GenerativeSubject
-from export.verify import at_most
 from registry.manifest import GateResult
 from tasks.captioning import Captioning
 from tasks.generation import GenerativeTask

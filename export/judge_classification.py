@@ -24,6 +24,7 @@ class ClassificationJudge:
         self._targets: list[int] = []
         self._trained: list[tuple[bool, float]] = []
         self._variant: list[tuple[bool, float]] = []
+        self._named: list[tuple[str, str]] = []
 
     @property
     def metric(self) -> str:
@@ -37,6 +38,7 @@ class ClassificationJudge:
         assert isinstance(trained, ClassificationPrediction)
         assert isinstance(variant, ClassificationPrediction)
         self._targets.append(target)
+        self._named.append((trained.classes[0].label, variant.classes[0].label))
         self._trained.append((trained.classes[0].class_id == target, trained.classes[0].score))
         self._variant.append((variant.classes[0].class_id == target, variant.classes[0].score))
 
@@ -51,6 +53,17 @@ class ClassificationJudge:
             class_evidence(label, trained[targets == index], variant[targets == index])
             for index, label in enumerate(self._labels)
         )
+
+    def worths(self) -> list[tuple[float, float]]:
+        pairs = zip(self._trained, self._variant, strict=True)
+        return [(float(before), float(after)) for (before, _), (after, _) in pairs]
+
+    def conclusions(self) -> list[tuple[str, str]]:
+        return list(self._named)
+
+    def truth(self, target: Any) -> str:
+        label: str = self._labels[target]
+        return label
 
     def group(self, target: Any) -> int:
         return int(target)

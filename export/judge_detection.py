@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from export.judge import rarest
 from export.judge_classification import calibration_error, class_evidence
 from registry.manifest import ClassEvidence
-from tasks.detection import Detection, DetectionPrediction
+from tasks.detection import Detection, DetectionPrediction, count_labels
 from tasks.detection_outputs import surviving_boxes
 from tasks.detection_spec import DetectionParams, DetectionSpec, Thresholds, limits_of, settle
 from tasks.errors import BadInput
@@ -99,6 +99,22 @@ class DetectionJudge:
             for index, label in enumerate(self._spec.labels)
         )
 
+    def worths(self) -> list[tuple[float, float]]:
+        """The F1 score of each picture: detections and objects that belong together, of all of both."""
+        before, after = self._match(self._trained), self._match(self._variant)
+        return [(f1_score(one), f1_score(other)) for one, other in zip(before, after, strict=True)]
+
+    def conclusions(self) -> list[tuple[str, str]]:
+        """How many of each label."""
+        pairs = zip(self._trained, self._variant, strict=True)
+        return [(self._count(before), self._count(after)) for before, after in pairs]
+
+    def _count(self, found: Boxes) -> str:
+        return count_labels(above(found, self._spec.score_threshold).class_ids.tolist(), self._spec.labels)
+
+    def truth(self, target: Any) -> str:
+        return count_labels(target.class_ids[~target.crowd].tolist(), self._spec.labels)
+
     def group(self, target: Any) -> int:
         return rarest(target.class_ids.tolist(), self._num_objects)
 
@@ -148,6 +164,12 @@ def match(found: Boxes, target: Annotation) -> Matches:
             right[rank] = taken[free.argmax()] = True
     judged = right | (in_crowd.max(axis=1, initial=0) < MIN_OVERLAP)
     return Matches(target.class_ids[objects], taken, right[judged], found.scores[judged].astype(np.float64))
+
+
+def f1_score(matches: Matches) -> float:
+    """1 where there is nothing and nothing was found."""
+    total = len(matches.found) + len(matches.right)
+    return float(matches.found.sum() + matches.right.sum()) / total if total else 1.0
 
 
 def covered_shares(boxes: NDArray[Any], regions: NDArray[Any]) -> NDArray[np.float64]:

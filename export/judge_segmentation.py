@@ -13,9 +13,9 @@ from export.judge import rarest
 from export.judge_classification import NUM_CONFIDENCE_BINS, class_evidence
 from registry.manifest import ClassEvidence
 from tasks.rle import decode_labels
-from tasks.segmentation import BACKGROUND, Segmentation, SegmentationPrediction
+from tasks.segmentation import BACKGROUND, NOTHING, Segmentation, SegmentationPrediction
 from tasks.task import Array, ParamValue, Prediction, Task
-from training.segmentation.mask_metrics import MaskMetrics, count_pixels, intersection_over_union
+from training.segmentation.mask_metrics import MaskMetrics, count_pixels, intersection_over_union, mean_of_known
 
 MIN_OVERLAP = 0.5
 """From which intersection over union on a picture's region of a class counts as found."""
@@ -66,6 +66,23 @@ class SegmentationJudge:
             for index, label in enumerate(self._labels)
         )
 
+    def worths(self) -> list[tuple[float, float]]:
+        """The mean intersection over union of each picture."""
+        return list(zip(self._trained.overlaps, self._variant.overlaps, strict=True))
+
+    def conclusions(self) -> list[tuple[str, str]]:
+        """Which of the classes that a picture shows were found: the pixels always differ a little."""
+        trained, variant = (np.array(each.found) & np.array(self._shown) for each in (self._trained, self._variant))
+        return [(self._name(before), self._name(after)) for before, after in zip(trained, variant, strict=True)]
+
+    def truth(self, target: Any) -> str:
+        return self._name(np.isin(np.arange(len(self._labels)), self._classes_in(target.mask())))
+
+    def _name(self, classes: NDArray[np.bool_]) -> str:
+        """bool [classes] → their labels, background aside."""
+        named = [self._labels[index] for index in np.flatnonzero(classes) if index != self._background]
+        return ", ".join(named) or NOTHING
+
     def group(self, target: Any) -> int:
         objects = [class_id for class_id in self._classes_in(target.mask()) if class_id != self._background]
         return rarest(objects, self._num_pictures)
@@ -85,12 +102,14 @@ class SegmentationJudge:
 
 
 class Tally:
-    """What one model made of all pictures. `found`: for each picture and class, whether the region of it was."""
+    """What one model made of all pictures. `found`: for each picture and class, whether the region of it was;
+    `overlaps`: the mean intersection over union of each picture."""
 
     def __init__(self, labels: Sequence[str]) -> None:
         self._labels = labels
         self._masks = MaskMetrics(len(labels))
         self.found: list[NDArray[np.bool_]] = []
+        self.overlaps: list[float] = []
         self._right, self._confident, self._pixels = np.zeros((3, NUM_CONFIDENCE_BINS))
 
     def add(self, prediction: SegmentationPrediction, true: NDArray[np.uint8]) -> None:
@@ -99,7 +118,9 @@ class Tally:
         predicted = decode_labels(regions)
         self._masks.add(predicted, true)
         confusion = count_pixels(predicted, true, len(self._labels))
-        self.found.append(np.nan_to_num(intersection_over_union(confusion)) >= MIN_OVERLAP)
+        overlaps = intersection_over_union(confusion)
+        self.found.append(np.nan_to_num(overlaps) >= MIN_OVERLAP)
+        self.overlaps.append(mean_of_known(overlaps))
         for segment in prediction.segments:
             self._weigh(segment.confidence, confusion[:, segment.class_id], segment.class_id)
 

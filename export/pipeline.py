@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from export.held_out import decode_batches, draw, stack
+from export.exemplar_tiles import draw_changes
+from export.forgotten import FILE_NAME, SHEET_NAME, Forgotten, find_forgotten
+from export.forgotten_report import format_forgotten, sheet_title
+from export.gates import check_class_limits
+from export.held_out import decode_batches, draw, draw_indices, stack
 from export.latency import measure_latency
 from export.package_folder import new_package_folder
+from export.population import build_population, write_once
 from export.recipe import ExportRecipe
 from export.report import format_missed, format_variants
 from export.seal import Proof, write_package
 from export.subject import Example, Subject
-from export.trial import Trial
+from export.tolerance_missed import require_passed
 from export.variants import build_variants
-from export.verify import Footprint, Variant, run_trials, weigh_evidence
-from registry.manifest import Evidence
+from export.verify import Footprint, Variant, answers_of, member_of, run_trials, weigh_evidence
 from registry.package import ModelPackage
-from tasks.errors import BadInput, GateFailed
+from tasks.errors import BadInput
 from tasks.task import Task, open_task
+from training.progress import track
 
 LATENCY_BATCHES = (1, 16)
 
@@ -30,17 +36,21 @@ class Draws:
 
     calibration: list[Example]
     compared: list[Example]
+    compared_indices: list[int]
+    """Of the compared ones in the held-out data."""
     observed: list[Example]
 
 
 def export_subject(subject: Subject, recipe: ExportRecipe, output: Path) -> ModelPackage:
     """Builds, proves and seals a package in the new folder `output`.
 
-    Raises GateFailed with a table of what missed; nothing is left behind then. Raises BadInput without data, Conflict.
+    Raises ToleranceMissed with a table of what missed; nothing is left behind then. Raises BadInput without data,
+    InvalidRecipe, Conflict.
     """
     with new_package_folder(output):
         proof = build_and_weigh(subject, recipe, output)
-        require_passed(subject.name, proof.evidence)
+        tables = (format_missed(proof.evidence), format_variants(proof.evidence), format_forgotten(proof.forgotten))
+        require_passed(subject.name, proof.evidence, "\n\n".join(tables), proof.sheets)
         return write_package(subject, recipe, proof, output)
 
 
@@ -48,20 +58,26 @@ def build_and_weigh(subject: Subject, recipe: ExportRecipe, output: Path) -> Pro
     """Writes the graphs of all variants into the empty folder `output`, and measures them: what `write_package` seals.
     The evidence says which gates each of them missed. Raises BadInput without data, InvalidRecipe."""
     task, draws, buckets = open_task(subject.task_spec), draw_examples(subject, recipe), usable_buckets(subject, recipe)
+    check_class_limits({name: each.tolerances.class_drops for name, each in recipe.variants.items()}, task.labels)
     batches = [stack(items) for items in decode_batches(task, draws.calibration, subject.max_batch or 32)]
-    variants = build_variants(subject, recipe, batches, output)
-    trials = run_trials(subject, variants, draws.compared, draws.observed)
-    evidence = collect_evidence(task, recipe, variants, trials, draws, max(buckets))
-    return Proof(variants, trials, evidence, draws.compared, buckets)
-
-
-def require_passed(name: str, evidence: Mapping[str, Evidence]) -> None:
-    """Raises GateFailed with a table of what missed."""
-    if not all(each.passed for each in evidence.values()):
-        raise GateFailed(
-            f"{name}: the export is outside the recipe's tolerances\n\n{format_missed(evidence)}\n\n"
-            f"{format_variants(evidence)}"
-        )
+    with TemporaryDirectory(prefix="seeds-", dir=output.parent) as scratch:
+        source = write_once(subject, Path(scratch))
+        variants = build_variants(source, recipe, batches, output)
+        others = build_population(source, recipe, Path(scratch))
+        populations = {name: [variant, *others[name]] for name, variant in variants.items()}
+        trials = run_trials(subject, populations, draws.compared, draws.observed)
+        members = {name: [member_of(trial) for trial in found] for name, found in trials.items()}
+        forgotten = {}
+        for name, found in trials.items():
+            trained = answers_of(found[0], draws.compared, draws.compared_indices)
+            forgotten[name] = find_forgotten(found[0].judge.metric, trained, members[name])
+        sheets = draw_sheets(subject, populations, forgotten, draws)
+    packaged = {name: found[0] for name, found in trials.items()}
+    evidence = {
+        name: weigh_evidence(packaged[name], members[name][0], forgotten[name], footprint, recipe.variants[name])
+        for name, footprint in measure_footprints(task, recipe, variants, draws, max(buckets)).items()
+    }
+    return Proof(variants, packaged, evidence, draws.compared, buckets, forgotten, sheets)
 
 
 def draw_examples(subject: Subject, recipe: ExportRecipe) -> Draws:
@@ -69,13 +85,14 @@ def draw_examples(subject: Subject, recipe: ExportRecipe) -> Draws:
     data, seed = subject.data, recipe.seed
     if not len(data.held_out) or not len(data.calibration):
         raise BadInput(f"{subject.name}: verifying needs held-out examples, and calibrating needs others; got none")
-    held_out = draw(data.held_out, max(recipe.num_verify, recipe.num_profile), seed)
-    compared, rest = held_out[: recipe.num_verify], held_out[recipe.num_verify : recipe.num_profile]
-    num_missing = max(0, recipe.num_profile - len(held_out))
+    order = draw_indices(len(data.held_out), max(recipe.num_verify, recipe.num_profile), seed)
+    compared, rest = order[: recipe.num_verify], order[recipe.num_verify : recipe.num_profile]
+    num_missing = max(0, recipe.num_profile - len(order))
     return Draws(
         calibration=draw(data.calibration, recipe.num_calibration, seed),
-        compared=compared,
-        observed=[*rest, *draw(data.spare, num_missing, seed)],
+        compared=[data.held_out[index] for index in compared],
+        compared_indices=compared,
+        observed=[*(data.held_out[index] for index in rest), *draw(data.spare, num_missing, seed)],
     )
 
 
@@ -86,23 +103,26 @@ def usable_buckets(subject: Subject, recipe: ExportRecipe) -> tuple[int, ...]:
     return tuple(size for size in recipe.batch_buckets if size <= subject.max_batch) or (subject.max_batch,)
 
 
-def collect_evidence(
-    task: Task,
-    recipe: ExportRecipe,
-    variants: Mapping[str, Variant],
-    trials: Mapping[str, Trial],
-    draws: Draws,
-    max_batch: int,
-) -> dict[str, Evidence]:
-    """Size and speed of every variant, and the verdict on what its trial showed."""
+def draw_sheets(
+    subject: Subject, populations: Mapping[str, Sequence[Variant]], forgotten: Mapping[str, Forgotten], draws: Draws
+) -> dict[str, bytes]:
+    """The files of the package that say what each variant forgot; a picture where anything changed."""
+    examples, sheets = dict(zip(draws.compared_indices, draws.compared, strict=True)), {}
+    for name, each in track(forgotten.items(), "drawing what changed", len(forgotten)):
+        sheets[f"{name}/{FILE_NAME}"] = each.encode()
+        if each.changes:
+            title = sheet_title(subject.name, name, each)
+            sheets[f"{name}/{SHEET_NAME}"] = draw_changes(subject, populations[name], each, examples, title)
+    return sheets
+
+
+def measure_footprints(
+    task: Task, recipe: ExportRecipe, variants: Mapping[str, Variant], draws: Draws, max_batch: int
+) -> dict[str, Footprint]:
+    """Size and speed of every variant."""
     sizes = tuple(size for size in LATENCY_BATCHES if size <= max_batch)
     examples = (draws.compared * max(sizes))[: max(sizes)]
     inputs = stack([item for items in decode_batches(task, examples) for item in items])
     graphs = {name: each.path for name, each in variants.items()}
     timings = measure_latency(graphs, inputs, sizes, recipe.latency_seconds)
-    return {
-        name: weigh_evidence(
-            trials[name], Footprint(path.stat().st_size, timings[name]), recipe.variants[name].tolerances
-        )
-        for name, path in graphs.items()
-    }
+    return {name: Footprint(path.stat().st_size, timings[name]) for name, path in graphs.items()}

@@ -12,12 +12,14 @@ import numpy as np
 
 from export.compress.steps import precision_of, requirements_of
 from export.compress.technique import Technique
+from export.forgotten import Forgotten
 from export.golden import choose_golden, replay_tolerance, write_golden
 from export.held_out import decode_batches, run_capped, stack
 from export.host_runtime import open_on_host
 from export.lineage import complete_lineage
 from export.recipe import ExportRecipe
 from export.subject import Example, Subject
+from export.tolerance_missed import write_sheets
 from export.trial import Trial
 from export.verify import Variant as Built
 from monitoring.profile import build_profile, encode_profile
@@ -43,6 +45,9 @@ class Proof:
     evidence: Mapping[str, Evidence]
     compared: Sequence[Example]
     batch_buckets: tuple[int, ...]
+    forgotten: Mapping[str, Forgotten]
+    sheets: Mapping[str, bytes]
+    """File of the package → content: what each variant forgot."""
 
 
 def write_package(subject: Subject, recipe: ExportRecipe, proof: Proof, output: Path) -> ModelPackage:
@@ -71,6 +76,7 @@ def write_package(subject: Subject, recipe: ExportRecipe, proof: Proof, output: 
             profile=f"{name}/profile.json",
             task=None if built.task.spec == subject.task_spec else msgspec.to_builtins(built.task.spec),
         )
+    write_sheets(output, proof.sheets)
     image = open_task(subject.task_spec).image_spec
     manifest = Manifest(
         name=subject.name,

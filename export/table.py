@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from registry.manifest import ClassEvidence
+
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns as wide as their widest cell; the first aligned left, figures right."""
@@ -23,3 +25,12 @@ def percent(share: float) -> str:
 
 def megabytes(num_bytes: int) -> str:
     return f"{num_bytes / 1e6:.2f} MB" if num_bytes >= 100_000 else f"{num_bytes / 1e3:.1f} kB"
+
+
+def worst_class(per_class: Sequence[ClassEvidence]) -> str:
+    """The class that lost most and its change in points, as in "cat -1.20"."""
+    seen = [each for each in per_class if each.support]
+    worst = min(seen, key=lambda each: each.variant - each.trained, default=None)
+    if worst is None or worst.variant >= worst.trained:
+        return "none"
+    return f"{worst.label} {(worst.variant - worst.trained) * 100:+.2f}"

@@ -35,6 +35,14 @@ def answer(
     return answers
 
 
+def comparable(outputs: Mapping[str, Array], expected: Mapping[str, Array]) -> dict[str, Array]:
+    """The outputs of one item that can be held against the trained model's. An embedding that lost numbers is a vector
+    of its own; what is decided from it is compared all the same, and its signals have a profile of their own."""
+    return {
+        name: array for name, array in outputs.items() if name not in expected or array.shape == expected[name].shape
+    }
+
+
 class Trial:
     """`margins[i]` is the margin of the i-th compared example (see `Judge.margin`), `agreed[i]` whether the variant
     decided as the trained model did; both in the order in which they were compared.
@@ -54,7 +62,8 @@ class Trial:
         """Beside the trained model."""
         for index, item in enumerate(items):
             outputs = variant.item(index)
-            for name, difference in self._task.differences(trained.item(index), outputs).items():
+            expected = trained.item(index)
+            for name, difference in self._task.differences(expected, comparable(outputs, expected)).items():
                 self.parity.setdefault(name, Parity()).add(difference, outputs[name])
             before, after = trained.predictions[index], variant.predictions[index]
             self.agreed.append(self._reference.decision(before) == self._task.decision(after))

@@ -20,14 +20,19 @@ from training.progress import pulse, track
 
 
 def build_variants(
-    subject: Subject, recipe: ExportRecipe, batches: Sequence[Mapping[str, Array]], output: Path
+    subject: Subject,
+    recipe: ExportRecipe,
+    batches: Sequence[Mapping[str, Array]],
+    output: Path,
+    description: str = "compressing",
 ) -> dict[str, Variant]:
-    """Writes <variant>/model.onnx for every variant. `batches`: inputs [batch, …] by name, of training data."""
+    """Writes <variant>/model.onnx for every variant. `batches`: inputs [batch, …] by name, of training data;
+    `description`: what the progress bar says."""
     builder = VariantBuilder(subject, recipe, batches, output)
     try:
         return {
             name: builder.build(name, config)
-            for name, config in track(recipe.variants.items(), "compressing", len(recipe.variants))
+            for name, config in track(recipe.variants.items(), description, len(recipe.variants))
         }
     finally:
         builder.close()

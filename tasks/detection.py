@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
 import msgspec
@@ -198,8 +198,13 @@ class Detection(PictureInput):
     def decision(self, prediction: Prediction) -> str:
         """How many of each label, in the order of the labels, as in "2×cat, 1×dog"."""
         assert isinstance(prediction, DetectionPrediction)
-        counts = Counter(one.class_id for one in prediction.detections)
-        return ", ".join(f"{counts[i]}×{self._spec.labels[i]}" for i in sorted(counts)) or "nothing"
+        return count_labels((one.class_id for one in prediction.detections), self._spec.labels)
 
     def differences(self, expected: Mapping[str, Array], actual: Mapping[str, Array]) -> dict[str, float]:
         return box_differences(expected, actual, self._spec)
+
+
+def count_labels(class_ids: Iterable[int], labels: Sequence[str]) -> str:
+    """How many of each label, in the order of the labels, as in "2×cat, 1×dog"."""
+    counts = Counter(class_ids)
+    return ", ".join(f"{counts[i]}×{labels[i]}" for i in sorted(counts)) or "nothing"

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from export.gates import at_most
 from export.generative.continuation import Continuation, continue_prompts, find_divergence
 from export.generative.graph_speaker import GraphSpeaker
 from export.generative.passage import Passage
@@ -13,7 +14,6 @@ from export.generative.recipe import GenerativeRecipe, GenerativeTolerances
 from export.generative.speaker import Speaker, open_prompt
 from export.generative.trial import GenerativeTrial
 from export.latency import Timing
-from export.verify import at_most
 from registry.manifest import Evidence, GateResult
 from tasks.generation import GenerativeTask
 from training.progress import track

@@ -39,6 +39,15 @@ def test_figures_before_and_after() -> None:
     assert dog.difference_low < -0.6 < dog.difference_high < -0.4
 
 
+def test_conclusions_are_the_best_labels() -> None:
+    judge = ClassificationJudge(TASK)
+    judge.add(says(1), says(0), 1)
+    judge.add(says(0), says(0), 1)
+    assert judge.conclusions() == [("dog", "cat"), ("cat", "cat")]
+    assert judge.worths() == [(1.0, 0.0), (0.0, 0.0)]
+    assert judge.truth(1) == "dog"
+
+
 def test_class_without_examples_claims_nothing() -> None:
     judge = ClassificationJudge(TASK)
     judge.add(says(0), says(0), 0)

@@ -107,6 +107,17 @@ def test_golden_group_is_the_rarest_class_of_the_picture() -> None:
     assert judge.group(shows()) == -1
 
 
+def test_conclusions_are_what_a_caller_sees() -> None:
+    judge = judge_of()
+    target = shows((0, CAT), (1, DOG), (1, (0.0, 0.0, 60.0, 60.0)), num_crowds=1)
+    judge.add(saw((0, 0.9, CAT), (1, 0.8, DOG)), saw((0, 0.9, CAT), (1, 0.1, DOG)), target)
+    judge.add(saw(), saw((0, 0.9, CAT)), shows())
+    assert judge.conclusions() == [("1×cat, 1×dog", "1×cat"), ("nothing", "1×cat")]
+    assert judge.truth(target) == "1×cat, 1×dog"
+    # Of one detection and two objects, one pair belongs together.
+    assert judge.worths() == [(1.0, pytest.approx(2 / 3)), (1.0, 0.0)]
+
+
 @given(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=8), st.randoms(use_true_random=False))
 def test_no_move_within_the_margin_changes_the_decision(scores: list[float], random: object) -> None:
     """Boxes far from each other, so that nothing is suppressed."""

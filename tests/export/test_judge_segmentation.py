@@ -80,6 +80,20 @@ def test_pixels_that_nobody_is_judged_by() -> None:
     assert [each.support for each in judge.per_class()] == [1, 0, 0]
 
 
+def test_conclusions_are_the_regions_that_were_found() -> None:
+    judge, both = SegmentationJudge(TASK), left_half(1)
+    both[:, 6:] = 2
+    judge.add(says(both), says(left_half(1)), shows(both))
+    judge.add(says(left_half(0)), says(left_half(1)), shows(left_half(0)))
+    assert judge.conclusions() == [("cat, dog", "cat"), ("nothing", "nothing")]
+    assert judge.truth(shows(both)) == "cat, dog"
+    assert judge.truth(shows(left_half(0))) == "nothing"
+    (before, after), (nothing, too_much) = judge.worths()
+    assert (before, nothing) == (1.0, 1.0)
+    assert after == pytest.approx((0.5 + 1 + 0) / 3)
+    assert too_much < 0.5
+
+
 def test_golden_group_is_the_rarest_object_of_the_picture() -> None:
     judge, both = SegmentationJudge(TASK), left_half(1)
     both[:, 6:] = 2

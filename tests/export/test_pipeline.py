@@ -13,22 +13,25 @@ import onnxruntime as ort
 import pytest
 from onnx import numpy_helper
 
+from export.forgotten import Forgotten, read_forgotten
 from export.pipeline import export_subject
 from export.recipe import ExportRecipe, load_export_recipe
 from export.report import format_report
 from export.subject import Data, Subject
+from export.tolerance_missed import ToleranceMissed
 from monitoring.profile import decode_profile
 from registry.package import ModelPackage, open_package
 from serving.runtimes.onnx_runtime import OnnxRuntime
 from serving.self_test import replay_golden
-from tasks.errors import BadInput, Conflict, GateFailed
+from tasks.errors import BadInput, Conflict, GateFailed, InvalidRecipe
 from tasks.task import Array, open_task
 from tests.handmade import LABELS
 
 
 @pytest.fixture(scope="module")
 def package(subject: Subject, recipe: ExportRecipe, tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
-    return export_subject(subject, recipe, tmp_path_factory.mktemp("export") / "package")
+    twice = msgspec.structs.replace(recipe, num_seeds=2)
+    return export_subject(subject, twice, tmp_path_factory.mktemp("export") / "package")
 
 
 def test_package_opens_and_replays_its_golden_set(package: ModelPackage) -> None:
@@ -95,6 +98,30 @@ def test_lineage_names_recipe_and_libraries(package: ModelPackage) -> None:
     assert "torch" in lineage.versions
 
 
+def test_package_says_what_each_variant_forgot(package: ModelPackage) -> None:
+    for name, variant in package.manifest.variants.items():
+        forgotten = read_forgotten(package.folder, name)
+        assert forgotten is not None
+        assert f"{name}/forgotten.json" in package.manifest.files
+        assert forgotten.num_examples == 200
+        assert [each.label for each in forgotten.classes] == list(LABELS)
+        assert forgotten.seeds == ((0, 1) if name == "int8" else (0,))
+        assert forgotten.figure.by_seed[0] == variant.evidence.metrics["accuracy"]
+        assert variant.evidence.metrics["changed_share"] == forgotten.changed_share
+        assert (f"{name}/forgotten.png" in package.manifest.files) == bool(forgotten.changes)
+    gates = {gate.name for gate in package.variant("int8").evidence.gates}
+    assert {"class_drop_over_seeds", "accuracy_drop_over_seeds", "calibration_increase_over_seeds"} <= gates
+    assert "what it forgot" in format_report(package)
+
+
+def test_unknown_class_fails_before_anything_is_built(subject: Subject, recipe: ExportRecipe, tmp_path: Path) -> None:
+    int8 = recipe.variants["int8"]
+    limited = msgspec.structs.replace(int8.tolerances, class_drops={"mauve": 0.0})
+    variants = {"int8": msgspec.structs.replace(int8, tolerances=limited)}
+    with pytest.raises(InvalidRecipe, match="'mauve'"):
+        export_subject(subject, msgspec.structs.replace(recipe, variants=variants), tmp_path / "package")
+
+
 def test_variant_outside_its_tolerance_fails_with_a_table(
     subject: Subject, recipe: ExportRecipe, tmp_path: Path
 ) -> None:
@@ -124,9 +151,15 @@ def test_destroyed_class_is_found(subject: Subject, recipe: ExportRecipe, tmp_pa
         bias.CopyFrom(numpy_helper.from_array(values, bias.name))
         onnx.save(model, path)
 
-    with pytest.raises(GateFailed, match=r"class_drop(.|\n)*worst classes green") as failure:
+    with pytest.raises(ToleranceMissed, match=r"class_drop(.|\n)*worst classes green") as failure:
         export_subject(replace(subject, write_graph=write_graph), recipe, tmp_path / "package")
     assert "→ 0.00 %" in str(failure.value)
+    assert not list(tmp_path.iterdir())
+    # What it forgot outlives the failure: every green picture, which the trained model had right.
+    forgotten = msgspec.json.decode(failure.value.sheets["fp32/forgotten.json"], type=Forgotten)
+    worst = forgotten.changes[0]
+    assert (worst.truth, worst.before, worst.num_seeds) == ("green", "green", 1)
+    assert failure.value.sheets["fp32/forgotten.png"].startswith(b"\x89PNG")
 
 
 def test_graph_that_differs_from_its_module_fails(subject: Subject, recipe: ExportRecipe, tmp_path: Path) -> None:
