@@ -13,6 +13,10 @@ import grpc
 import numpy as np
 import pytest
 
+from registry.package import ModelPackage
+from serving.engine_choice import EngineChoice
+from serving.open_runtime import open_runtime
+from serving.runtimes.compute_threads import ONE_THREAD
 from serving.runtimes.triton_client import TritonClient
 from serving.runtimes.triton_memory import MessageInputs, SharedInputs
 from serving.runtimes.triton_origin import Origin
@@ -174,3 +178,11 @@ def test_a_triton_that_does_not_see_this_memory_is_told_from_one_that_is_away(
         with pytest.raises(NotReady, match=r"Unable to open shared memory .*grpc for any other"):
             remote.run({"x": X})
         remote.close()
+
+
+def test_what_generates_is_not_looked_for_there(package: ModelPackage) -> None:
+    engine = EngineChoice("triton", triton_url="127.0.0.1:1")
+    with pytest.raises(Unsupported, match="stages that are batched, no others"):
+        open_runtime(package, "fp32", ONE_THREAD, "decoder", engine)
+    with pytest.raises(NotReady, match="Triton does not answer"):
+        open_runtime(package, "fp32", ONE_THREAD, engine=engine)
