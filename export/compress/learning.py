@@ -41,6 +41,11 @@ class Learning:
     source: DataSource
     seed: int = 0
 
+    @property
+    def next_seed(self) -> int:
+        """Of all that is learnt here: not that of the training, whose order of examples it would repeat."""
+        return (self.recipe.seed + 1 + self.seed) % 2**32
+
     def recipe_for(self, config: FineTuning) -> Recipe:
         """The recipe of the training, changed to what fine-tuning takes of it."""
         recipe = self.recipe
@@ -54,8 +59,7 @@ class Learning:
             warmup_fraction=0.0,
             frozen_epochs=0,
         )
-        seed = (recipe.seed + 1 + self.seed) % 2**32
-        return msgspec.structs.replace(recipe, seed=seed, optimiser=optimiser, schedule=schedule)
+        return msgspec.structs.replace(recipe, seed=self.next_seed, optimiser=optimiser, schedule=schedule)
 
     def learner(self, network: Trainable, config: FineTuning) -> Learner:
         """The learner of the task over this network."""
