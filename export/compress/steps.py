@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from export.compress.block_weights import Int4Weights, Int8Dynamic
 from export.compress.clustering import Clustering
+from export.compress.distillation import Distillation
+from export.compress.distilled_tuning import DistilledTuning
 from export.compress.entropy_coding import EntropyCoding
 from export.compress.half_precision import Bf16, Fp16
 from export.compress.int8_static import Int8Static
@@ -20,6 +22,8 @@ AnyTechnique = (
     MagnitudePruning
     | SemiStructuredPruning
     | Clustering
+    | Distillation
+    | DistilledTuning
     | Int8Static
     | Int8Dynamic
     | Int4Weights
