@@ -37,15 +37,8 @@ def is_depthwise(layer: nn.Conv2d) -> bool:
     return layer.groups > 1 and layer.groups == layer.in_channels
 
 
-def masks_of(network: nn.Module) -> Masks:
-    """Of the zeros that a network has."""
-    return {name: weight.detach() != 0 for name, weight in prunable_weights(network).items()}
-
-
 class KeptZeros(pl.Callback):  # type: ignore[misc]
-    """While a network learns, what its masks leave out stays zero: it gets no gradient, and no step moves it.
-
-    For `Learning.fine_tune` of any network with zeros: `KeptZeros(network, masks_of(network))`."""
+    """While a network learns, what its masks leave out stays zero: it gets no gradient, and no step moves it."""
 
     def __init__(self, network: Trainable, masks: Masks) -> None:
         self._weights = {name: network.get_parameter(name) for name in masks}
