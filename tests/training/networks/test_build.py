@@ -22,6 +22,8 @@ NETWORKS: dict[str, tuple[str, dict[str, Any], int]] = {
         {"block": "bottleneck", "depths": [1, 2], "widths": [8, 16], "stem": "imagenet"},
         64,
     ),
+    "vgg": ("vgg", {"depths": [1, 2], "widths": [8, 16], "hidden": [24, 20]}, 20),
+    "vgg of convolutions alone": ("vgg", {"depths": [1, 2], "widths": [8, 16], "hidden": []}, 16),
     "mobilenet": ("mobilenet", {"depths": [1, 2], "widths": [8, 16]}, 32),
     "backbone of convolutions": (
         "auto_backbone",
