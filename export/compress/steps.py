@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from export.compress.block_weights import Int4Weights, Int8Dynamic
+from export.compress.channel_pruning import ChannelPruning
 from export.compress.clustering import Clustering
 from export.compress.distillation import Distillation
 from export.compress.distilled_tuning import DistilledTuning
@@ -21,6 +22,7 @@ from training.recipe import TaskName
 AnyTechnique = (
     MagnitudePruning
     | SemiStructuredPruning
+    | ChannelPruning
     | Clustering
     | Distillation
     | DistilledTuning
