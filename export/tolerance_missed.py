@@ -10,17 +10,17 @@ from tasks.errors import GateFailed
 
 
 class ToleranceMissed(GateFailed):
-    """`sheets`: path in the package that was not made → content; see `write_sheets`."""
+    """`model`: its name; `sheets`: path in the package that was not made → content, see `write_sheets`."""
 
-    def __init__(self, message: str, sheets: Mapping[str, bytes]) -> None:
+    def __init__(self, model: str, message: str, sheets: Mapping[str, bytes]) -> None:
         super().__init__(message)
-        self.sheets = sheets
+        self.model, self.sheets = model, sheets
 
 
 def require_passed(name: str, evidence: Mapping[str, Evidence], tables: str, sheets: Mapping[str, bytes]) -> None:
     """Raises ToleranceMissed with the tables unless every variant passed every gate."""
     if not all(each.passed for each in evidence.values()):
-        raise ToleranceMissed(f"{name}: the export is outside the recipe's tolerances\n\n{tables}", sheets)
+        raise ToleranceMissed(name, f"{name}: the export is outside the recipe's tolerances\n\n{tables}", sheets)
 
 
 def write_sheets(folder: Path, sheets: Mapping[str, bytes]) -> None:

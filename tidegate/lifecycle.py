@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from registry.store import PackageStore, VersionInfo, open_store
 from registry.tracking import HOME, is_tracking_uri, tracking_uri
 from tasks.errors import BadInput
+from tidegate.failed_exports import keep_forgotten
 from training.progress import pulse
 
 # Read when MLflow is imported. What it has to say about its own workings is not about the user's model.
@@ -72,9 +73,10 @@ def publish(store: PackageStore, package: ModelPackage) -> tuple[ModelPackage, V
 
 @contextmanager
 def build_folder() -> Iterator[Path]:
-    """A folder of its own on the disk of the store; nothing half-built is left behind."""
+    """A folder of its own on the disk of the store; nothing half-built is left behind, but of an export that fails what
+    its variants forgot."""
     HOME.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="build-", dir=HOME) as folder:
+    with tempfile.TemporaryDirectory(prefix="build-", dir=HOME) as folder, keep_forgotten():
         yield Path(folder)
 
 

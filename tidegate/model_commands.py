@@ -155,6 +155,8 @@ def import_(
 def report(package: ModelPackage, found: VersionInfo) -> None:
     """What was measured, and what to do next."""
     from export.report import format_report
+    from tidegate.failed_exports import sheet_list
 
     print(format_report(package))
+    note(f"what each variant forgot: {sheet_list(package.folder)}")
     note(f"registered {found.name} version {found.version}; next: tidegate promote {found.name}")

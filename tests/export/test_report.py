@@ -34,6 +34,7 @@ def evidence(num_bytes: int, latency_ms: dict[str, float], passed: bool = True) 
 def test_variants_beside_the_trained_model() -> None:
     table = format_variants({"int8": evidence(3_200, {"1": 1.5}), "fp32": evidence(45_000_000, {"1": 4, "16": 50})})
     header, _, trained, int8, fp32, note = table.splitlines()
+    assert "cat -50.00" in int8
     assert header.split("  ")[0] == "variant"
     assert "95.00 %" in trained
     assert ("3.2 kB" in int8, "45.00 MB" in fp32) == (True, True)
