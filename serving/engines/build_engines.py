@@ -16,6 +16,7 @@ from serving.engine_choice import EngineChoice
 from serving.engine_fallback import EngineFallback
 from serving.engines.batch_profiles import batch_profiles
 from serving.engines.build_plan import build_plan
+from serving.engines.byte_casts import move_casts
 from serving.engines.engine_cache import INCOMING, EngineCache
 from serving.engines.engine_key import EngineHost, EngineKey
 from serving.engines.obstacles import STATEFUL_ROLES, build_obstacle
@@ -93,6 +94,7 @@ def build_one(package: ModelPackage, key: EngineKey, trial: EngineCache, cache: 
     profiles = batch_profiles(graph, manifest.batch_buckets, manifest.image_sizes)
     with tempfile.TemporaryDirectory() as folder:
         path = write_plain_graph(package, key.variant, key.role, Path(folder))
+        move_casts(path)
         if obstacle := build_obstacle(path):
             raise Unsupported(obstacle)
         started_at = perf_counter()
