@@ -3,8 +3,8 @@ nothing with it but cast it from or to a float.
 
 Exported networks turn a picture's axes first, which moves a quarter of the memory, and cast then; a mask is cast to
 bytes from the integers of an ArgMax. Here the cast of a picture goes in front, and every other cast from or to bytes
-passes through a float, which holds each of their values. The numbers stay the same. The file is changed as bytes: see
-`serving.engines.onnx_operators`.
+passes through a float, which holds each of their values, as does whoever asks for a picture's shape. The numbers stay
+the same. The file is changed as bytes: see `serving.engines.onnx_operators`.
 """
 
 from __future__ import annotations
@@ -108,6 +108,9 @@ def rewrite_graph(graph: memoryview) -> list[bytes | memoryview]:
             written.append(turned[node.inputs[0]].between(node.inputs, node.outputs))
         elif node.operator == "Cast":
             written += cast_nodes(node, node.inputs[0], node.outputs[0], pictures)
+        elif node.operator == "Shape" and node.inputs[0] in pictures:
+            through = node.outputs[0] + ADDED
+            written += [to_float(node.inputs[0], through), node.between([through], node.outputs)]
         else:
             written.append(each.whole)
     return written

@@ -86,6 +86,19 @@ def test_bytes_become_other_numbers_through_a_float(tmp_path: Path) -> None:
     assert casts_of_bytes(path) == {("Cast", UINT8, TensorProto.FLOAT)}
 
 
+def test_who_asks_for_the_shape_of_a_picture_asks_a_float(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Shape", ["image"], ["shape"], "ask"),
+        turned(),
+        cast("planes", "x", TensorProto.FLOAT),
+        helper.make_node("Reshape", ["x", "shape"], ["y"]),
+    ]
+    path = save(tmp_path / "m.onnx", nodes, {"y": TensorProto.FLOAT})
+    assert_same(path)
+    assert casts_of_bytes(path) == {("Cast", UINT8, TensorProto.FLOAT)}
+    assert build_obstacle(path) == ""
+
+
 def test_what_others_need_too_is_left_alone_and_refused(tmp_path: Path) -> None:
     nodes = [turned(), cast("planes", "x", TensorProto.FLOAT), cast("planes", "z", TensorProto.FLOAT)]
     path = save(tmp_path / "m.onnx", nodes, {"x": TensorProto.FLOAT, "z": TensorProto.FLOAT})
