@@ -11,7 +11,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from export.compress.entropy_coding import StoredGraph, store_coded
+from export.compress.entropy_coding import store_coded
+from registry.manifest import Graph
 from registry.package import ModelPackage, seal_package
 from tasks.classification import ClassificationSpec
 from tasks.image import ImageSpec
@@ -67,12 +68,22 @@ def build_pruned(folder: Path) -> ModelPackage:
     return package_around(folder, spec, pruned_graph(), Handmade(name="pruned", size=SIZE, max_batch=2))
 
 
-def code_package(package: ModelPackage, folder: Path) -> tuple[ModelPackage, StoredGraph]:
-    """A copy of a package of one plain variant "fp32" whose graph is coded."""
+def code_package(package: ModelPackage, folder: Path) -> ModelPackage:
+    """A copy of a package whose graphs are all coded."""
     shutil.copytree(package.folder, folder)
-    stored = store_coded(folder / "fp32/model.onnx", folder / CODED)
-    (folder / "fp32/model.onnx").unlink()
-    variant = package.variant("fp32")
-    graph = msgspec.structs.replace(variant.graphs["main"], file=CODED, decodes_to=stored.decodes_to)
-    variant = msgspec.structs.replace(variant, graphs={"main": graph})
-    return seal_package(folder, msgspec.structs.replace(package.manifest, variants={"fp32": variant})), stored
+    variants = {
+        name: msgspec.structs.replace(
+            variant, graphs={role: code_graph(folder, graph) for role, graph in variant.graphs.items()}
+        )
+        for name, variant in package.manifest.variants.items()
+    }
+    return seal_package(folder, msgspec.structs.replace(package.manifest, variants=variants))
+
+
+def code_graph(folder: Path, graph: Graph) -> Graph:
+    """The description of a graph after it was coded; the plain one is gone."""
+    plain, coded = folder / graph.file, Path(graph.file).with_suffix(".coded")
+    stored = store_coded(plain, folder / coded)
+    for file in (graph.file, *graph.data_files):
+        (folder / file).unlink()
+    return msgspec.structs.replace(graph, file=coded.as_posix(), data_files=(), decodes_to=stored.decodes_to)

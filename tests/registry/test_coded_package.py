@@ -13,14 +13,18 @@ import pytest
 from registry.local_store import LocalStore
 from registry.package import ModelPackage, open_package
 from registry.plain_graph import write_plain_graph
+from serving.config import ServerConfig
+from serving.generative_loader import load_generative
+from serving.model_loader import load_model
 from serving.open_runtime import open_runtime
 from serving.runtimes.compute_threads import ONE_THREAD
 from serving.runtimes.onnx_runtime import OnnxRuntime
-from serving.self_test import replay_golden
+from serving.variants import detect_host
 from tasks.errors import Conflict, InvalidPackage
-from tasks.task import open_task
 from tests.handmade_coding import CODED, SIZE, build_pruned, code_package
 from tests.registry.test_package import put, refused, rewrite
+
+PACKAGES = Path(__file__).parent / "packages"
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +34,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
 
 @pytest.fixture(scope="module")
 def coded(plain: ModelPackage, tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
-    return code_package(plain, tmp_path_factory.mktemp("coded") / "package")[0]
+    return code_package(plain, tmp_path_factory.mktemp("coded") / "package")
 
 
 @pytest.fixture
@@ -55,9 +59,23 @@ def test_a_published_package_answers_exactly_as_before(
     assert (fetched.folder / CODED).stat().st_size < (plain.folder / "fp32/model.onnx").stat().st_size / 15
     expected, found = answers(plain), answers(fetched)
     assert all(np.array_equal(expected[name], found[name]) for name in expected)
-    runtime = open_runtime(fetched, "fp32", ONE_THREAD)
-    replay_golden(fetched, "fp32", open_task(fetched.task_spec), runtime)
-    runtime.close()
+
+
+def test_a_server_proves_and_warms_it_as_any_other(coded: ModelPackage) -> None:
+    loaded = load_model(coded, ServerConfig(runtime_threads=1), detect_host())
+    assert (loaded.variant, loaded.plan.buckets) == ("fp32", (1, 2))
+    loaded.runtime.close()
+
+
+@pytest.mark.parametrize("fixture", ["v1-llama", "v1-lstm"])
+def test_a_model_that_generates_has_every_role_coded(fixture: str, tmp_path: Path) -> None:
+    package = code_package(open_package(PACKAGES / fixture), tmp_path / "package")
+    assert {graph.file for graph in package.variant("fp32").graphs.values()} == {
+        "fp32/decoder.coded",
+        "fp32/copy.coded",
+    }
+    # Loading repeats the golden continuations.
+    load_generative(package, ServerConfig(runtime_threads=1), detect_host()).graphs.close()
 
 
 def test_manifests_of_other_packages_do_not_mention_it(plain: ModelPackage) -> None:
