@@ -6,6 +6,7 @@ directory, nothing pickled.
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -114,10 +115,15 @@ class RunTracker:
 
 
 def prepare_store(tracking_uri: str) -> None:
-    """The folder of an embedded sqlite store must exist before MLflow opens it."""
+    """An embedded sqlite store is made by one process alone: two that begin at the same time would spoil each other's
+    tables. Its folder must exist before MLflow opens it."""
     file = database_file(tracking_uri)
-    if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
+    if file is None:
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.with_name(f"{file.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        MlflowClient(tracking_uri, tracking_uri).search_experiments(max_results=1)
 
 
 def experiment_id(client: MlflowClient, tracking_uri: str, workdir: Path, name: str) -> str:

@@ -10,23 +10,18 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler
 
-from training.search.space import SearchSpace
-
 ENOUGH_FOR_GENERATIONS = 100
 """An evolutionary search (NSGA-II) with its generations of 50 is of use from here on; below, a model of what was seen
 (TPE, the tree-structured Parzen estimator of Bergstra et al., 2011) finds more with less."""
 MAX_SEED = 2**32
 
 
-def choose_sampler(space: SearchSpace, num_trials: int, num_objectives: int, seed: int) -> BaseSampler:
-    """Every combination once where there are no more of them than trials; otherwise what fits the number of trials and
-    objectives."""
+def choose_sampler(num_trials: int, num_objectives: int, seed: int) -> BaseSampler:
+    """What fits the number of trials and objectives."""
 
     def build(own_seed: int) -> BaseSampler:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            if space.size is not None and space.size <= num_trials:
-                return optuna.samplers.BruteForceSampler(own_seed)
             if num_objectives > 1 and num_trials >= ENOUGH_FOR_GENERATIONS:
                 return optuna.samplers.NSGAIISampler(seed=own_seed)
             return optuna.samplers.TPESampler(seed=own_seed, multivariate=True, group=True)

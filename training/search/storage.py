@@ -12,8 +12,8 @@ from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 from registry.tracking import database_file
 from tasks.errors import BadInput, NotReady
 
-HEARTBEAT_SECONDS = 10
-SILENT_SECONDS = 60
+HEARTBEAT_SECONDS = 5
+SILENT_SECONDS = 30
 """A trial whose process has given no sign of life for so long is taken to be dead, and measured again."""
 MAX_RETRIES = 3
 """A trial that kills its process every time (memory, say) is given up after so many."""

@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tasks.errors import NotReady
 from training.search.attempt import Attempt, Measure, SuggestedDraw
+from training.search.grid import shuffled_points
 from training.search.sampler import choose_sampler
 from training.search.space import SearchSpace
 from training.search.trial import Hopeless, Objective, Result, Trial
@@ -60,7 +61,8 @@ class Study:
         """`num_trials`: how many different ones the search has in the end, over all that take part."""
         self.name, self.objectives = name, tuple(objectives)
         self._space = space
-        self._goal = num_trials if space.size is None else min(num_trials, space.size)
+        self._grid = shuffled_points(space, seed) if space.size is not None and space.size <= num_trials else []
+        self._goal = len(self._grid) or num_trials
         self._worker = uuid.uuid4().hex
         self._errors: list[Exception] = []
         self._num_repeats = 0
@@ -70,7 +72,7 @@ class Study:
             storage=storage,
             study_name=name,
             directions=["minimize" if each.direction == "min" else "maximize" for each in objectives],
-            sampler=choose_sampler(space, num_trials, len(objectives), seed),
+            sampler=choose_sampler(num_trials, len(objectives), seed),
             pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=2),
             load_if_exists=True,
         )
@@ -96,6 +98,7 @@ class Study:
             if self._num_open() >= self._goal and not self._trials(TrialState.WAITING):
                 time.sleep(POLL_SECONDS)
                 continue
+            self._queue_next()
             try:
                 once = partial(self._measure, measure)
                 self._study.optimize(once, n_trials=1, catch=(Failed, Repeated), callbacks=[heard])
@@ -106,6 +109,13 @@ class Study:
             if len(self._errors) >= MAX_FAILURES:
                 self._void()
                 raise self._errors[-1]
+
+    def _queue_next(self) -> None:
+        """Of a space that can be tried whole, the first point that nobody tries or tried; others the sampler draws."""
+        taken = [each.params for each in self._trials() if self._counts(each)]
+        untried = [point for point in self._grid if point not in taken]
+        if untried and not self._trials(TrialState.WAITING):
+            self._study.enqueue_trial(untried[0])
 
     def _measure(self, measure: Measure, trial: optuna.Trial) -> list[float]:
         """One trial, as Optuna wants it told."""
@@ -153,8 +163,7 @@ class Study:
     def _refuse_repeat(self, trial: optuna.Trial) -> None:
         """Raises Repeated where a trial before this one tries the same, or did so."""
         for other in self._trials():
-            counts = self._ended(other) or (other.state == TrialState.RUNNING and REPEATS not in other.user_attrs)
-            if counts and other.number < trial.number and other.params == trial.params:
+            if self._counts(other) and other.number < trial.number and other.params == trial.params:
                 self._num_repeats += 1
                 trial.set_user_attr(REPEATS, other.number)
                 raise Repeated
@@ -188,6 +197,10 @@ class Study:
         if trial.state == TrialState.FAIL:
             return REASON in trial.user_attrs and trial.number not in self._study.user_attrs.get(VOID, ())
         return bool(trial.state in (TrialState.COMPLETE, TrialState.PRUNED))
+
+    def _counts(self, trial: FrozenTrial) -> bool:
+        """Has it ended, or will it?"""
+        return self._ended(trial) or (trial.state == TrialState.RUNNING and REPEATS not in trial.user_attrs)
 
     def _void(self) -> None:
         """The errors in a row were nobody's fault here: whoever goes on may try the same again."""

@@ -10,7 +10,7 @@ import optuna
 import pytest
 
 from training.search import study as study_module
-from training.search.attempt import Attempt
+from training.search.attempt import Attempt, SuggestedDraw
 from training.search.space import Choices, Dimension, Range, SearchSpace
 from training.search.storage import open_storage
 from training.search.study import Study
@@ -203,14 +203,13 @@ def test_two_that_search_together_share_the_trials(tmp_path: Path, monkeypatch: 
     assert [study.closes_here() for study in studies].count(True) == 1
 
 
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage")
 def test_a_dead_process_leaves_its_trial_to_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(study_module, "POLL_SECONDS", 0.2)
     url = f"sqlite:///{tmp_path / 'search.db'}"
     dead = make_study(num_trials=3, storage=open_storage(url))
     # What a killed process leaves: a trial that runs, and a heartbeat that does not come again.
     trial = dead._study.ask()
-    from training.search.attempt import SuggestedDraw
-
     lost = RATES.assign(SuggestedDraw(trial))
     dead._study._storage._backend.record_heartbeat(trial._trial_id)
     study = make_study(num_trials=3, storage=open_storage(url, heartbeat_seconds=1, silent_seconds=1))

@@ -1,0 +1,117 @@
+"""Searches in real processes: two that share one, and one that is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from training.registered import find_versions
+
+pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).parents[2]
+RECIPE = """
+name = "tiny"
+[data]
+source = "digits"
+[image]
+height = 8
+width = 8
+[model]
+architecture = "resnet"
+options = { depths = [1], widths = [4], stem = "small" }
+[schedule]
+epochs = 3
+batch_size = 64
+"""
+SPACE = """
+trials = 6
+objectives = ["score", "num_parameters"]
+[space]
+optimiser.learning_rate = [3e-3, 1e-2]
+model.options.widths = [[4], [8], [12]]
+"""
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    (tmp_path / "space.toml").write_text(SPACE)
+    return tmp_path
+
+
+def start_search(work: Path) -> subprocess.Popen[str]:
+    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "tidegate", "train", "recipe.toml", "--search", "--space", "space.toml"],
+        cwd=work,
+        env={**environment, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def told(process: subprocess.Popen[str]) -> str:
+    """What a search said until it ended well."""
+    _, said = process.communicate(timeout=400)
+    assert process.returncode == 0, said
+    return said
+
+
+def trials_told(said: str) -> list[str]:
+    """The changes of every trial that ended in a process."""
+    return [line.partition("(")[2] for line in said.splitlines() if " measured: " in line]
+
+
+def tracking_uri(work: Path) -> str:
+    return f"sqlite:///{work}/.tidegate/mlflow.db"
+
+
+def test_two_processes_share_one_search(work: Path) -> None:
+    processes = [start_search(work), start_search(work)]
+    said = [told(process) for process in processes]
+    shares = [trials_told(each) for each in said]
+    assert all(shares), "each did a part"
+    assert len(set(shares[0] + shares[1])) == len(shares[0] + shares[1]) == 6, "nothing was measured twice"
+    assert ["registered tiny-trained version 1" in each for each in said].count(True) == 1
+    assert len(find_versions(tracking_uri(work), "tiny")) == 1
+    client = MlflowClient(tracking_uri(work))
+    experiment = client.get_experiment_by_name("tiny-training-search")
+    runs = client.search_runs([experiment.experiment_id])
+    parents = {run.data.tags.get("mlflow.parentRunId") for run in runs} - {None}
+    assert len(parents) == 1, "one run of the search, whoever came first"
+    assert len(runs) == 6 + 1
+
+
+def test_a_search_that_was_killed_goes_on(work: Path) -> None:
+    first = start_search(work)
+    assert first.stderr is not None
+    heard = [next(line for line in first.stderr if line.startswith("trial "))]
+    wait_for_running_trial(work / ".tidegate" / "search.db")
+    first.send_signal(signal.SIGKILL)
+    heard += [line for line in first.stderr if line.startswith("trial ")]
+    first.wait()
+    before, after = trials_told("".join(heard)), trials_told(told(start_search(work)))
+    assert len(after) == 6 - len(before)
+    assert not set(before) & set(after)
+    assert len(find_versions(tracking_uri(work), "tiny")) == 1
+
+
+def wait_for_running_trial(database: Path) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        with sqlite3.connect(database, timeout=30) as connection:
+            (running,) = connection.execute("select count(*) from trials where state = 'RUNNING'").fetchone()
+        if running:
+            return
+        time.sleep(0.05)
+    pytest.fail("no further trial began")
