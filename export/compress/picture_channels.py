@@ -15,6 +15,7 @@ import torch_pruning
 from torch import Tensor, nn
 
 from export.compress.channel_groups import ChannelGroup
+from export.compress.factors import LinearFactors
 from tasks.errors import InvalidRecipe
 from tasks.image import ImageSpec
 from training.models.faster_rcnn import FasterRCNN, SecondStage
@@ -131,7 +132,7 @@ def dense_answers(head: DenseHead, maps: list[Tensor]) -> tuple[list[tuple[str, 
 def second_answers(stage: SecondStage) -> list[tuple[str, Tensor]]:
     """Of one crop: it stands by itself, because along positions nothing can be followed."""
     entry = stage.look[0]
-    assert isinstance(entry, nn.Linear)
+    assert isinstance(entry, (nn.Linear, LinearFactors))
     seen = stage.look(torch.zeros(1, entry.in_features))
     return [("logits", stage.classify(seen)), ("corrections", stage.correct(seen))]
 
