@@ -12,6 +12,7 @@ from export.compress.distilled_tuning import DistilledTuning
 from export.compress.entropy_coding import EntropyCoding
 from export.compress.half_precision import Bf16, Fp16
 from export.compress.int8_static import Int8Static
+from export.compress.low_rank import LowRank
 from export.compress.magnitude_pruning import MagnitudePruning
 from export.compress.semi_structured_pruning import SemiStructuredPruning
 from export.compress.technique import GraphTechnique, NetworkTechnique, StorageTechnique, Technique
@@ -23,6 +24,7 @@ AnyTechnique = (
     MagnitudePruning
     | SemiStructuredPruning
     | ChannelPruning
+    | LowRank
     | Clustering
     | Distillation
     | DistilledTuning
