@@ -1,0 +1,160 @@
+"""Steps in a row, by the recipes that are shipped: each keeps what those before it did, down to the sealed package."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from export.compress.distillation import Distillation
+from export.compress.entropy_coding import store_coded
+from export.compress.learning import FineTuning, Learning
+from export.compress.technique import Technique
+from export.generative.checkpoint_subject import subject_of_checkpoint as generative_subject
+from export.generative.pipeline import export_generative
+from export.generative.recipe import GenerativeRecipe, GenerativeTolerances
+from export.pipeline import export_subject
+from export.recipe import ExportRecipe, Tolerances, load_export_recipe
+from export.torch_subject import subject_of_checkpoint
+from registry.package import ModelPackage, open_package
+from registry.plain_graph import write_plain_graph
+from training.checkpoint import Checkpoint, CheckpointFacts
+from training.kind import open_kind
+from training.networks.config import ModelConfig
+from training.recipe import TaskName
+
+ANYTHING_GOES = {
+    ExportRecipe: Tolerances(min_decision_agreement=0, max_metric_drop=1, max_calibration_increase=1, max_class_drop=1),
+    GenerativeRecipe: GenerativeTolerances(max_bits_per_byte_increase=1, min_decision_agreement=0),
+}
+"""What is learnt in seconds loses more than a recipe allows."""
+FEW = ["num_verify=40", "num_profile=40", "num_golden=4", "latency_seconds=0.001"]
+BATCHES = 30
+
+
+def checkpoint_of(learning: Learning, folder: Path) -> Checkpoint:
+    """As training would have left it."""
+    for asset in open_kind(learning.recipe.task).assets(learning.source, learning.recipe):
+        (folder / asset.name).write_bytes(asset.read_bytes())
+    facts = CheckpointFacts(
+        task=msgspec.to_builtins(learning.spec),
+        recipe=msgspec.to_builtins(learning.recipe),
+        network=learning.recipe.model,
+        dataset_digest="0" * 64,
+        split_sizes={},
+        git_commit="abc",
+        libraries={},
+        metrics={},
+    )
+    return Checkpoint(learning.trained, learning.spec, learning.recipe, facts, folder)
+
+
+def hurry(step: Technique) -> Technique:
+    """The same step, learning for a few batches."""
+    if isinstance(step, Distillation):
+        return msgspec.structs.replace(step, epochs=1, batches_per_epoch=BATCHES)
+    if hasattr(step, "fine_tuning"):
+        return msgspec.structs.replace(
+            step, fine_tuning=FineTuning(batches_per_epoch=BATCHES, learning_rate_factor=1.0)
+        )
+    return step
+
+
+def variants_of(names: list[str], task: TaskName, counts: list[str]) -> Any:
+    """One recipe with the variants of several."""
+    recipes = [load_export_recipe(name, counts, task) for name in names]
+    variants = {
+        name: msgspec.structs.replace(
+            variant, steps=tuple(map(hurry, variant.steps)), tolerances=ANYTHING_GOES[type(recipe)]
+        )
+        for recipe in recipes
+        for name, variant in recipe.variants.items()
+    }
+    return msgspec.structs.replace(recipes[0], variants=variants)
+
+
+@pytest.fixture(scope="module")
+def classifier(learnings: Callable[[TaskName], Learning], tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
+    """A package with the variants of two recipes, of a network that has learnt for seconds: some answers must agree."""
+    learning = learnings("classification")
+    trained = copy.deepcopy(learning.trained)
+    learning.fine_tune(trained, FineTuning(epochs=2, learning_rate_factor=1.0))
+    learning = replace(learning, trained=trained)
+    subject = subject_of_checkpoint(checkpoint_of(learning, tmp_path_factory.mktemp("checkpoint")))
+    counts = [*FEW, "num_seeds=1", "num_calibration=8", "batch_buckets=[1, 3]"]
+    recipe = variants_of(["deep-compression", "collaborative-student"], "classification", counts)
+    return export_subject(subject, recipe, tmp_path_factory.mktemp("package") / "package")
+
+
+@pytest.fixture(scope="module")
+def completer(learnings: Callable[[TaskName], Learning], tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
+    """A package of a language model, with the variants of three recipes."""
+    subject = generative_subject(checkpoint_of(learnings("text_generation"), tmp_path_factory.mktemp("checkpoint")))
+    counts = [*FEW, "num_continuations=4", "continuation_tokens=4", "golden_tokens=4", "slots=[1]", "passage_tokens=20"]
+    recipe = variants_of(
+        ["collaborative-clustering", "distillation", "collaborative-distillation"], "text_generation", counts
+    )
+    return export_generative(subject, recipe, tmp_path_factory.mktemp("package") / "package")
+
+
+def matrices(package: ModelPackage, variant: str, role: str, folder: Path) -> dict[str, np.ndarray]:
+    """All weights of a graph that have more than one axis, decoded where they are stored coded."""
+    folder.mkdir()
+    model = onnx.load(write_plain_graph(package, variant, role, folder))
+    arrays = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer if len(each.dims) > 1}
+    return {name: array for name, array in arrays.items() if array.dtype == np.float32 and array.size > 300}
+
+
+def stored_bytes(graph: Path) -> int:
+    """Of a graph, coded."""
+    return store_coded(graph, graph.with_suffix(".coded")).path.stat().st_size
+
+
+def test_deep_compression_leaves_zeros_and_few_values_and_stores_no_more(
+    classifier: ModelPackage, tmp_path: Path
+) -> None:
+    package = open_package(classifier.folder)
+    dense, deep = (matrices(package, name, "main", tmp_path / name) for name in ("fp32", "deep"))
+    assert len(deep) == len(dense) >= 5
+    assert sum(int((w == 0).sum()) for w in deep.values()) > 0.9 * sum(w.size for w in deep.values())
+    assert all(len(np.unique(weight[weight != 0])) <= 32 for weight in deep.values())
+    sizes = {name: stored_bytes(tmp_path / name / "model.onnx") for name in ("fp32", "deep")}
+    assert sizes["deep"] < 0.3 * sizes["fp32"]
+
+
+def test_a_student_is_pruned_and_computes_in_bytes(classifier: ModelPackage) -> None:
+    package = open_package(classifier.folder)
+    assert package.variant("small").precision == "int8"
+    assert package.variant("small").evidence.num_bytes < package.variant("fp32").evidence.num_bytes
+
+
+def test_decoders_keep_zeros_and_shared_values_too(completer: ModelPackage, tmp_path: Path) -> None:
+    package = open_package(completer.folder)
+    shared = matrices(package, "sparse_clustered", "decoder", tmp_path / "shared")
+    layers = [weight for name, weight in shared.items() if not name.startswith(("cosine", "sine"))]
+    assert all(len(np.unique(weight[weight != 0])) <= 32 for weight in layers)
+    sparse = matrices(package, "sparse", "decoder", tmp_path / "sparse")
+    assert any((weight == 0).mean() > 0.5 for weight in sparse.values())
+    matrices(package, "fp32", "decoder", tmp_path / "fp32")
+    sizes = {name: stored_bytes(tmp_path / name / "decoder.onnx") for name in ("shared", "sparse", "fp32")}
+    assert sizes["shared"] < sizes["sparse"] < sizes["fp32"]
+    assert package.variant("student").evidence.num_bytes < package.variant("fp32").evidence.num_bytes
+
+
+def test_tables_of_models_are_those_of_training_recipes() -> None:
+    recipe = load_export_recipe(
+        "distillation",
+        ['variants.student.steps=[{technique="distillation", model={architecture="lstm", options={width=8}}}]'],
+        "text_generation",
+    )
+    step = recipe.variants["student"].steps[0]
+    assert isinstance(step, Distillation)
+    assert step.model == ModelConfig(architecture="lstm", options={"width": 8})
