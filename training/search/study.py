@@ -19,7 +19,7 @@ import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from tasks.errors import NotReady
+from tasks.errors import GateFailed, InvalidRecipe, NotReady
 from training.search.attempt import Attempt, Measure, SuggestedDraw
 from training.search.grid import shuffled_points
 from training.search.sampler import choose_sampler
@@ -142,7 +142,9 @@ class Study:
             raise optuna.TrialPruned from hopeless
         except Exception as error:
             trial.set_user_attr(REASON, f"{type(error).__name__}: {error}")
-            self._errors.append(error)
+            # A recipe that can not be, or a graph that does not hold, is the fault of what was drawn.
+            if not isinstance(error, InvalidRecipe | GateFailed):
+                self._errors.append(error)
             raise Failed from error
         except BaseException as interruption:
             # The same trial again, by whoever goes on. (What Ctrl-C raises has become something else on its way.)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from mlflow import MlflowClient
@@ -19,6 +20,7 @@ from registry.local_store import LocalStore
 from registry.package import ModelPackage
 from registry.store import VersionInfo
 from tasks.errors import GateFailed, InvalidRecipe
+from training.recipe import TaskName
 from training.search.search import Findings, Ledger
 from training.search.trial import Objective, Trial
 
@@ -150,6 +152,11 @@ def test_what_the_recipe_does_not_take_is_said_before_anything_is_built(
     (tmp_path / "wrong.toml").write_text(text)
     with pytest.raises(InvalidRecipe, match=complaint):
         load_export_plan(str(tmp_path / "wrong.toml"), ASKED, "classification")
+
+
+@pytest.mark.parametrize("task", get_args(TaskName))
+def test_every_kind_of_model_has_a_space(task: TaskName) -> None:
+    assert load_export_plan("", AskedExport("", ()), task).num_trials >= 20
 
 
 def measured(number: int, relative_latency: float, accuracy: float, state: str = "measured") -> Trial:

@@ -9,6 +9,7 @@ from pathlib import Path
 import optuna
 import pytest
 
+from tasks.errors import InvalidRecipe
 from training.search import study as study_module
 from training.search.attempt import Attempt, SuggestedDraw
 from training.search.space import Choices, Dimension, Range, SearchSpace
@@ -134,6 +135,15 @@ def test_errors_in_a_row_end_the_search_and_are_forgiven_when_it_goes_on() -> No
     study = make_study(storage=storage)
     study.run(near_a_third, ignore)
     assert [trial.state for trial in study.trials()] == ["measured"] * 6
+
+
+def test_recipes_that_can_not_be_do_not_end_the_search() -> None:
+    def measure(attempt: Attempt) -> Result:
+        raise InvalidRecipe("no layer saves anything by it")
+
+    study = make_study()
+    study.run(measure, ignore)
+    assert [trial.state for trial in study.trials()] == ["failed"] * 6
 
 
 def test_what_is_worse_than_the_others_is_given_up() -> None:
