@@ -99,6 +99,9 @@ class Stream:
     def copy_to_host(self, target: int, source: int, num_bytes: int) -> None:
         self._copy(target, source, num_bytes, runtime_api().cudaMemcpyKind.cudaMemcpyDeviceToHost)
 
+    def copy_on_device(self, target: int, source: int, num_bytes: int) -> None:
+        self._copy(target, source, num_bytes, runtime_api().cudaMemcpyKind.cudaMemcpyDeviceToDevice)
+
     def _copy(self, target: int, source: int, num_bytes: int, kind: Any) -> None:
         if num_bytes:
             call("cudaMemcpyAsync", target, source, num_bytes, kind, self._stream)

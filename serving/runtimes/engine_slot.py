@@ -26,6 +26,8 @@ from tasks.errors import BadInput, NotReady
 from tasks.task import Array, TensorSpec
 
 Shapes = Mapping[str, Shape]
+ALIGNMENT = 256
+"""Bytes: where TensorRT wants each tensor to begin."""
 log = logging.getLogger(__name__)
 
 
@@ -132,8 +134,14 @@ class EngineSlot:
         for name, tensor in bound.items():
             if name in outputs and tensor.spec.shape != outputs[name]:
                 raise BadInput(f"output {name!r} is {list(outputs[name])}, bound to it is {list(tensor.spec.shape)}")
-        self._set_addresses(context, {name: tensor.address for name, tensor in bound.items()})
+        # Rows in the middle of a tensor may begin anywhere: those pass through memory of this slot.
+        moved = {name: tensor for name, tensor in bound.items() if tensor.address % ALIGNMENT}
+        self._set_addresses(context, {name: tensor.address for name, tensor in bound.items() if name not in moved})
+        for name in moved.keys() & tensors.keys():
+            self._stream.copy_on_device(self._buffers[name].device.address, moved[name].address, moved[name].num_bytes)
         self._enqueue(context, shapes, {name: outputs[name] for name in wanted})
+        for name in moved.keys() & outputs.keys():
+            self._stream.copy_on_device(moved[name].address, self._buffers[name].device.address, moved[name].num_bytes)
         return outputs
 
     def _prepare(self, profile: int, inputs: Shapes) -> Prepared:

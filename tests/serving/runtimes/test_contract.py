@@ -149,6 +149,18 @@ def test_inputs_are_read_where_they_lie_on_the_device(runtime: Runtime) -> None:
     np.testing.assert_allclose(returned["colour"], expected["colour"], atol=TOLERANCE)
 
 
+def test_rows_in_the_middle_of_a_tensor_on_the_device_are_written_to(runtime: Runtime) -> None:
+    try:
+        colour = runtime.allocate(msgspec.structs.replace(OUTPUTS[0], shape=(6, 3)))
+    except Unsupported:
+        return
+    inputs = make_inputs(11, 3)
+    runtime.run(inputs, outputs={"colour": colour.rows(2, 5)})
+    expected = np.zeros((6, 3), np.float32)
+    expected[2:5] = compute(inputs)["colour"]
+    np.testing.assert_allclose(colour.to_numpy(), expected, atol=TOLERANCE)
+
+
 def test_closing_is_final_and_may_be_done_twice(own_runtime: Runtime) -> None:
     own_runtime.run(make_inputs(10, 1))
     own_runtime.close()
