@@ -45,6 +45,7 @@ class TritonClient:
 
     def __init__(self, url: str, num_calls: int) -> None:
         """`url`: HOST:PORT of its gRPC. `num_calls`: that will be made at once. Connects when it is used."""
+        self.url = url
         self._channels = [
             grpc.insecure_channel(url, options=OPTIONS) for _ in range(math.ceil(num_calls / CALLS_PER_CHANNEL))
         ]
@@ -57,7 +58,7 @@ class TritonClient:
 
     def is_ready(self, model: str, version: str) -> bool:
         request = service_pb2.ModelReadyRequest(name=model, version=version)
-        with our_errors():
+        with prompt_errors():
             return bool(self._stub.ModelReady(request, timeout=LOOK_TIMEOUT_S).ready)
 
     def tensors(self, model: str, version: str) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
@@ -68,7 +69,7 @@ class TritonClient:
     def parameters(self, model: str) -> dict[str, str]:
         """Those of its configuration."""
         request = service_pb2.ModelConfigRequest(name=model)
-        with our_errors():
+        with prompt_errors():
             config = self._stub.ModelConfig(request, timeout=LOOK_TIMEOUT_S).config
         return {name: parameter.string_value for name, parameter in config.parameters.items()}
 
@@ -82,12 +83,12 @@ class TritonClient:
     def register_memory(self, name: str, key: str, num_bytes: int) -> None:
         """Let Triton open shared memory of this machine."""
         request = service_pb2.SystemSharedMemoryRegisterRequest(name=name, key=key, offset=0, byte_size=num_bytes)
-        with our_errors():
+        with prompt_errors():
             self._stub.SystemSharedMemoryRegister(request, timeout=LOOK_TIMEOUT_S)
 
     def unregister_memory(self, name: str) -> None:
         request = service_pb2.SystemSharedMemoryUnregisterRequest(name=name)
-        with our_errors():
+        with prompt_errors():
             self._stub.SystemSharedMemoryUnregister(request, timeout=LOOK_TIMEOUT_S)
 
     def close(self) -> None:
@@ -96,7 +97,7 @@ class TritonClient:
             channel.close()
 
     def _metadata(self, model: str, version: str) -> Any:
-        with our_errors():
+        with prompt_errors():
             return self._stub.ModelMetadata(
                 service_pb2.ModelMetadataRequest(name=model, version=version), timeout=LOOK_TIMEOUT_S
             )
@@ -114,6 +115,16 @@ def our_errors() -> Iterator[None]:
         raise translated(error.code(), error.details() or "") from error
     except ValueError as error:  # the channel was closed
         raise NotReady("the connection to Triton is being closed") from error
+
+
+@contextmanager
+def prompt_errors() -> Iterator[None]:
+    """Of a question that costs nothing: a Triton that takes its time is as good as away."""
+    try:
+        with our_errors():
+            yield
+    except DeadlineExceeded as error:
+        raise NotReady("Triton does not answer") from error
 
 
 def translated(code: grpc.StatusCode, details: str) -> TidegateError:

@@ -127,7 +127,8 @@ class TritonRemote:
             ailment = str(error)
         if ailment != self._ailment:
             self._placing.forget()
-            log.log(logging.WARNING if ailment else logging.INFO, "%s on Triton: %s", self._model, ailment or "ready")
+            level = logging.WARNING if ailment else logging.INFO
+            log.log(level, "%s on Triton at %s: %s", self._model, self._client.url, ailment or "ready")
         self._ailment = ailment
 
     def _find_version(self) -> str:

@@ -163,11 +163,9 @@ def test_a_triton_that_dies_is_noticed_and_used_again_if_it_is_the_same(site: Si
         assert nearly(answered(ask(server, "colours", "classify", PICTURES[0]))) == expected
 
 
-def test_a_new_champion_is_served_once_triton_has_it(site: Site, tmp_path: Path) -> None:
-    published = site.store.publish(build_package(tmp_path / "package", Handmade(shift=1.0)).folder)
-    site.store.set_alias("colours", "champion", published.version)
-    server = site.servers["grpc"]
-    seen: set[tuple[int, str]] = set()
+@pytest.mark.parametrize(("shift", "first"), [(1.0, "promoted"), (2.0, "exported")])
+def test_a_new_champion_is_served_once_triton_has_it(site: Site, tmp_path: Path, shift: float, first: str) -> None:
+    server, seen = site.servers["grpc"], set[tuple[int, str]]()
 
     def version() -> str:
         answer = ask(server, "colours", "classify", PICTURES[0])
@@ -175,8 +173,20 @@ def test_a_new_champion_is_served_once_triton_has_it(site: Site, tmp_path: Path)
         seen.add((answer.status_code, found))
         return found
 
-    for _ in range(20):
-        assert version() == "1", "Triton does not have the new one yet"
-    export(site.store, "colours", site.repository)
+    before = version()
+    published = site.store.publish(build_package(tmp_path / "package", Handmade(shift=shift)).folder)
+    if first == "promoted":
+        site.store.set_alias("colours", "champion", published.version)
+        for _ in range(20):
+            assert version() == before, "Triton does not have the new one yet"
+    export(site.store, f"colours/{published.version}", site.repository)
+    if first == "exported":
+        until(lambda: version() == before and is_loaded(site.triton, published.version))
+        site.store.set_alias("colours", "champion", published.version)
     until(lambda: version() == published.version)
-    assert seen == {(200, "1"), (200, published.version)}, "nobody was turned away meanwhile"
+    assert seen == {(200, before), (200, published.version)}, "nobody was turned away meanwhile"
+
+
+def is_loaded(triton: TritonProcess, version: str) -> bool:
+    with triton_grpc.InferenceServerClient(triton.url) as client:
+        return bool(client.is_model_ready("colours", version))

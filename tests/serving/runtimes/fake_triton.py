@@ -20,19 +20,23 @@ FOLDER = "/dev/shm"
 
 
 class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
-    """`doubles`: `x` FP32 [batch, 2] → `y`, twice of it, and `z`, minus it. `gate`: closed, requests wait for it."""
+    """`doubles`: `x` FP32 [batch, 2] → `y`, twice of it, and `z`, minus it. `gate`: closed, requests wait for it;
+    `desk`: questions do."""
 
     def __init__(self, **origins: Origin) -> None:
         """`origins`: v1=Origin(…): the versions it has loaded."""
         self.origins = {name.removeprefix("v"): origin for name, origin in origins.items()}
-        self.gate = threading.Event()
+        self.gate, self.desk = threading.Event(), threading.Event()
         self.gate.set()
+        self.desk.set()
         self.num_waiting, self.most_waiting = 0, 0
         self.seen: list[Any] = []
         self.regions: dict[str, mmap.mmap] = {}
         self.refusal: tuple[grpc.StatusCode, str] | None = None
 
     def ModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
+        while not self.desk.wait(0.01) and context.is_active():
+            pass
         if request.name != MODEL:
             context.abort(grpc.StatusCode.NOT_FOUND, f"Request for unknown model: '{request.name}' is not found")
         answer = service_pb2.ModelMetadataResponse(name=MODEL, versions=list(self.origins))

@@ -145,6 +145,18 @@ def test_it_is_used_again_once_it_is_back(triton: FakeTriton, transport: Literal
     remote.close()
 
 
+def test_one_that_hangs_is_as_good_as_away(
+    remote: TritonRemote, triton: FakeTriton, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.runtimes.triton_client.LOOK_TIMEOUT_S", 0.05)
+    triton.desk.clear()
+    until(lambda: remote.ailment == "Triton does not answer")
+    monkeypatch.undo()
+    triton.desk.set()
+    until(lambda: remote.ailment == "")
+    np.testing.assert_array_equal(remote.run({"x": X})["y"], 2 * X)
+
+
 def test_what_was_made_from_another_package_is_refused(triton: FakeTriton) -> None:
     triton.origins = {"3": OTHER, "7": Origin(digest=OURS.digest, variant="fp32")}
     with listening(triton) as port, pytest.raises(NotReady, match=r"3 \(variant 'int8' of .*7 \(variant 'fp32' of"):
