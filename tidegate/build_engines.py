@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from registry.package import ModelPackage
+from registry.package_cache import evict
 from registry.reference import CHAMPION, VersionInfo
 from registry.store import ModelRef, PackageStore
 from serving.config import load_config
@@ -31,15 +32,19 @@ class BuiltGraph(NamedTuple):
 
 def build_for_server(store: PackageStore, references: Sequence[str], variant: str | None) -> Iterator[BuiltGraph]:
     """One after the other, as they are done. `references`: as for a server, whose settings say what none of them does;
-    `variant`: instead of that of the settings. Raises NotReady where this machine has no GPU or no TensorRT."""
+    `variant`: instead of that of the settings. Engines of other packages go in the end, the least used first, where
+    they take more than the budget of the cache. Raises NotReady where this machine has no GPU or no TensorRT."""
     config = load_config(os.environ, {"models": tuple(references) or None, "variant": variant})
     engine_host, host = detect_engine_host(), detect_host()
     threads = ComputeThreads(available_cpus())
+    wanted = set()
     for info in versions_to_serve(store, config.models):
         package = store.fetch(info, Path(config.cache_dir))
+        wanted.add(package.digest)
         for name in variants_of(package, config.variant, host):
             for outcome in build_engines(package, name, engine_host, config.engine_choice, threads):
                 yield BuiltGraph(info, outcome)
+    evict(config.engine_choice.engine_cache, config.cache_budget_bytes, wanted)
 
 
 def versions_to_serve(store: PackageStore, references: Sequence[str]) -> list[VersionInfo]:

@@ -5,7 +5,8 @@
 timing/<host>.cache                                      times of kernels, which make the next build shorter
 
 An entry is written under another name and renamed when it is complete, and nothing that did not pass the golden replay
-gets there. Everything in the folder can be built again: it may be deleted at any time.
+gets there. Everything in the folder can be built again: it may be deleted at any time. The layout is that of the
+package cache, whose `evict` keeps this folder within a budget too.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import logging
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -56,6 +58,8 @@ class EngineCache:
             raise NotFound(f"the engine that was built can not be read: {error} ({entry})") from error
         if record.key != key or found != record.plan:
             raise NotFound(f"the engine was damaged or swapped since it was built; build it again ({entry})")
+        with suppress(OSError):  # a server may have been given the folder to read only
+            os.utime(entry.parent)  # what `evict` goes by
         return entry / PLAN
 
     def keep(self, key: EngineKey, plan: bytes, num_profiles: int, build_s: float, built_at: str) -> None:

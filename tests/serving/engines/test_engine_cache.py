@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from registry.package_cache import evict
 from serving.engines.engine_cache import INDEX, PLAN, EngineCache, EngineRecord
 from serving.engines.engine_key import BuildSettings, EngineHost, EngineKey
 from tasks.errors import NotFound, NotReady
@@ -134,3 +136,16 @@ def test_whatever_a_host_is_called_the_folder_stays_within_the_cache(gpu: str, t
     folder = changed(host=host, role=role).folder
     assert (Path("/cache") / folder).resolve().is_relative_to(f"/cache/{KEY.package}")
     assert len(Path(folder).parts) == 2
+
+
+def test_engines_of_packages_that_nobody_uses_go_first(tmp_path: Path) -> None:
+    used, unused = changed(package="b" * 64), changed(package="c" * 64)
+    cache = kept(tmp_path, used, b"used")
+    kept(tmp_path, unused, b"unused")
+    for key in (used, unused):
+        os.utime(tmp_path / key.package, (0, 0))
+    cache.find(used)
+    evict(tmp_path, budget_bytes=1000, keep=set())
+    assert cache.find(used).read_bytes() == b"used"
+    with pytest.raises(NotFound):
+        cache.find(unused)
