@@ -73,12 +73,21 @@ def find_pattern(weight: Tensor) -> WeightPattern | None:
     if weight.ndim < 2:
         return None
     if has_shared_values(weight):
-        values, owner, counts = torch.unique(weight.flatten(), return_inverse=True, return_counts=True)
-        places = torch.arange(weight.numel(), device=weight.device)
-        first = places.new_zeros(len(values)).scatter_(0, owner, places)
-        return SharedValues(owner, counts, first, values == 0)
+        return find_shared_values(weight, torch.zeros_like(weight, dtype=torch.int64))
+    if has_shared_values_by_channel(weight):
+        channels = torch.arange(len(weight), device=weight.device).view(-1, *(1 for _ in weight.shape[1:]))
+        return find_shared_values(weight, channels.expand_as(weight))
     zeros = weight == 0
     return Zeros(zeros) if int(zeros.sum()) >= MIN_ZEROS * weight.numel() else None
+
+
+def find_shared_values(weight: Tensor, part: Tensor) -> SharedValues:
+    """`part` INT64, in the weight's shape: only weights of one part share a value."""
+    values, owner = torch.unique(weight.flatten(), return_inverse=True)
+    keys, owner, counts = torch.unique(part.flatten() * len(values) + owner, return_inverse=True, return_counts=True)
+    places = torch.arange(weight.numel(), device=weight.device)
+    first = places.new_zeros(len(keys)).scatter_(0, owner, places)
+    return SharedValues(owner, counts, first, values[keys % len(values)] == 0)
 
 
 @torch.no_grad()
@@ -89,6 +98,13 @@ def has_shared_values(weight: Tensor) -> bool:
     if num_values(numbers[:SAMPLE_SIZE]) > MAX_SHARED_VALUES:
         return False
     return num_values(numbers) <= min(MAX_SHARED_VALUES, len(numbers) - 1)
+
+
+def has_shared_values_by_channel(weight: Tensor) -> bool:
+    """Do the weights of each output channel share values, at least two of them one? So it is where normalisation was
+    multiplied into weights that shared theirs."""
+    channels = weight.flatten(1)
+    return all(2 * num_values(channel) <= int((channel != 0).sum()) for channel in channels)
 
 
 def num_values(numbers: Tensor) -> int:

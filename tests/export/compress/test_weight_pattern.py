@@ -32,6 +32,21 @@ def test_what_is_there_is_found() -> None:
     assert find_pattern(torch.zeros(40)) is None, "biases and normalisation are free"
 
 
+def test_values_that_are_shared_within_channels_are_found_too() -> None:
+    """As they are once normalisation was multiplied in."""
+    shared = rounded(torch.randn(40, 200, generator=torch.Generator().manual_seed(0)))
+    folded = shared * torch.linspace(0.5, 2.0, 40).view(-1, 1)
+    assert not has_shared_values(folded)
+    pattern = find_pattern(folded)
+    assert isinstance(pattern, SharedValues)
+    learnt = folded + torch.randn(40, 200)
+    pattern.restore(learnt)
+    assert torch.equal(learnt == 0, folded == 0)
+    assert [len(row.unique()) for row in learnt] == [len(row.unique()) for row in folded]
+    assert find_pattern(pruned(torch.randn(40, 200))) is not None
+    assert not isinstance(find_pattern(pruned(torch.randn(40, 200))), SharedValues)
+
+
 def test_few_weights_share_nothing_only_because_they_are_few() -> None:
     weight = torch.arange(1.0, 101.0).view(10, 10)
     assert not has_shared_values(weight)

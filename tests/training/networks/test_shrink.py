@@ -21,6 +21,7 @@ RESNET = ModelConfig(architecture="resnet", options={"depths": [1, 1, 1], "width
 MODELS: list[tuple[Building, ModelConfig]] = [
     ("backbone", RESNET),
     ("backbone", ModelConfig(architecture="mobilenet")),
+    ("backbone", ModelConfig(architecture="vgg", options={"depths": [1, 1], "widths": [16, 32], "hidden": [64]})),
     ("detector", ModelConfig(architecture="fcos", options={"strides": [4, 8]}, backbone=RESNET)),
     ("detector", ModelConfig(architecture="faster_rcnn", options={"strides": [4, 8]}, backbone=RESNET)),
     ("segmenter", ModelConfig(architecture="unet", options={"widths": [16, 16], "detail_width": 8}, backbone=RESNET)),
