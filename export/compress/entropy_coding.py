@@ -22,7 +22,7 @@ from registry.coded_graph import WEIGHTS_FILE, Segment, encode_graph, read_coded
 from registry.coding_tensor import CodedTensor, Coding, Palette, Patterns, Plain, encode_tensor
 from registry.manifest import DecodedFiles
 
-MIN_BYTES = 512
+MIN_BYTES = 128
 """Smaller tensors stay in the graph, which is coded as a whole: to say where they lie would take more."""
 MIN_INTEGER_BYTES = 4096
 """Integers below may be shapes, which ONNX Runtime wants to see before it is given any weights."""
