@@ -4,8 +4,8 @@
 set -eu
 environment=$(realpath -m "${1:?the folder to make, as in: scripts/triton-env.sh .venv-triton}")
 python=${PYTHON:-python3}
-"$python" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' || {
-    echo "This Triton runs Python 3.10 to 3.12 and $python is another: make triton-env PYTHON=python3.11" >&2
+"$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' || {
+    echo "This Triton runs Python 3.11 and 3.12 and $python is another: make triton-env PYTHON=python3.11" >&2
     exit 1
 }
 test -x "$environment/bin/python" || "$python" -m venv "$environment"

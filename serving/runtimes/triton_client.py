@@ -133,7 +133,7 @@ def translated(code: grpc.StatusCode, details: str) -> TidegateError:
         return DeadlineExceeded("the deadline passed before Triton had answered")
     if code == grpc.StatusCode.RESOURCE_EXHAUSTED or "maximum queue size" in details:
         return Overloaded("the queue of Triton is full; come back later")
-    if code == grpc.StatusCode.UNAVAILABLE:
+    if code == grpc.StatusCode.UNAVAILABLE and "Request for unknown model" not in details:
         log.debug("Triton: %s", details)
         return NotReady("Triton does not answer")
     if code == grpc.StatusCode.CANCELLED:

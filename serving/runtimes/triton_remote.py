@@ -108,8 +108,7 @@ class TritonRemote:
             self._placing.forget()
             self._look_now.set()
             raise
-        answered = read_outputs(response)
-        return {name: answered[name] for name in outputs}
+        return read_outputs(response, outputs)
 
     def _watch(self) -> None:
         while not self._closed:
@@ -145,12 +144,12 @@ class TritonRemote:
         )
 
 
-def read_outputs(response: Any) -> dict[str, Array]:
-    """ModelInferResponse → arrays by name. Raises NotReady for an answer without their bytes."""
-    raw = response.raw_output_contents
-    if len(raw) != len(response.outputs):
-        raise NotReady(f"Triton answered with {len(response.outputs)} outputs and the bytes of {len(raw)}")
-    return {
+def read_outputs(response: Any, names: Sequence[str]) -> dict[str, Array]:
+    """ModelInferResponse → these arrays, in this order. Raises NotReady for an answer without one or its bytes."""
+    answered = {
         output.name: np.frombuffer(data, NUMPY_TYPES[output.datatype]).reshape(tuple(output.shape)).copy()
-        for output, data in zip(response.outputs, raw, strict=True)
+        for output, data in zip(response.outputs, response.raw_output_contents, strict=False)
     }
+    if missing := [name for name in names if name not in answered]:
+        raise NotReady(f"Triton answered without output {missing[0]!r}, or without its bytes")
+    return {name: answered[name] for name in names}

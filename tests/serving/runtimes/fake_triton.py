@@ -31,6 +31,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.desk.set()
         self.num_waiting, self.most_waiting = 0, 0
         self.seen: list[Any] = []
+        self.peers: set[str] = set()
+        self.withheld = ""
         self.regions: dict[str, mmap.mmap] = {}
         self.refusal: tuple[grpc.StatusCode, str] | None = None
 
@@ -57,6 +59,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
         self.seen.append(request)
+        self.peers.add(context.peer())
         self.num_waiting += 1
         self.most_waiting = max(self.most_waiting, self.num_waiting)
         while not self.gate.wait(0.01) and context.is_active():
@@ -66,8 +69,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
             context.abort(*self.refusal)
         x = np.frombuffer(self.bytes_of(request), np.float32).reshape(tuple(request.inputs[0].shape))
         answer = service_pb2.ModelInferResponse(model_name=MODEL, model_version=request.model_version)
-        wanted = [output.name for output in request.outputs] or ["y", "z"]
-        for name in wanted:
+        for name in {output.name for output in request.outputs} - {self.withheld}:
             answer.outputs.add(name=name, datatype="FP32", shape=x.shape)
             answer.raw_output_contents.append(({"y": 2, "z": -1}[name] * x).astype(np.float32).tobytes())
         return answer
@@ -96,7 +98,9 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
 @contextmanager
 def listening(triton: FakeTriton, port: int = 0) -> Iterator[int]:
     """On a port of this machine, any free one for 0."""
-    server = grpc.server(ThreadPoolExecutor(16), options=[("grpc.so_reuseport", 0)])
+    server = grpc.server(
+        ThreadPoolExecutor(16), options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", -1)]
+    )
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(triton, server)
     bound = server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()

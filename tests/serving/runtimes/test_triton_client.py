@@ -17,6 +17,12 @@ from tasks.errors import DeadlineExceeded, NotReady, Overloaded, TidegateError
         (grpc.StatusCode.UNAVAILABLE, "Exceeds maximum queue size", Overloaded, "come back later"),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, "", Overloaded, "come back later"),
         (grpc.StatusCode.UNAVAILABLE, "failed to connect to ipv4:10.0.0.7:8001", NotReady, "Triton does not answer"),
+        (
+            grpc.StatusCode.UNAVAILABLE,
+            "Request for unknown model: 'x' version 1 is not at ready state",
+            NotReady,
+            "'x'",
+        ),
         (grpc.StatusCode.CANCELLED, "Channel closed!", NotReady, "given up"),
         (grpc.StatusCode.INTERNAL, "out of memory", NotReady, "out of memory"),
     ],

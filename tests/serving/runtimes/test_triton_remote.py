@@ -75,7 +75,9 @@ def test_the_version_made_from_the_package_is_asked(remote: TritonRemote, triton
     assert {request.model_version for request in triton.seen} == {"7"}
 
 
-def test_as_many_requests_as_slots_are_in_flight(remote: TritonRemote, triton: FakeTriton) -> None:
+def test_as_many_requests_as_slots_are_in_flight_over_several_connections(
+    remote: TritonRemote, triton: FakeTriton
+) -> None:
     triton.gate.clear()
     with ThreadPoolExecutor(SLOTS) as pool:
         answers = [pool.submit(remote.run_until, {"x": X + index}, math.inf) for index in range(SLOTS)]
@@ -83,10 +85,11 @@ def test_as_many_requests_as_slots_are_in_flight(remote: TritonRemote, triton: F
         triton.gate.set()
         for index, answer in enumerate(answers):
             np.testing.assert_array_equal(answer.result()["y"], 2 * (X + index))
+    assert len(triton.peers) == 2
 
 
 def test_tensors_that_grow_and_shrink_arrive_whole(remote: TritonRemote) -> None:
-    for num_rows in (3, 50_000, 1, 20_000):
+    for num_rows in (3, 600_000, 1, 20_000):
         x = np.arange(2 * num_rows, dtype=np.float32).reshape(num_rows, 2)
         np.testing.assert_array_equal(remote.run({"x": x})["y"], 2 * x)
 
@@ -114,6 +117,12 @@ def test_one_refused_batch_leaves_the_model_ready(remote: TritonRemote, triton: 
         remote.run({"x": X})
     triton.refusal = None
     np.testing.assert_array_equal(remote.run({"x": X})["y"], 2 * X)
+
+
+def test_an_answer_that_lacks_an_output_is_no_answer(remote: TritonRemote, triton: FakeTriton) -> None:
+    triton.withheld = "z"
+    with pytest.raises(NotReady, match="without output 'z'"):
+        remote.run({"x": X})
 
 
 def test_nothing_can_be_kept_there(remote: TritonRemote) -> None:
