@@ -22,11 +22,13 @@ import msgspec
 
 from registry.manifest import FileRecord
 from registry.package import record_of
+from registry.package_cache import discard
 from serving.engines.engine_key import EngineKey
 from tasks.errors import NotFound, NotReady
 
 PLAN, INDEX = "engine.plan", "engine.json"
 INCOMING = "incoming-"
+ATTEMPTS = 3
 log = logging.getLogger(__name__)
 
 
@@ -112,13 +114,17 @@ class EngineCache:
             log.warning("the times of kernels can not be kept in %s: %s", target, error)
 
     def _put_in_place(self, incoming: Path, entry: Path) -> None:
-        """Out of sight with what is there, then in with the new one: whoever looks in between finds none."""
+        """Out of sight with what is there, then in with the new one: whoever looks in between finds none. Another
+        process may have the same in mind; one of the two is there in the end."""
         entry.parent.mkdir(parents=True, exist_ok=True)
-        if entry.exists():
-            doomed = Path(tempfile.mkdtemp(prefix=INCOMING, dir=self.folder))
-            entry.rename(doomed / entry.name)
-            shutil.rmtree(doomed, ignore_errors=True)
-        incoming.rename(entry)
+        for attempts_left in reversed(range(ATTEMPTS)):
+            discard(entry)
+            try:
+                incoming.rename(entry)
+                return
+            except OSError:
+                if not attempts_left or not entry.exists():
+                    raise
 
     def _others(self, key: EngineKey) -> str:
         """For a message: what is wanted, and what engines of this graph there are."""
