@@ -17,7 +17,8 @@ from export.package_folder import new_package_folder
 from export.population import build_population, write_once
 from export.recipe import ExportRecipe
 from export.report import format_missed, format_variants
-from export.seal import Proof, write_package
+from export.seal import MAIN, Proof, write_package
+from export.stored_graphs import StoredGraphs, store_graphs
 from export.subject import Example, Subject
 from export.tolerance_missed import require_passed
 from export.variants import build_variants
@@ -73,11 +74,13 @@ def build_and_weigh(subject: Subject, recipe: ExportRecipe, output: Path) -> Pro
             forgotten[name] = find_forgotten(found[0].judge.metric, trained, members[name])
         sheets = draw_sheets(subject, populations, forgotten, draws)
     packaged = {name: found[0] for name, found in trials.items()}
+    stored = {name: store_graphs(recipe.variants[name].steps, {MAIN: each.path}) for name, each in variants.items()}
+    footprints = measure_footprints(task, recipe, variants, stored, draws, max(buckets))
     evidence = {
         name: weigh_evidence(packaged[name], members[name][0], forgotten[name], footprint, recipe.variants[name])
-        for name, footprint in measure_footprints(task, recipe, variants, draws, max(buckets)).items()
+        for name, footprint in footprints.items()
     }
-    return Proof(variants, packaged, evidence, draws.compared, buckets, forgotten, sheets)
+    return Proof(variants, stored, packaged, evidence, draws.compared, buckets, forgotten, sheets)
 
 
 def draw_examples(subject: Subject, recipe: ExportRecipe) -> Draws:
@@ -117,7 +120,12 @@ def draw_sheets(
 
 
 def measure_footprints(
-    task: Task, recipe: ExportRecipe, variants: Mapping[str, Variant], draws: Draws, max_batch: int
+    task: Task,
+    recipe: ExportRecipe,
+    variants: Mapping[str, Variant],
+    stored: Mapping[str, StoredGraphs],
+    draws: Draws,
+    max_batch: int,
 ) -> dict[str, Footprint]:
     """Size and speed of every variant."""
     sizes = tuple(size for size in LATENCY_BATCHES if size <= max_batch)
@@ -125,4 +133,4 @@ def measure_footprints(
     inputs = stack([item for items in decode_batches(task, examples) for item in items])
     graphs = {name: each.path for name, each in variants.items()}
     timings = measure_latency(graphs, inputs, sizes, recipe.latency_seconds)
-    return {name: Footprint(path.stat().st_size, timings[name]) for name, path in graphs.items()}
+    return {name: Footprint(stored[name].num_bytes, timings[name], stored[name].metrics()) for name in graphs}

@@ -18,6 +18,7 @@ from export.held_out import decode_batches, run_capped, stack
 from export.host_runtime import open_on_host
 from export.lineage import complete_lineage
 from export.recipe import ExportRecipe
+from export.stored_graphs import StoredGraphs
 from export.subject import Example, Subject
 from export.tolerance_missed import write_sheets
 from export.trial import Trial
@@ -32,6 +33,8 @@ from serving.self_test import replay_golden
 from tasks.errors import GateFailed
 from tasks.task import Array, open_task
 
+MAIN = "main"
+"""The role of the only graph of a model that answers at once."""
 NOISE_SHARE = 0.15
 """Differences of latency below this mean nothing on a shared machine."""
 
@@ -41,6 +44,7 @@ class Proof:
     """What `write_package` seals: everything by variant."""
 
     variants: Mapping[str, Built]
+    stored: Mapping[str, StoredGraphs]
     trials: Mapping[str, Trial]
     evidence: Mapping[str, Evidence]
     compared: Sequence[Example]
@@ -69,7 +73,7 @@ def write_package(subject: Subject, recipe: ExportRecipe, proof: Proof, output: 
         (folder / "profile.json").write_bytes(encode_profile(profile))
         variants[name] = Variant(
             precision=precisions[name],
-            graphs={"main": msgspec.structs.replace(graph, file=f"{name}/model.onnx")},
+            graphs={MAIN: proof.stored[name].settle(MAIN, graph, output)},
             requires=requirements_of(recipe.variants[name].steps),
             golden=GoldenOutputs(file=f"{name}/golden.npz", max_abs_difference=tolerances[name]),
             evidence=proof.evidence[name],
@@ -100,7 +104,7 @@ def replay(package: ModelPackage) -> None:
             runtime = open_runtime(package, name, ONE_THREAD)
         else:
             with TemporaryDirectory() as folder:
-                runtime = open_on_host(write_plain_graph(package, name, "main", Path(folder)))
+                runtime = open_on_host(write_plain_graph(package, name, MAIN, Path(folder)))
         replay_golden(package, name, open_task(package.task_spec_of(name)), runtime)
         runtime.close()
 

@@ -30,6 +30,8 @@ class Footprint:
     num_bytes: int
     timings: Mapping[int, Timing]
     """By batch size."""
+    metrics: Mapping[str, float]
+    """What else there is to say of its size."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ def weigh_evidence(
         **forgotten.metrics(),
         **{f"max_difference_{name}": each.max for name, each in trial.parity.items()},
         **{f"mean_difference_{name}": each.mean for name, each in trial.parity.items()},
+        **footprint.metrics,
         **{f"latency_spread_{size}": timing.spread for size, timing in footprint.timings.items()},
     }
     classes = class_gates(member.per_class, forgotten.classes, len(forgotten.seeds), tolerances.class_limit)
