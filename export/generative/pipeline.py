@@ -4,27 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from export.forgotten import FILE_NAME, SHEET_NAME, TEXT_NAME, Forgotten
+from export.forgotten_report import format_forgotten, sheet_title
+from export.gates import check_class_limits
+from export.generative.caption_tiles import draw_captions
+from export.generative.forgotten import find_generative_forgotten
 from export.generative.graph_speaker import GraphSpeaker
 from export.generative.latency import measure_steps, step_sizes
+from export.generative.next_tokens import TOKEN_CLASSES
 from export.generative.passage import Passage
+from export.generative.population import write_population
 from export.generative.profile import observe_answers
 from export.generative.recipe import GenerativeRecipe
 from export.generative.report import format_missed, format_variants
 from export.generative.seal import Proof, write_package
 from export.generative.subject import GenerativeSubject, passages_of
+from export.generative.text_sheet import write_text_sheet
 from export.generative.torch_speaker import TorchSpeaker
 from export.generative.trial import GenerativeTrial
 from export.generative.variants import GraphFiles, write_variants
-from export.generative.verify import Footprint, continuation_gate, run_trials, size_of, weigh_evidence
+from export.generative.verify import METRIC, Footprint, Spoken, continuation_gate, run_trials, weigh_evidence
 from export.held_out import num_cores
 from export.judge_captions import caption_gates, open_caption_judge
 from export.package_folder import new_package_folder
+from export.stored_graphs import StoredGraphs, store_graphs
+from export.tolerance_missed import require_passed
 from registry.manifest import Evidence
 from registry.package import ModelPackage
-from tasks.errors import BadInput, GateFailed
+from tasks.errors import BadInput
 from tasks.generation import GenerativeTask, open_generative_task
+
+REPEATED_SLOTS = 4
+"""Prompts that a variant of another seed continues at once: enough to be quick, and little memory."""
 
 
 @dataclass(frozen=True)
@@ -39,32 +54,33 @@ class Draws:
 def export_generative(subject: GenerativeSubject, recipe: GenerativeRecipe, output: Path) -> ModelPackage:
     """Builds, proves and seals a package in the new folder `output`.
 
-    Raises GateFailed with a table of what missed; nothing is left behind then. Raises BadInput without data, Conflict.
+    Raises ToleranceMissed with a table of what missed; nothing is left behind then. Raises BadInput without data,
+    InvalidRecipe, Conflict.
     """
     with new_package_folder(output):
         task = open_generative_task(subject.task_spec, subject.folder)
         proof = build_and_weigh(subject, task, recipe, output)
-        require_passed(subject.name, proof.evidence)
+        tables = (format_missed(proof.evidence), format_variants(proof.evidence), format_forgotten(proof.forgotten))
+        require_passed(subject.name, proof.evidence, "\n\n".join(tables), proof.sheets)
         return write_package(subject, task, recipe, proof, output)
 
 
 def build_and_weigh(subject: GenerativeSubject, task: GenerativeTask, recipe: GenerativeRecipe, output: Path) -> Proof:
     """Writes the graphs of all variants into the empty folder `output`, and measures them: what `write_package` seals.
     The evidence says which gates each of them missed. Raises BadInput without data, InvalidRecipe."""
+    check_class_limits({name: each.tolerances.class_drops for name, each in recipe.variants.items()}, TOKEN_CLASSES)
     draws = draw_passages(subject, task, recipe)
-    graphs = write_variants(subject, recipe, output)
-    trials = try_variants(subject, task, recipe, graphs, draws)
-    evidence = collect_evidence(subject, task, recipe, graphs, trials, draws.compared)
-    return Proof(graphs, trials, evidence, draws.compared)
-
-
-def require_passed(name: str, evidence: Mapping[str, Evidence]) -> None:
-    """Raises GateFailed with a table of what missed."""
-    if not all(each.passed for each in evidence.values()):
-        raise GateFailed(
-            f"{name}: the export is outside the recipe's tolerances\n\n{format_missed(evidence)}\n\n"
-            f"{format_variants(evidence)}"
-        )
+    with TemporaryDirectory(prefix="seeds-", dir=output.parent) as scratch:
+        graphs = write_variants(subject, recipe, output)
+        others = write_population(subject, recipe, Path(scratch))
+        trials = try_variants(subject, task, recipe, {name: [graphs[name], *others[name]] for name in graphs}, draws)
+    plain = next(trials[name][0] for name, variant in recipe.variants.items() if not variant.steps)
+    forgotten = {name: find_generative_forgotten(task, METRIC, plain, found) for name, found in trials.items()}
+    packaged = {name: found[0] for name, found in trials.items()}
+    stored = {name: store_graphs(recipe.variants[name].steps, files) for name, files in graphs.items()}
+    evidence = collect_evidence(subject, task, recipe, stored, packaged, forgotten)
+    sheets = draw_sheets(subject, forgotten, draws.compared)
+    return Proof(stored, packaged, evidence, draws.compared, forgotten, sheets)
 
 
 def draw_passages(subject: GenerativeSubject, task: GenerativeTask, recipe: GenerativeRecipe) -> Draws:
@@ -81,20 +97,25 @@ def try_variants(
     subject: GenerativeSubject,
     task: GenerativeTask,
     recipe: GenerativeRecipe,
-    graphs: Mapping[str, GraphFiles],
+    populations: Mapping[str, Sequence[GraphFiles]],
     draws: Draws,
-) -> dict[str, GenerativeTrial]:
-    """Every variant on trial, and its answers for the profile."""
+) -> dict[str, list[GenerativeTrial]]:
+    """Every variant of every seed on trial; the answers for the profile are those of the packaged ones."""
+    most = max(recipe.slots)
     speakers = {
-        name: GraphSpeaker(files, max(recipe.slots), task.context, num_cores()) for name, files in graphs.items()
+        name: [
+            GraphSpeaker(files, most if place == 0 else min(most, REPEATED_SLOTS), task.context, num_cores())
+            for place, files in enumerate(population)
+        ]
+        for name, population in populations.items()
     }
     try:
         trained = TorchSpeaker(subject.decoder, subject.encoder)
         trials = run_trials(trained, speakers, task, draws.compared, recipe)
-        for name, speaker in speakers.items():
-            trials[name].observations = observe_answers(task, speaker, draws.observed, recipe.seed)
+        for name, (speaker, *_) in speakers.items():
+            trials[name][0].observations = observe_answers(task, speaker, draws.observed, recipe.seed)
     finally:
-        for speaker in speakers.values():
+        for speaker in chain.from_iterable(speakers.values()):
             speaker.close()
     return trials
 
@@ -103,23 +124,40 @@ def collect_evidence(
     subject: GenerativeSubject,
     task: GenerativeTask,
     recipe: GenerativeRecipe,
-    graphs: Mapping[str, GraphFiles],
+    stored: Mapping[str, StoredGraphs],
     trials: Mapping[str, GenerativeTrial],
-    compared: Sequence[Passage],
+    forgotten: Mapping[str, Forgotten],
 ) -> dict[str, Evidence]:
     """Size and speed of every variant, and the verdict on what its trial showed."""
     sizes = step_sizes(max(recipe.slots))
-    speakers = {name: GraphSpeaker(files, max(sizes), task.context, 1) for name, files in graphs.items()}
+    speakers = {name: GraphSpeaker(each.files, max(sizes), task.context, 1) for name, each in stored.items()}
     timings = measure_steps(speakers, task, sizes, recipe.latency_seconds)
     for speaker in speakers.values():
         speaker.close()
     trained = TorchSpeaker(subject.decoder, subject.encoder)
+    compared = next(iter(trials.values())).passages
     judge = open_caption_judge(subject, task, compared, recipe)
     evidence = {}
     for name, config in recipe.variants.items():
-        trial, footprint = trials[name], Footprint(size_of(graphs[name]), timings[name])
+        trial = trials[name]
+        footprint = Footprint(stored[name].num_bytes, timings[name], stored[name].metrics())
         gates = [continuation_gate(trained, task, compared, trial.continuations)] if not config.steps else []
-        spoken = judge.metrics(trial.continuations) if judge is not None else {}
-        gates += caption_gates(spoken, config.tolerances) if spoken else ()
-        evidence[name] = weigh_evidence(trial, footprint, config.tolerances, spoken, gates)
+        figures = judge.metrics(trial.continuations) if judge is not None else {}
+        gates += caption_gates(figures, config.tolerances) if figures else ()
+        evidence[name] = weigh_evidence(trial, forgotten[name], footprint, config.tolerances, Spoken(figures, gates))
     return evidence
+
+
+def draw_sheets(
+    subject: GenerativeSubject, forgotten: Mapping[str, Forgotten], passages: Sequence[Passage]
+) -> dict[str, bytes]:
+    """The files of the package that say what each variant forgot: pictures with both captions, or texts."""
+    sheets = {}
+    for name, each in forgotten.items():
+        sheets[f"{name}/{FILE_NAME}"] = each.encode()
+        title = sheet_title(subject.name, name, each)
+        if each.changes and subject.encoder is not None:
+            sheets[f"{name}/{SHEET_NAME}"] = draw_captions(title, each, passages)
+        elif each.changes:
+            sheets[f"{name}/{TEXT_NAME}"] = write_text_sheet(title, each, passages)
+    return sheets

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from export.table import format_table, megabytes, percent
+from export.table import format_table, megabytes, percent, worst_class
 from registry.manifest import Evidence
 
 SPOKEN = {"exact_match": "exact match", "cider": "CIDEr"}
@@ -22,16 +22,18 @@ def format_variants(variants: Mapping[str, Evidence]) -> str:
         "perplexity",
         *(SPOKEN[name] for name in spoken),
         "agreement",
+        "worst tokens",
         "size",
         *(f"ms a token, {s} at once" for s in sizes),
     ]
-    trained = ["trained", *figures(first, "trained_"), *say(first, "trained_"), "", "", *[""] * len(sizes)]
+    trained = ["trained", *figures(first, "trained_"), *say(first, "trained_"), "", "", "", *[""] * len(sizes)]
     rows = [
         [
             name,
             *figures(each, ""),
             *say(each, ""),
             percent(each.metrics["decision_agreement"]),
+            worst_class(each.per_class).replace(" tokens", ""),
             megabytes(each.num_bytes),
             *("" if (ms := each.latency_ms.get(str(size))) is None else f"{ms:.2f}" for size in sizes),
         ]
@@ -39,7 +41,7 @@ def format_variants(variants: Mapping[str, Evidence]) -> str:
     ]
     notes = (
         f"{first.num_examples} held-out passages; agreement: share of their tokens where the trained model expects the "
-        "same one",
+        "same one; worst tokens: by how common they are, with the change of the share that is right, in points",
         f"{first.metrics['num_continuations']:.0f} prompts continued greedily; a token's time is the median of one "
         "thread on this host",
     )

@@ -6,12 +6,14 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 import numpy as np
 
 from export.compress.block_weights import BlockWeights
 from export.compress.steps import precision_of, requirements_of
+from export.forgotten import Forgotten
 from export.generative.golden import choose_prompts, golden_arrays
 from export.generative.graph_speaker import GraphSpeaker
 from export.generative.other_kernels import kernel_difference
@@ -24,11 +26,14 @@ from export.golden import picture_suffix, replay_tolerance, write_golden
 from export.graphs.graph_ends import describe_ends
 from export.lineage import complete_lineage
 from export.seal import order_variants
+from export.stored_graphs import StoredGraphs
+from export.tolerance_missed import write_sheets
 from monitoring.profile import build_profile, encode_profile
 from registry.decoder_interface import ENCODER, LOGITS
 from registry.golden import CONTINUATION
 from registry.manifest import Evidence, GoldenOutputs, Graph, Manifest, Variant
 from registry.package import ModelPackage, seal_package
+from registry.plain_graph import write_plain_graph
 from serving.generation.self_test import replay_prompts
 from tasks.captioning import CaptioningSpec
 from tasks.generation import GenerativeTask
@@ -38,11 +43,14 @@ from tasks.generation import GenerativeTask
 class Proof:
     """What `write_package` seals: everything by variant."""
 
-    graphs: Mapping[str, GraphFiles]
+    stored: Mapping[str, StoredGraphs]
     trials: Mapping[str, GenerativeTrial]
     evidence: Mapping[str, Evidence]
     passages: Sequence[Passage]
     """In the order in which they were compared and continued."""
+    forgotten: Mapping[str, Forgotten]
+    sheets: Mapping[str, bytes]
+    """File of the package → content: what each variant forgot."""
 
 
 def write_package(
@@ -50,7 +58,7 @@ def write_package(
 ) -> ModelPackage:
     """Golden set, profiles and manifest beside the graphs, sealed and replayed."""
     tolerances = {
-        name: golden_tolerance(recipe.variants[name], trial, proof.graphs[name], task.context)
+        name: golden_tolerance(recipe.variants[name], trial, proof.stored[name].files, task.context)
         for name, trial in proof.trials.items()
     }
     continuations = {name: trial.continuations for name, trial in proof.trials.items()}
@@ -61,6 +69,7 @@ def write_package(
         np.savez(output / name / "golden.npz", **{LOGITS: logits, CONTINUATION: continuation})  # type: ignore[arg-type]
         profile = build_profile(task.signal_specs(), trial.observations)
         (output / name / "profile.json").write_bytes(encode_profile(profile))
+    write_sheets(output, proof.sheets)
     for name in asset_names(subject.task_spec):
         shutil.copyfile(subject.folder / name, output / name)
     payloads = [proof.passages[index].payload for index in chosen]
@@ -96,7 +105,7 @@ def golden_tolerance(config: GenerativeVariant, trial: GenerativeTrial, graphs: 
 def describe_variant(name: str, proof: Proof, recipe: GenerativeRecipe, tolerance: float, output: Path) -> Variant:
     return Variant(
         precision=precision_of(recipe.variants[name].steps),
-        graphs={role: describe_graph(path, output) for role, path in proof.graphs[name].items()},
+        graphs={role: describe_graph(proof.stored[name], role, output) for role in proof.stored[name].files},
         requires=requirements_of(recipe.variants[name].steps),
         golden=GoldenOutputs(file=f"{name}/golden.npz", max_abs_difference={LOGITS: tolerance, CONTINUATION: 0.0}),
         evidence=proof.evidence[name],
@@ -104,25 +113,31 @@ def describe_variant(name: str, proof: Proof, recipe: GenerativeRecipe, toleranc
     )
 
 
-def describe_graph(path: Path, output: Path) -> Graph:
-    beside = sorted(each for each in path.parent.glob(f"{path.name}.*"))
-    inputs, outputs = describe_ends(path)
-    return Graph(
-        file=path.relative_to(output).as_posix(),
-        inputs=inputs,
-        outputs=outputs,
-        data_files=tuple(each.relative_to(output).as_posix() for each in beside),
-    )
+def describe_graph(stored: StoredGraphs, role: str, output: Path) -> Graph:
+    inputs, outputs = describe_ends(stored.files[role])
+    return stored.settle(role, Graph(file="", inputs=inputs, outputs=outputs), output)
 
 
 def replay(package: ModelPackage) -> None:
     """The server's own self-test, with one slot. Raises InvalidPackage."""
     for name in package.manifest.variants:
         task = package.open_generative_task(name)
-        graphs = {role: package.graph_path(name, role) for role in package.variant(name).graphs}
-        speaker = GraphSpeaker(graphs, 1, task.context, 1)
+        with TemporaryDirectory() as folder:
+            speaker = GraphSpeaker(plain_graphs(package, name, Path(folder)), 1, task.context, 1)
         replay_prompts(package, name, task, speaker.decoder, speaker.runtimes.get(ENCODER))
         speaker.close()
+
+
+def plain_graphs(package: ModelPackage, variant: str, folder: Path) -> GraphFiles:
+    """The ONNX files of a variant: where they are, or decoded into `folder`."""
+    files = {}
+    for role, graph in package.variant(variant).graphs.items():
+        if graph.decodes_to is None:
+            files[role] = package.graph_path(variant, role)
+        else:
+            (folder / role).mkdir()
+            files[role] = write_plain_graph(package, variant, role, folder / role)
+    return files
 
 
 def text_suffix(payload: bytes) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from export.generative.continuation import Continuation
+from export.generative.next_tokens import TOKEN_CLASSES, NextTokens, class_tokens
 from export.generative.passage import Passage
 from export.generative.speaker import Logits
+from export.judge_classification import calibration_error, class_evidence
 from export.parity import Parity
+from registry.manifest import ClassEvidence
 from tasks.task import Observation, largest_difference
 
 
@@ -19,35 +21,40 @@ class GenerativeTrial:
 
     def __init__(self) -> None:
         self.parity = Parity()
-        self.num_passages = 0
+        self.passages: list[Passage] = []
         self.continuations: list[Continuation] = []
         self.observations: list[dict[str, Observation]] = []
-        self._bits: dict[str, float] = {"": 0.0, "trained_": 0.0}
-        self._num_agreed = self._num_tokens = self._num_bytes = 0
+        self.trained, self.variant = NextTokens(), NextTokens()
+        self._num_agreed = 0
 
     def compare(self, passage: Passage, trained: Logits, variant: Logits) -> None:
         """What both expect FP32 [len(answer), vocabulary] at every place of one answer."""
-        self.num_passages += 1
-        self._num_tokens += len(passage.answer)
-        self._num_bytes += passage.num_bytes
+        self.passages.append(passage)
         self._num_agreed += int((trained.argmax(axis=1) == variant.argmax(axis=1)).sum())
-        for prefix, logits in (("", variant), ("trained_", trained)):
-            self._bits[prefix] += surprise(logits, passage.answer)
+        self.trained.add(trained, passage.answer)
+        self.variant.add(variant, passage.answer)
         self.parity.add(largest_difference(trained[0], variant[0]), variant[0])
 
     def metrics(self) -> dict[str, float]:
-        """Bits per byte do not depend on the vocabulary, perplexity is of a token; both of the trained model too."""
-        found = {"decision_agreement": self._num_agreed / max(1, self._num_tokens)}
-        for prefix, bits in self._bits.items():
-            found[f"{prefix}bits_per_byte"] = bits / max(1, self._num_bytes)
+        """Bits per byte do not depend on the vocabulary, perplexity is of a token; both of the trained model too, like
+        the calibration error of the next token."""
+        num_tokens = max(1, sum(len(passage.answer) for passage in self.passages))
+        num_bytes = max(1, sum(passage.num_bytes for passage in self.passages))
+        found = {"decision_agreement": self._num_agreed / num_tokens}
+        for prefix, tokens in (("", self.variant), ("trained_", self.trained)):
+            bits = sum(tokens.bits)
+            found[f"{prefix}bits_per_byte"] = bits / num_bytes
             # Of nonsense, the exponential is beyond floats.
-            found[f"{prefix}perplexity"] = math.exp(min(700.0, bits * math.log(2) / max(1, self._num_tokens)))
+            found[f"{prefix}perplexity"] = math.exp(min(700.0, bits * math.log(2) / num_tokens))
+            found[f"{prefix}expected_calibration_error"] = calibration_error(tokens.right, tokens.confidence)
         return found
 
-
-def surprise(logits: Logits, answer: tuple[int, ...]) -> float:
-    """Bits of an answer: −log₂ of the probability of each of its tokens, summed."""
-    shifted: NDArray[np.float64] = logits.astype(np.float64)
-    shifted -= shifted.max(axis=1, keepdims=True)
-    chosen = shifted[np.arange(len(answer)), list(answer)]
-    return float((np.log(np.exp(shifted).sum(axis=1)) - chosen).sum() / math.log(2))
+    def per_class(self) -> tuple[ClassEvidence, ...]:
+        """Share of right tokens, from the commonest tokens to the rarest. The intervals take tokens as independent,
+        which those of one passage are not quite."""
+        classes = class_tokens(np.array([token for passage in self.passages for token in passage.answer], np.int64))
+        trained, variant = self.trained.right, self.variant.right
+        return tuple(
+            class_evidence(label, trained[classes == index], variant[classes == index])
+            for index, label in enumerate(TOKEN_CLASSES)
+        )

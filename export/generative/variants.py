@@ -26,12 +26,14 @@ GraphFiles = Mapping[str, Path]
 """Role → file."""
 
 
-def write_variants(subject: GenerativeSubject, recipe: GenerativeRecipe, output: Path) -> dict[str, GraphFiles]:
+def write_variants(
+    subject: GenerativeSubject, recipe: GenerativeRecipe, output: Path, description: str = "writing graphs"
+) -> dict[str, GraphFiles]:
     """<variant>/decoder.onnx and copy.onnx for every variant; encoder.onnx of all that have the trained one, or
     <variant>/encoder.onnx."""
     networks = NetworkSteps(subject.learning) if subject.learning else None
     variants: dict[str, GraphFiles] = {}
-    for name, config in track(recipe.variants.items(), "writing graphs", len(recipe.variants)):
+    for name, config in track(recipe.variants.items(), description, len(recipe.variants)):
         steps = network_steps(config.steps)
         form = compressed_subject(subject, networks, steps) if steps else subject
         model = build_decoder(form, graph_steps(config.steps))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from export.gates import at_most
+from export.forgotten import Forgotten
+from export.gates import at_most, class_gates, forgotten_gates
 from export.generative.continuation import Continuation, continue_prompts, find_divergence
 from export.generative.graph_speaker import GraphSpeaker
 from export.generative.passage import Passage
@@ -27,28 +27,37 @@ class Footprint:
 
     num_bytes: int
     timings: Mapping[int, Timing]
+    metrics: Mapping[str, float]
+    """What else there is to say of its size."""
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What a variant says by itself: figures of its captions, and gates of all that it went on with."""
+
+    metrics: Mapping[str, float]
+    gates: Sequence[GateResult]
 
 
 def run_trials(
     trained: Speaker,
-    speakers: Mapping[str, GraphSpeaker],
+    populations: Mapping[str, Sequence[GraphSpeaker]],
     task: GenerativeTask,
     passages: Sequence[Passage],
     recipe: GenerativeRecipe,
-) -> dict[str, GenerativeTrial]:
-    """What each variant expects of all passages, and how it goes on from the first prompts."""
-    trials = {name: GenerativeTrial() for name in speakers}
+) -> dict[str, list[GenerativeTrial]]:
+    """What each variant of every seed expects of all passages, and how it goes on from the first prompts."""
+    trials = {name: [GenerativeTrial() for _ in speakers] for name, speakers in populations.items()}
+    pairs = [pair for name, speakers in populations.items() for pair in zip(speakers, trials[name], strict=True)]
     for passage in track(passages, "verifying on held-out data", len(passages)):
         expected = trained.expect(open_prompt(task, passage.payload, trained)[0], passage.answer)
-        for name, speaker in speakers.items():
+        for speaker, trial in pairs:
             prompt = open_prompt(task, passage.payload, speaker)[0]
-            trials[name].compare(passage, expected, speaker.expect(prompt, passage.answer))
+            trial.compare(passage, expected, speaker.expect(prompt, passage.answer))
     continued = passages[: recipe.num_continuations]
-    for name, speaker in speakers.items():
+    for speaker, trial in pairs:
         prompts = [open_prompt(task, each.payload, speaker)[0] for each in continued]
-        trials[name].continuations = continue_prompts(
-            speaker.decoder, prompts, recipe.continuation_tokens, task.end_tokens
-        )
+        trial.continuations = continue_prompts(speaker.decoder, prompts, recipe.continuation_tokens, task.end_tokens)
     return trials
 
 
@@ -67,45 +76,62 @@ def continuation_gate(
 
 def weigh_evidence(
     trial: GenerativeTrial,
+    forgotten: Forgotten,
     footprint: Footprint,
     tolerances: GenerativeTolerances,
-    extra_metrics: Mapping[str, float],
-    extra_gates: Sequence[GateResult],
+    spoken: Spoken,
 ) -> Evidence:
-    """All that was measured of one variant, and the gates it passed or missed."""
+    """All that was measured of one variant, and the gates it passed or missed. `forgotten`: by its whole population."""
+    per_class = trial.per_class()
     metrics = {
         **trial.metrics(),
-        **extra_metrics,
+        **spoken.metrics,
+        **forgotten.metrics(),
         "max_difference_logits": trial.parity.max,
         "mean_difference_logits": trial.parity.mean,
         "num_continuations": float(len(trial.continuations)),
+        **footprint.metrics,
         **{f"latency_spread_{size}": timing.spread for size, timing in footprint.timings.items()},
     }
     return Evidence(
         metric=METRIC,
         better="lower",
-        num_examples=trial.num_passages,
+        num_examples=len(trial.passages),
         metrics=metrics,
-        per_class=(),
+        per_class=per_class,
         latency_ms={str(size): timing.median_ms for size, timing in footprint.timings.items()},
         num_bytes=footprint.num_bytes,
-        gates=(*loss_gates(metrics, tolerances), *extra_gates, *limit_gates(trial, footprint, tolerances)),
+        gates=(
+            *loss_gates(metrics, forgotten, tolerances),
+            *class_gates(per_class, forgotten.classes, len(forgotten.seeds), tolerances.class_limit),
+            *forgotten_gates(forgotten, tolerances.max_calibration_increase, tolerances.max_changed_share),
+            *spoken.gates,
+            *limit_gates(trial, footprint, tolerances),
+        ),
     )
 
 
-def loss_gates(metrics: Mapping[str, float], tolerances: GenerativeTolerances) -> tuple[GateResult, ...]:
-    """What the variant lost."""
-    agreement = metrics["decision_agreement"]
-    increase = metrics[METRIC] / max(1e-9, metrics[f"trained_{METRIC}"]) - 1
-    return (
+def loss_gates(
+    metrics: Mapping[str, float], forgotten: Forgotten, tolerances: GenerativeTolerances
+) -> tuple[GateResult, ...]:
+    """What the variant lost, and what such variants lose on average over the seeds."""
+    agreement, figure, calibration = metrics["decision_agreement"], forgotten.figure, forgotten.calibration_error
+    limit = tolerances.max_bits_per_byte_increase
+    gates = [
         GateResult(
             name="decision_agreement",
             value=agreement,
             limit=tolerances.min_decision_agreement,
             passed=agreement >= tolerances.min_decision_agreement,
         ),
-        at_most(f"{METRIC}_increase", increase, tolerances.max_bits_per_byte_increase),
-    )
+        at_most(f"{METRIC}_increase", figure.by_seed[0] / max(1e-9, figure.trained) - 1, limit),
+    ]
+    if len(forgotten.seeds) > 1:
+        gates.append(at_most(f"{METRIC}_increase_over_seeds", figure.mean / max(1e-9, figure.trained) - 1, limit))
+    if tolerances.max_calibration_increase is not None:
+        increase = calibration.by_seed[0] - calibration.trained
+        gates.append(at_most("calibration_increase", increase, tolerances.max_calibration_increase))
+    return tuple(gates)
 
 
 def limit_gates(
@@ -119,8 +145,3 @@ def limit_gates(
         ("latency_ms", first.median_ms, tolerances.max_latency_ms),
     ]
     return tuple(at_most(name, value, limit) for name, value, limit in limits if limit is not None)
-
-
-def size_of(graphs: Mapping[str, Path]) -> int:
-    """Bytes of graphs and of the weights beside them."""
-    return sum(file.stat().st_size for path in graphs.values() for file in path.parent.glob(f"{path.name}*"))

@@ -11,10 +11,13 @@ import pytest
 import torch
 
 from export.compress.half_precision import Bf16
+from export.forgotten import read_forgotten
+from export.generative.next_tokens import TOKEN_CLASSES
 from export.generative.pipeline import export_generative
 from export.generative.recipe import GenerativeRecipe
 from export.generative.subject import GenerativeSubject
 from export.report import format_report
+from export.tolerance_missed import ToleranceMissed
 from monitoring.profile import decode_profile
 from registry.package import ModelPackage, open_package
 from serving.runtimes.onnx_runtime import OnnxRuntime
@@ -80,6 +83,20 @@ def test_evidence_says_what_compression_cost(package: ModelPackage) -> None:
     assert (exact.value, exact.detail) == (0, "of 24 prompts")
 
 
+def test_package_says_which_tokens_and_prompts_were_forgotten(package: ModelPackage) -> None:
+    for name, variant in package.manifest.variants.items():
+        forgotten = read_forgotten(package.folder, name)
+        assert forgotten is not None
+        assert (forgotten.seeds, forgotten.num_examples) == ((0,), 24)
+        assert [each.label for each in variant.evidence.per_class] == list(TOKEN_CLASSES)
+        assert (f"{name}/forgotten.md" in package.manifest.files) == bool(forgotten.changes)
+        assert 0 <= variant.evidence.metrics["expected_calibration_error"] < 0.5
+    plain = read_forgotten(package.folder, "fp32")
+    assert plain is not None
+    assert not plain.changes
+    assert "what it forgot" in format_report(package)
+
+
 def test_half_precision_runs_without_a_gpu_too(package: ModelPackage) -> None:
     runtime = OnnxRuntime(package.graph_path("fp16", "decoder"))
     assert {spec.dtype for spec in runtime.inputs if spec.name.startswith("past_")} == {"FP16"}
@@ -142,13 +159,18 @@ def test_variant_outside_its_tolerance_fails_with_a_table(
     subject: GenerativeSubject, recipe: GenerativeRecipe, tmp_path: Path
 ) -> None:
     int4 = recipe.variants["int4"]
-    strict = msgspec.structs.replace(int4.tolerances, max_bits_per_byte_increase=0.0001, max_num_bytes=10)
+    limits = {"max_bits_per_byte_increase": 0.0001, "max_num_bytes": 10, "max_changed_share": 0.0}
+    strict = msgspec.structs.replace(int4.tolerances, **limits)
     variants = {"fp32": recipe.variants["fp32"], "int4": msgspec.structs.replace(int4, tolerances=strict)}
-    with pytest.raises(GateFailed) as failure:
+    with pytest.raises(ToleranceMissed) as failure:
         export_generative(subject, msgspec.structs.replace(recipe, variants=variants), tmp_path / "package")
+    sheet = failure.value.sheets["int4/forgotten.md"].decode()
+    assert sheet.startswith("# int4 of sentences: ")
+    assert "| rarest tokens | " in sheet
     missed = [line.split()[:2] for line in str(failure.value).splitlines() if line.startswith("int4 ")]
     assert ["int4", "bits_per_byte_increase"] in missed
     assert ["int4", "num_bytes"] in missed
+    assert ["int4", "changed_share"] in missed
 
 
 def test_lstm_passes_the_same_gates(recipe: GenerativeRecipe, tmp_path: Path) -> None:
