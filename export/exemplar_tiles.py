@@ -73,7 +73,7 @@ def draw_change(task: Task, item: Item, before: Prediction, after: Prediction, c
         Line(f"after {change.after}{confidence(after)}", colour),
     ]
     if num_seeds > 1:
-        lines.append(Line(f"{change.num_seeds} of {num_seeds} seeds changed", FADED))
+        lines.append(Line(f"{change.num_seeds} of {num_seeds} seeds", FADED))
     return Tile(panels, tuple(lines))
 
 

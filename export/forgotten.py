@@ -19,10 +19,12 @@ import msgspec
 from registry.manifest import ClassEvidence
 
 CALIBRATION = "expected_calibration_error"
+MAX_CHANGES = 500
+"""Of a variant that lost most of what it knew, more would say nothing more."""
 FILE_NAME, SHEET_NAME, TEXT_NAME = "forgotten.json", "forgotten.png", "forgotten.md"
 
 
-class Figure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Figure(msgspec.Struct, frozen=True, kw_only=True):
     """One figure of the trained model and of the compressed ones. `spread`: from the lowest to the highest of them."""
 
     trained: float
@@ -31,7 +33,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     spread: float
 
 
-class ClassOverSeeds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ClassOverSeeds(msgspec.Struct, frozen=True, kw_only=True):
     """One class. `right`: share of its `support` examples; `certain_loss`: the near end of the 95 % interval of what
     it lost, a mean over the seeds; negative where it may have lost nothing."""
 
@@ -46,7 +48,7 @@ class ClassOverSeeds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         return self.right.mean - self.right.trained
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Change(msgspec.Struct, frozen=True, kw_only=True):
     """One example whose modal prediction is another than the trained model's.
 
     `index`: in the held-out data (of a model that generates: among the passages, as they were drawn); `after`: the
@@ -63,20 +65,22 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     worth_after: float
 
 
-class Forgotten(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All of one variant. `num_examples`: those whose predictions were compared; `changes`: worst first."""
+class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
+    """All of one variant. `num_examples`: those whose predictions were compared, of which `num_changed` are others now;
+    `changes`: the worst of them, the worst first."""
 
     seeds: tuple[int, ...]
     metric: str
     figure: Figure
     calibration_error: Figure
     num_examples: int
+    num_changed: int
     classes: tuple[ClassOverSeeds, ...]
     changes: tuple[Change, ...]
 
     @property
     def changed_share(self) -> float:
-        return len(self.changes) / max(1, self.num_examples)
+        return self.num_changed / max(1, self.num_examples)
 
     def metrics(self) -> dict[str, float]:
         """For the evidence of the variant; what one seed alone shows stands there already."""
@@ -116,14 +120,16 @@ class Answered:
 
 def find_forgotten(metric: str, trained: Answered, members: Sequence[Member]) -> Forgotten:
     """`members`: one for each seed, the packaged one first."""
+    changes = sorted(find_changes(trained, members), key=severity)
     return Forgotten(
         seeds=tuple(range(len(members))),
         metric=metric,
         figure=figure_of(members, metric),
         calibration_error=figure_of(members, CALIBRATION),
         num_examples=len(trained.conclusions),
+        num_changed=len(changes),
         classes=tuple(class_over_seeds(each) for each in zip(*(one.per_class for one in members), strict=True)),
-        changes=tuple(sorted(find_changes(trained, members), key=severity)),
+        changes=tuple(changes[:MAX_CHANGES]),
     )
 
 

@@ -23,7 +23,7 @@ def sheet_title(model: str, variant: str, forgotten: Forgotten) -> tuple[str, ..
 
 def changed(forgotten: Forgotten) -> str:
     seeds = f", by {len(forgotten.seeds)} seeds" if len(forgotten.seeds) > 1 else ""
-    return f"{len(forgotten.changes):,} of {forgotten.num_examples:,} answers changed{seeds}"
+    return f"{forgotten.num_changed:,} of {forgotten.num_examples:,} answers changed{seeds}"
 
 
 def harmed(forgotten: Forgotten) -> str:

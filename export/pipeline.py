@@ -68,10 +68,12 @@ def build_and_weigh(subject: Subject, recipe: ExportRecipe, output: Path) -> Pro
         populations = {name: [variant, *others[name]] for name, variant in variants.items()}
         trials = run_trials(subject, populations, draws.compared, draws.observed)
         members = {name: [member_of(trial) for trial in found] for name, found in trials.items()}
-        forgotten = {}
-        for name, found in trials.items():
-            trained = answers_of(found[0], draws.compared, draws.compared_indices)
-            forgotten[name] = find_forgotten(found[0].judge.metric, trained, members[name])
+        judge = next(iter(trials.values()))[0].judge
+        truths = [judge.truth(example.target) for example in draws.compared]
+        forgotten = {
+            name: find_forgotten(judge.metric, answers_of(found[0], truths, draws.compared_indices), members[name])
+            for name, found in trials.items()
+        }
         sheets = draw_sheets(subject, populations, forgotten, draws)
     packaged = {name: found[0] for name, found in trials.items()}
     stored = {name: store_graphs(recipe.variants[name].steps, {MAIN: each.path}) for name, each in variants.items()}

@@ -91,11 +91,12 @@ def member_of(trial: Trial) -> Member:
     )
 
 
-def answers_of(trial: Trial, compared: Sequence[Example], indices: Sequence[int]) -> Answered:
-    """What the trained model showed in a trial. `indices`: of the compared examples in the held-out data."""
+def answers_of(trial: Trial, truths: Sequence[str], indices: Sequence[int]) -> Answered:
+    """What the trained model showed in a trial. `truths`, `indices`: of the compared examples, what a model would
+    conclude that is right, and where they are in the held-out data."""
     return Answered(
         indices=indices,
-        truths=[trial.judge.truth(example.target) for example in compared],
+        truths=truths,
         conclusions=[before for before, _ in trial.judge.conclusions()],
         worths=[before for before, _ in trial.judge.worths()],
     )

@@ -24,5 +24,5 @@ def caption_tile(change: Change, passage: Passage, num_seeds: int) -> Tile:
         Line(f"after: {change.after}", WORSE if lost else BETTER if won else INK),
     ]
     if num_seeds > 1:
-        lines.append(Line(f"{change.num_seeds} of {num_seeds} seeds changed", FADED))
+        lines.append(Line(f"{change.num_seeds} of {num_seeds} seeds", FADED))
     return Tile((passage.payload,), tuple(lines))

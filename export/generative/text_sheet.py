@@ -38,7 +38,7 @@ def class_table(forgotten: Forgotten) -> str:
 def describe(number: int, change: Change, passage: Passage, num_seeds: int) -> str:
     """One prompt with what truly follows, and both continuations."""
     before, after = (bits_per_byte(worth) for worth in (change.worth_before, change.worth_after))
-    seeds = f", {change.num_seeds} of {num_seeds} seeds changed" if num_seeds > 1 else ""
+    seeds = f", {change.num_seeds} of {num_seeds} seeds" if num_seeds > 1 else ""
     prompt = decode_text(passage.payload)[-PROMPT_CHARACTERS:]
     sides = (("prompt", prompt), ("truth", change.truth), ("before", change.before), ("after", change.after))
     quoted = [f"{name}\n\n{fence(text)}" for name, text in sides]

@@ -72,3 +72,9 @@ def test_file_says_all_of_it(tmp_path: Path) -> None:
     assert read_forgotten(tmp_path, "fp32") is None
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode(b"{}", type=Forgotten)
+
+
+def test_variant_that_lost_everything_does_not_fill_the_package() -> None:
+    found = forgotten_of([CAT] * 2_000, [CAT] * 2_000, [DOG] * 2_000)
+    assert (found.num_changed, found.changed_share) == (2_000, 1.0)
+    assert len(found.encode()) < 200_000

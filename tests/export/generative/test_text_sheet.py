@@ -20,7 +20,7 @@ def forgotten(*after: str) -> Forgotten:
     )  # fmt: skip
     figure = summarise(1.0, [1.5, 2.0])
     return Forgotten(
-        seeds=(0, 1), metric="bits_per_byte", figure=figure, calibration_error=figure, num_examples=9, classes=(),
+        seeds=(0, 1), metric="bits_per_byte", figure=figure, calibration_error=figure, num_examples=9, num_changed=1, classes=(),
         changes=changes,
     )  # fmt: skip
 
@@ -29,7 +29,7 @@ def test_every_prompt_stands_with_what_follows_and_both_continuations() -> None:
     passages = [Passage("the naïve prompt".encode(), (1,), 4)]
     sheet = write_text_sheet(["int4 of sentences", "lost most"], forgotten("otherwise"), passages).decode()
     assert sheet.startswith("# int4 of sentences\n\nlost most\n")
-    assert "## 1. 1.000 → 2.000 bits a byte, 2 of 2 seeds changed" in sheet
+    assert "## 1. 1.000 → 2.000 bits a byte, 2 of 2 seeds" in sheet
     shown = ["~~~\nthe naïve prompt\n~~~", "~~~\ntruly\n~~~", "~~~\nas before\n~~~", "~~~\notherwise\n~~~"]
     assert sorted(shown, key=sheet.index) == shown
 
