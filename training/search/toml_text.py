@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
+
+BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def as_override(field: str, value: Any) -> str:
@@ -21,10 +24,15 @@ def toml_text(value: Any) -> str:
     if isinstance(value, str):
         return quote(value)
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{quote(name)} = {toml_text(each)}" for name, each in value.items()) + "}"
+        return "{" + ", ".join(f"{key(name)} = {toml_text(each)}" for name, each in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(toml_text, value)) + "]"
     raise TypeError(f"{value!r} is neither string, number, boolean, list nor table")
+
+
+def key(name: str) -> str:
+    """Of a table: bare where it may be."""
+    return name if BARE_KEY.fullmatch(name) else quote(name)
 
 
 def quote(text: str) -> str:

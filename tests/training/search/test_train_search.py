@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from training.search.train_search import (
     search_training,
 )
 from training.search.trial import Objective, Trial
+from training.tracking import RunTracker
 
 RECIPE = """
 name = "tiny"
@@ -136,6 +138,19 @@ def test_a_search_under_torchrun_is_refused(
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(Unsupported, match="search-storage"):
         search_training(asked, load_training_plan(space, asked), ledger, lambda trial: None)
+
+
+def test_all_that_join_a_search_get_the_same_run(ledger: Ledger, findings: Findings) -> None:
+    def join(name: str) -> str:
+        tags = {"shared": name, "mlflow.runName": name}
+        return RunTracker.join(ledger.tracking_uri, ledger.workdir, "joined", tags, "shared").run_id
+
+    with ThreadPoolExecutor(3) as threads:
+        found = list(threads.map(join, ["one", "one", "one", "two"]))
+    assert found[0] == found[1] == found[2] != found[3]
+    client = MlflowClient(ledger.tracking_uri)
+    experiment = client.get_experiment_by_name("joined")
+    assert {run.info.run_id for run in client.search_runs([experiment.experiment_id])} == set(found)
 
 
 @pytest.mark.parametrize(
