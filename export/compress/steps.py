@@ -14,6 +14,7 @@ from export.compress.half_precision import Bf16, Fp16
 from export.compress.int8_static import Int8Static
 from export.compress.low_rank import LowRank
 from export.compress.magnitude_pruning import MagnitudePruning
+from export.compress.quantization_aware import QuantizationAware
 from export.compress.semi_structured_pruning import SemiStructuredPruning
 from export.compress.technique import GraphTechnique, NetworkTechnique, StorageTechnique, Technique
 from registry.manifest import Precision, Requirements
@@ -28,6 +29,7 @@ AnyTechnique = (
     | Clustering
     | Distillation
     | DistilledTuning
+    | QuantizationAware
     | Int8Static
     | Int8Dynamic
     | Int4Weights
