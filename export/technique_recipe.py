@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from export.compress.steps import Steps
+from export.compress.steps import Steps, check_sense
 from export.section import Section
 from tasks.errors import InvalidRecipe
 from tasks.task import is_generative
@@ -65,6 +65,9 @@ def merge(facts: Mapping[str, Any], base: Mapping[str, Any], task: TaskName, ori
     for name, variant in meant.items():
         variants[name] = {"steps": msgspec.to_builtins(variant.steps), "tolerances": getattr(variant, field)}
     if not meant:
+        # Where a technique itself knows why, that is worth more than what the file lacks.
+        for variant in extension.variants.values():
+            check_sense(variant.steps, task, origin)
         raise InvalidRecipe(f"{origin}: none of its variants has {field}, so it is not for models of {task}")
     changed = {name: value for name, value in facts.items() if name not in ("extends", "variants")}
     return {**base, **changed, "variants": variants}

@@ -157,3 +157,9 @@ def test_steps_stand_in_the_order_in_which_they_can_be_done() -> None:
         load_export_recipe("quick", [f"variants.int8.steps=[{int8}, {pruning}]"])
     with pytest.raises(InvalidRecipe, match="change the precision"):
         load_export_recipe("quick", [f"variants.int8.steps=[{int8}, {fp16}]"])
+
+
+@pytest.mark.parametrize(("name", "reason"), [("int8-entropy", "from token to token"), ("qat", "token by token")])
+def test_refusal_is_in_the_words_of_the_technique_where_it_has_any(name: str, reason: str) -> None:
+    with pytest.raises(InvalidRecipe, match=f"not for text_generation: .*{reason}.*take int8_dynamic"):
+        load_export_recipe(name, task="text_generation")
