@@ -13,10 +13,13 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
+from torch import nn
 
 from export.compress.distillation import Distillation
 from export.compress.entropy_coding import store_coded
 from export.compress.learning import FineTuning, Learning
+from export.compress.network_steps import NetworkSteps
+from export.compress.steps import network_steps
 from export.compress.technique import Technique
 from export.generative.checkpoint_subject import subject_of_checkpoint as generative_subject
 from export.generative.pipeline import export_generative
@@ -57,14 +60,13 @@ def checkpoint_of(learning: Learning, folder: Path) -> Checkpoint:
     return Checkpoint(learning.trained, learning.spec, learning.recipe, facts, folder)
 
 
-def hurry(step: Technique) -> Technique:
+def hurry(step: Technique, batches: int = BATCHES) -> Any:
     """The same step, learning for a few batches."""
     if isinstance(step, Distillation):
-        return msgspec.structs.replace(step, epochs=1, batches_per_epoch=BATCHES)
+        return msgspec.structs.replace(step, epochs=1, batches_per_epoch=batches)
     if hasattr(step, "fine_tuning"):
-        return msgspec.structs.replace(
-            step, fine_tuning=FineTuning(batches_per_epoch=BATCHES, learning_rate_factor=1.0)
-        )
+        short = FineTuning(batches_per_epoch=batches, learning_rate_factor=1.0)
+        return msgspec.structs.replace(step, fine_tuning=short)
     return step
 
 
@@ -126,7 +128,7 @@ def test_deep_compression_leaves_zeros_and_few_values_and_stores_no_more(
     assert len(deep) == len(dense) >= 5
     assert sum(int((w == 0).sum()) for w in deep.values()) > 0.9 * sum(w.size for w in deep.values())
     assert all(len(np.unique(weight[weight != 0])) <= 32 for weight in deep.values())
-    sizes = {name: stored_bytes(tmp_path / name / "model.onnx") for name in ("fp32", "deep")}
+    sizes = {name: package.variant(name).evidence.num_bytes for name in ("fp32", "deep")}
     assert sizes["deep"] < 0.3 * sizes["fp32"]
 
 
@@ -147,6 +149,24 @@ def test_decoders_keep_zeros_and_shared_values_too(completer: ModelPackage, tmp_
     sizes = {name: stored_bytes(tmp_path / name / "decoder.onnx") for name in ("shared", "sparse", "fp32")}
     assert sizes["shared"] < sizes["sparse"] < sizes["fp32"]
     assert package.variant("student").evidence.num_bytes < package.variant("fp32").evidence.num_bytes
+
+
+@pytest.mark.parametrize("variant", ["sparse_int8", "shared_int8"])
+def test_training_for_bytes_keeps_zeros_and_what_channels_share(
+    variant: str, learnings: Callable[[TaskName], Learning]
+) -> None:
+    learning = learnings("segmentation")
+    config = load_export_recipe("collaborative-quantization", task="segmentation").variants[variant]
+    *before, aware = [hurry(step, 2) for step in network_steps(config.steps)]
+    networks = NetworkSteps(learning)
+    sparse, ready = networks.compress(before), networks.compress([*before, aware])
+    for name, layer in ready.named_modules():
+        if isinstance(layer, nn.Conv2d):
+            weight = sparse.get_parameter(f"{name}.weight")
+            # Small weights may be rounded to zero besides.
+            assert (layer.weight[weight == 0] == 0).all(), name
+            if variant == "shared_int8" and len(weight[0]) > 4:
+                assert all(len(channel.unique()) <= 17 for channel in layer.weight), name
 
 
 def test_tables_of_models_are_those_of_training_recipes() -> None:
