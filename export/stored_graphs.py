@@ -12,6 +12,7 @@ from export.compress.entropy_coding import StoredGraph, store_coded
 from export.compress.steps import is_coded
 from export.compress.storage_stages import StorageStages, add_stages
 from export.compress.technique import Technique
+from export.weight_zeros import count_zeros
 from registry.decoder_interface import COPY
 from registry.manifest import Graph
 
@@ -34,11 +35,12 @@ class StoredGraphs:
         return plain + sum(each.path.stat().st_size for each in self.coded.values())
 
     def metrics(self) -> dict[str, float]:
-        """What coded graphs take at every stage of Deep Compression; nothing of others."""
+        """What coded graphs take at every stage of Deep Compression, and zeros of pruned ones; nothing of others."""
+        zeros = count_zeros(self.files.values()).metrics()
         if not self.coded:
-            return {}
+            return zeros
         stages: StorageStages = add_stages(each.stages for each in self.coded.values())
-        return {f"{STAGE_METRIC}{name}": float(size) for name, size in asdict(stages).items()}
+        return zeros | {f"{STAGE_METRIC}{name}": float(size) for name, size in asdict(stages).items()}
 
     def parts(self, role: str) -> list[Path]:
         """The file of a graph, and those of weights beside it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 
@@ -16,6 +17,7 @@ from tests.captioning_recipes import tiny_recipe as captioning_recipe
 from tests.mask_source import square_source
 from tests.tiny_corpus import tiny_recipe as language_recipe
 from tests.tiny_corpus import write_texts
+from training.checkpoint import Checkpoint, CheckpointFacts
 from training.data.annotation import Annotation
 from training.data.digits import encode_png
 from training.data.source import SPLITS, AnnotatedSplitSource, DataSource, Example, MemorySplit, open_source
@@ -79,3 +81,20 @@ def draw_rectangle(rng: np.random.Generator) -> Example:
     boxes = np.array([(left, top, left + 20, top + 20)], np.float32)
     said = f"a {OBJECTS[class_id]} rectangle on grey"
     return Example(encode_png(pixels), Annotation(boxes, np.array([class_id]), np.zeros(1, np.bool_), caption=said))
+
+
+def checkpoint_of(learning: Learning, folder: Path) -> Checkpoint:
+    """As training would have left it in `folder`."""
+    for asset in open_kind(learning.recipe.task).assets(learning.source, learning.recipe):
+        (folder / asset.name).write_bytes(asset.read_bytes())
+    facts = CheckpointFacts(
+        task=msgspec.to_builtins(learning.spec),
+        recipe=msgspec.to_builtins(learning.recipe),
+        network=learning.recipe.model,
+        dataset_digest="0" * 64,
+        split_sizes={},
+        git_commit="abc",
+        libraries={},
+        metrics={},
+    )
+    return Checkpoint(learning.trained, learning.spec, learning.recipe, facts, folder)
