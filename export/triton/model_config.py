@@ -22,6 +22,8 @@ from tasks.task import TensorSpec
 Backend = Literal["onnxruntime", "tensorrt", "python"]
 """What executes the graph there. python: ONNX Runtime in Triton's Python backend, for a Triton without others."""
 MODEL_FILES: dict[Backend, str] = {"onnxruntime": "model.onnx", "tensorrt": "model.plan", "python": "model.py"}
+LONGEST_WAIT_US = 3_600_000_000
+"""In Triton's queue, for whoever names no deadline or a later one."""
 AGREED = ("name", "backend", "max_batch_size", "input", "output")
 """Fields that hold for every version of a model, and so do the profiles of its engines."""
 
@@ -41,6 +43,9 @@ def build_config(
     config.version_policy.all.SetInParent()
     config.dynamic_batching.preferred_batch_size.extend(bucket for bucket in batch_buckets if bucket > 1)
     config.dynamic_batching.max_queue_delay_microseconds = 0
+    # A request may say how long it is worth waiting for, but only less than what is said here.
+    policy = config.dynamic_batching.default_queue_policy
+    policy.allow_timeout_override, policy.default_timeout_microseconds = True, LONGEST_WAIT_US
     instances = config.instance_group.add(count=1, kind=instance_kind(backend, requires))
     if backend == "tensorrt":
         # Engines are built with a profile for each batch size; Triton uses those that it is told of.

@@ -76,7 +76,6 @@ class RemoteRuntime(Runtime, Protocol):
         ...
 
     def run_until(self, inputs: Mapping[str, Array], expires_at: float) -> dict[str, Array]:
-        """As `run`, given up there and here at `expires_at` (seconds of `time.monotonic`; infinity = never).
-
-        Raises DeadlineExceeded, Overloaded, or NotReady."""
+        """As `run`; the other side need not begin with it after `expires_at` (seconds of `time.monotonic`; infinity =
+        it may take its time). Raises DeadlineExceeded, Overloaded, or NotReady."""
         ...

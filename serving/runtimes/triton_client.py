@@ -20,6 +20,10 @@ from tasks.task import TensorSpec
 
 CALLS_PER_CHANNEL = 8
 """Messages of one connection go one after the other: large ones would wait for each other on a single one."""
+PATIENCE_S = 30.0
+"""How long after its deadline an answer may come before the call is given up. Before 25.04 Triton may crash when a call
+is given up in the moment of its answer (issues 7368 and 8034 of its server), so a call is not given up at its deadline:
+Triton drops what waits too long, and who waited here has been told in time."""
 LOOK_TIMEOUT_S = 5.0
 """For questions that cost the other side nothing."""
 OPTIONS = (
@@ -74,11 +78,19 @@ class TritonClient:
         return {name: parameter.string_value for name, parameter in config.parameters.items()}
 
     def infer(self, request: Any, expires_at: float) -> Any:
-        """ModelInferRequest → ModelInferResponse; Triton drops the request when its time is up. `expires_at`: of
-        `time.monotonic`; infinity = never. Raises DeadlineExceeded or Overloaded, too."""
-        timeout_s = None if expires_at == math.inf else max(0.0, expires_at - monotonic())
+        """ModelInferRequest → ModelInferResponse. Triton does not begin with what has waited there until `expires_at`
+        (of `time.monotonic`; infinity = never), if its configuration lets requests say so, as an export writes it.
+
+        Raises DeadlineExceeded or Overloaded, too."""
+        abandoned_after_s = None
+        if expires_at < math.inf:
+            left_s = expires_at - monotonic()
+            if left_s <= 0:
+                raise DeadlineExceeded("the deadline passed before the request was sent to Triton")
+            request.parameters["timeout"].int64_param = math.ceil(left_s * 1e6)
+            abandoned_after_s = left_s + PATIENCE_S
         with our_errors():
-            return next(self._stubs).ModelInfer(request, timeout=timeout_s)
+            return next(self._stubs).ModelInfer(request, timeout=abandoned_after_s)
 
     def register_memory(self, name: str, key: str, num_bytes: int) -> None:
         """Let Triton open shared memory of this machine."""
@@ -129,7 +141,7 @@ def prompt_errors() -> Iterator[None]:
 
 def translated(code: grpc.StatusCode, details: str) -> TidegateError:
     """What a failed call means to whoever waits for a prediction."""
-    if code == grpc.StatusCode.DEADLINE_EXCEEDED:
+    if code == grpc.StatusCode.DEADLINE_EXCEEDED or "timeout expired" in details:
         return DeadlineExceeded("the deadline passed before Triton had answered")
     if code == grpc.StatusCode.RESOURCE_EXHAUSTED or "maximum queue size" in details:
         return Overloaded("the queue of Triton is full; come back later")

@@ -1,6 +1,6 @@
 """How input tensors reach Triton: in the message, or through memory of this machine that both see.
 
-Only inputs go through memory. A request whose deadline passed may still be worked on there: what it then reads is of no
+Only inputs go through memory. A request that was given up may still be worked on there: what it then reads is of no
 consequence, while an answer that it wrote would land among those of the next request.
 """
 

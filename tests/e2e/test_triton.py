@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import subprocess
 import sys
@@ -14,11 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 import tritonclient.grpc as triton_grpc
 
 from export.to_triton import TritonOrder, export_triton
 from registry.local_store import LocalStore
+from serving.engine_choice import EngineChoice, Transport
+from serving.open_runtime import open_runtime
+from serving.runtimes.compute_threads import ONE_THREAD
+from serving.runtimes.runtime import RemoteRuntime
+from tasks.errors import DeadlineExceeded
 from tests.e2e.conftest import RunningServer, start_server
 from tests.handmade import Handmade, build_package, encoded
 from tests.handmade_detection import build_detector
@@ -140,6 +147,35 @@ def counted(triton: TritonProcess) -> tuple[int, int]:
     return statistics.inference_count, statistics.execution_count
 
 
+@pytest.mark.parametrize("way", TRANSPORTS)
+def test_deadlines_of_some_neither_harm_others_nor_triton(site: Site, way: Transport) -> None:
+    """Before 25.04 Triton crashed when calls were given up at the moment of their answer."""
+    info = site.store.versions("colours")[0]
+    package = site.store.fetch(info, site.repository.parent / "cache")
+    engine = EngineChoice("triton", triton_url=site.triton.url, triton_in_flight=16, triton_transport=way)
+    remote = open_runtime(package, "fp32", ONE_THREAD, engine=engine)
+    embedded = open_runtime(package, "fp32", ONE_THREAD)
+    assert isinstance(remote, RemoteRuntime)
+
+    def ask_once(seed: int) -> bool:
+        rng = np.random.default_rng(seed)
+        images = rng.integers(0, 256, (int(rng.integers(1, 9)), 32, 32, 3), np.uint8)
+        expires_at = time.monotonic() + rng.choice([0.0005, 0.002, 0.01]) if seed % 2 else math.inf
+        try:
+            answer = remote.run_until({"image": images}, expires_at)
+        except DeadlineExceeded:
+            assert seed % 2
+            return False
+        np.testing.assert_allclose(answer["logits"], embedded.run({"image": images})["logits"], atol=1e-4)
+        return True
+
+    with ThreadPoolExecutor(16) as pool:
+        answered_in_time = list(pool.map(ask_once, range(600)))
+    assert all(answered_in_time[::2])
+    assert remote.ailment == ""
+    remote.close()
+
+
 def test_a_triton_that_dies_is_noticed_and_used_again_if_it_is_the_same(site: Site, tmp_path: Path) -> None:
     export_triton(build_package(tmp_path / "package", Handmade(shift=3.0)), "1", tmp_path / "other", PYTHON_BACKEND)
     expected = nearly(answered(ask(site.servers["grpc"], "colours", "classify", PICTURES[0])))
@@ -174,12 +210,13 @@ def test_a_new_champion_is_served_once_triton_has_it(site: Site, tmp_path: Path,
         return found
 
     before = version()
-    published = site.store.publish(build_package(tmp_path / "package", Handmade(shift=shift)).folder)
+    package = build_package(tmp_path / "package", Handmade(shift=shift))
+    published = site.store.publish(package.folder)
     if first == "promoted":
         site.store.set_alias("colours", "champion", published.version)
         for _ in range(20):
             assert version() == before, "Triton does not have the new one yet"
-    export(site.store, f"colours/{published.version}", site.repository)
+    export_triton(package, published.version, site.repository, PYTHON_BACKEND)
     if first == "exported":
         until(lambda: version() == before and is_loaded(site.triton, published.version))
         site.store.set_alias("colours", "champion", published.version)

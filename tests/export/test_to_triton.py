@@ -152,7 +152,7 @@ def test_weights_beside_the_graph_come_along(first: ModelPackage, tmp_path: Path
 
 def test_coded_weights_are_written_out(tmp_path: Path) -> None:
     plain = build_pruned(tmp_path / "plain")
-    coded, _ = code_package(plain, tmp_path / "coded")
+    coded = code_package(plain, tmp_path / "coded")
     written = export_triton(coded, "1", tmp_path / "repository", TritonOrder())
     image = np.full((2, 16, 16, 3), 200, np.uint8)
     runtimes = OnnxRuntime(written.folder / "1" / "model.onnx"), OnnxRuntime(plain.graph_path("fp32"))

@@ -9,6 +9,7 @@ from tritonclient.grpc import model_config_pb2
 
 from export.triton.model_config import (
     AGREED,
+    LONGEST_WAIT_US,
     Backend,
     add_version,
     build_config,
@@ -40,6 +41,8 @@ def test_a_batch_is_formed_without_waiting_in_the_sizes_of_the_package() -> None
     assert (config.name, config.backend, config.max_batch_size) == ("colours", "onnxruntime", 8)
     assert list(config.dynamic_batching.preferred_batch_size) == [4, 8]
     assert config.dynamic_batching.max_queue_delay_microseconds == 0
+    policy = config.dynamic_batching.default_queue_policy
+    assert (policy.allow_timeout_override, policy.default_timeout_microseconds) == (True, LONGEST_WAIT_US)
     assert list(config.input[0].dims) == [32, -1, 3], "the batch axis is implied"
     assert config.input[0].data_type == model_config_pb2.TYPE_UINT8
     assert config.version_policy.HasField("all"), "champion and challenger are there at once"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any
 
 import grpc
@@ -62,9 +64,13 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.peers.add(context.peer())
         self.num_waiting += 1
         self.most_waiting = max(self.most_waiting, self.num_waiting)
-        while not self.gate.wait(0.01) and context.is_active():
+        timeout_us = request.parameters["timeout"].int64_param or math.inf
+        started_at = monotonic()
+        while not self.gate.wait(0.01) and context.is_active() and (monotonic() - started_at) * 1e6 < timeout_us:
             pass
         self.num_waiting -= 1
+        if not self.gate.is_set():
+            context.abort(grpc.StatusCode.UNAVAILABLE, "Request timeout expired")
         if self.refusal:
             context.abort(*self.refusal)
         x = np.frombuffer(self.bytes_of(request), np.float32).reshape(tuple(request.inputs[0].shape))

@@ -14,6 +14,7 @@ from tasks.errors import DeadlineExceeded, NotReady, Overloaded, TidegateError
     ("code", "details", "expected", "told"),
     [
         (grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded", DeadlineExceeded, "deadline"),
+        (grpc.StatusCode.UNAVAILABLE, "Request timeout expired", DeadlineExceeded, "deadline"),
         (grpc.StatusCode.UNAVAILABLE, "Exceeds maximum queue size", Overloaded, "come back later"),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, "", Overloaded, "come back later"),
         (grpc.StatusCode.UNAVAILABLE, "failed to connect to ipv4:10.0.0.7:8001", NotReady, "Triton does not answer"),

@@ -98,8 +98,12 @@ def test_a_deadline_ends_the_request_here_and_there(remote: TritonRemote, triton
     triton.gate.clear()
     with pytest.raises(DeadlineExceeded):
         remote.run_until({"x": X}, time.monotonic() + 0.05)
-    until(lambda: triton.num_waiting == 0)
+    assert triton.num_waiting == 0
     triton.gate.set()
+    num_seen = len(triton.seen)
+    with pytest.raises(DeadlineExceeded):
+        remote.run_until({"x": X}, time.monotonic())
+    assert len(triton.seen) == num_seen, "what is too late already is not sent"
     assert remote.ailment == ""
     np.testing.assert_array_equal(remote.run({"x": X})["y"], 2 * X)
 
