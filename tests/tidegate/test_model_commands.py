@@ -12,7 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from registry.local_store import LocalStore
-from tasks.errors import BadInput, InvalidRecipe
+from tasks.errors import BadInput, GateFailed, InvalidRecipe
 from tidegate import cli
 
 LABELS = ("red", "green", "blue")
@@ -27,18 +27,20 @@ width = 16
 
 
 def write_model(path: Path) -> None:
-    """`pixels` FP32 [n, 3, 16, 16] in 0…1 → `scores` [n, 3]: ten times the mean of each colour."""
+    """`pixels` FP32 [n, 3, 16, 16] in 0…1 → `scores` [n, 3]: ten times the mean of each colour. Two layers: the last
+    one is not quantized."""
     kernel = (10 * np.eye(3, dtype=np.float32))[:, :, None, None]
     graph = helper.make_graph(
         [
-            helper.make_node("Conv", ["pixels", "kernel"], ["features"]),
+            helper.make_node("Conv", ["pixels", "kernel"], ["scaled"]),
+            helper.make_node("Conv", ["scaled", "identity"], ["features"]),
             helper.make_node("GlobalAveragePool", ["features"], ["pooled"]),
             helper.make_node("Flatten", ["pooled"], ["scores"], axis=1),
         ],
         "colours",
         [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["n", 3, 16, 16])],
         [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", 3])],
-        [numpy_helper.from_array(kernel, "kernel")],
+        [numpy_helper.from_array(kernel, "kernel"), numpy_helper.from_array(kernel / 10, "identity")],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
 
@@ -78,6 +80,15 @@ def test_a_foreign_model_becomes_a_version_with_evidence(foreign: Path, tmp_path
     store = LocalStore(tmp_path / "packages")
     package = store.fetch(store.versions("colours")[0], tmp_path)
     assert all(variant.evidence.passed for variant in package.manifest.variants.values())
+    assert not list((tmp_path / ".tidegate").glob("build-*"))
+
+
+def test_failure_names_the_sheets_of_what_was_forgotten(foreign: Path, tmp_path: Path) -> None:
+    strict = ["--recipe", "quick", "--set", "variants.fp32.tolerances.max_num_bytes=10"]
+    with pytest.raises(GateFailed, match=r"num_bytes(.|\n)*what each variant forgot: .*failed-exports/colours-"):
+        run("import", foreign, *strict, "--store", tmp_path / "packages")
+    (folder,) = (tmp_path / ".tidegate" / "failed-exports").iterdir()
+    assert {path.parent.name for path in folder.rglob("forgotten.json")} == {"fp32", "int8"}
     assert not list((tmp_path / ".tidegate").glob("build-*"))
 
 
