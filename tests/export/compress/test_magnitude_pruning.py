@@ -42,7 +42,7 @@ def test_every_kind_of_network_gets_its_zeros(task: TaskName, learnings: Callabl
 )
 def test_exactly_the_smallest_go_however_many_are_equal(numbers: list[list[float]], sparsity: float) -> None:
     weights = {str(index): torch.tensor(row) for index, row in enumerate(numbers)}
-    masks = keep_largest(weights, sparsity, 0.0)
+    masks = keep_largest(weights, sparsity, 0.0, "plain")
     together, kept = torch.cat(list(weights.values())).abs(), torch.cat(list(masks.values()))
     assert int((~kept).sum()) == round(sparsity * len(together))
     if kept.any() and not kept.all():
@@ -51,7 +51,7 @@ def test_exactly_the_smallest_go_however_many_are_equal(numbers: list[list[float
 
 def test_no_layer_is_cut_through() -> None:
     weights = {"small": torch.full((10, 10), 1e-6), "large": torch.ones(30, 30)}
-    masks = keep_largest(weights, 0.9, 0.05)
+    masks = keep_largest(weights, 0.9, 0.05, "plain")
     assert int(masks["small"].sum()) == 5
     assert sum(int((~mask).sum()) for mask in masks.values()) == 900
 
@@ -70,3 +70,17 @@ def test_zeros_grow_and_the_last_of_them_leave_a_step_to_learn(num_steps: int, g
 def test_nothing_left_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(msgspec.ValidationError, match=r"sparsity|<|>"):
         msgspec.convert({"technique": "magnitude_pruning", **wrong}, MagnitudePruning)
+
+
+def test_a_layer_of_small_weights_is_not_cut_through() -> None:
+    """A wide layer with ten times the weights of a narrow one: by plain magnitudes the narrow one would lose all."""
+    generator = torch.Generator().manual_seed(0)
+    wide, narrow = torch.randn(100, 100, generator=generator), 0.01 * torch.randn(10, 10, generator=generator)
+    weights = {"wide": wide, "narrow": narrow}
+    plain, adaptive = (keep_largest(weights, 0.9, 0.0, weighing) for weighing in ("plain", "adaptive"))  # type: ignore[arg-type]
+    assert not plain["narrow"].any()
+    assert adaptive["narrow"].float().mean() > 0.3
+    for masks in (plain, adaptive):
+        assert sum(int(mask.sum()) for mask in masks.values()) == round(0.1 * 10_100)
+    kept = narrow[adaptive["narrow"]].abs()
+    assert kept.min() >= narrow[~adaptive["narrow"]].abs().max()
