@@ -27,8 +27,8 @@ Bits = Annotated[int, msgspec.Meta(ge=1, le=8)]
 
 class Clustering(NetworkTechnique, frozen=True, kw_only=True, tag="clustering"):
     """A layer has 2 to the power of `bits` values, or `dense_bits` where it is linear, recurrent or a table of
-    embeddings (left out: as many). Biases and normalisation are left as they are, and so are layers that have no more
-    weights than values."""
+    embeddings (left out: as many). Biases and normalisation are left as they are, and so are layers that have not two
+    weights for each value."""
 
     bits: Bits = 5
     dense_bits: Bits | None = None
@@ -39,7 +39,7 @@ class Clustering(NetworkTechnique, frozen=True, kw_only=True, tag="clustering"):
         for weight, bits in self._weights(network):
             num_shared += share_values(weight, 2**bits)
         if not num_shared:
-            raise InvalidRecipe("clustering: no layer has more weights than values; take fewer bits")
+            raise InvalidRecipe("clustering: no layer has two weights for each value; take fewer bits")
         # Weights that share a value go on doing so: all fine-tuning keeps that.
         learning.fine_tune(network, self.fine_tuning)
         return network
@@ -60,10 +60,10 @@ class Clustering(NetworkTechnique, frozen=True, kw_only=True, tag="clustering"):
 @torch.no_grad()
 def share_values(weight: nn.Parameter, count: int) -> bool:
     """Every number of a weight becomes one of `count` values, and zeros stay what they are. False, and nothing changed,
-    where it has no more numbers than that."""
+    where it has not twice as many: sharing would save nothing there."""
     numbers = weight.numpy(force=True)
     kept = numbers != 0
-    if int(kept.sum()) <= count:
+    if int(kept.sum()) < 2 * count:
         return False
     rounded = numbers.copy()
     rounded[kept] = nearest(numbers[kept], find_centroids(numbers[kept], count))

@@ -92,16 +92,16 @@ def find_shared_values(weight: Tensor, part: Tensor) -> SharedValues:
 
 @torch.no_grad()
 def has_shared_values(weight: Tensor) -> bool:
-    """Does a tensor have but few different values, and more weights than those?"""
+    """Does a tensor have but few different values, zero aside, and at least two weights for each?"""
     numbers = weight.flatten()
     # Most tensors have as many values as weights, which a part of them shows without sorting the rest.
     if num_values(numbers[:SAMPLE_SIZE]) > MAX_SHARED_VALUES:
         return False
-    return num_values(numbers) <= min(MAX_SHARED_VALUES, len(numbers) - 1)
+    return 2 * num_values(numbers) <= min(2 * MAX_SHARED_VALUES, int((numbers != 0).sum()))
 
 
 def has_shared_values_by_channel(weight: Tensor) -> bool:
-    """Do the weights of each output channel share values, at least two of them one? So it is where normalisation was
+    """Do the weights of each output channel share values, at least two of them each? So it is where normalisation was
     multiplied into weights that shared theirs."""
     channels = weight.flatten(1)
     return all(2 * num_values(channel) <= int((channel != 0).sum()) for channel in channels)

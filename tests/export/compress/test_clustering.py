@@ -58,7 +58,7 @@ def test_layers_of_every_kind_of_network_share_a_few_values(
     before = weights_of(learning.trained)
     for name, weight in weights_of(network).items():
         limit = 8 if weight.ndim > 2 else 4
-        assert num_values(weight) <= limit or weight.size <= limit, name
+        assert num_values(weight) <= limit or weight.size < 2 * limit, name
         assert not np.array_equal(weight, before[name]), name
 
 
@@ -69,7 +69,7 @@ def test_zeros_stay_beside_the_shared_values(learnings: Callable[[TaskName], Lea
     network = Clustering(bits=2, fine_tuning=SHORT).compress(copy.deepcopy(pruned), learning)
     for name, weight in weights_of(network).items():
         assert np.array_equal(weight == 0, zeros[name]), name
-        assert num_values(weight) <= 4 or (weight != 0).sum() <= 4, name
+        assert num_values(weight) <= 4 or (weight != 0).sum() < 8, name
 
 
 def test_the_values_learn(learnings: Callable[[TaskName], Learning]) -> None:
@@ -96,10 +96,10 @@ def test_weights_of_two_layers_in_one_are_shared_once(learnings: Callable[[TaskN
 
 def test_layers_without_enough_weights_are_left_alone() -> None:
     few = nn.Parameter(torch.tensor([[1.0, 2.0, 0.0], [3.0, 4.0, 0.0]]))
-    assert not share_values(few, 4)
+    assert not share_values(few, 3)
     assert torch.equal(few, torch.tensor([[1.0, 2.0, 0.0], [3.0, 4.0, 0.0]]))
-    assert share_values(few, 3)
-    assert num_values(few.detach()) == 3
+    assert share_values(few, 2)
+    assert num_values(few.detach()) == 2
 
 
 def test_a_network_without_room_is_refused(learnings: Callable[[TaskName], Learning]) -> None:
@@ -122,7 +122,7 @@ def test_the_exported_graph_holds_no_other_values(learnings: Callable[[TaskName]
     weighted = {node.input[1] for node in graph.node if node.op_type in ("Conv", "Gemm")}
     constants = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
     assert len(weighted) >= len(weights_of(network)) - 1
-    assert all(num_values(constants[name]) <= 16 or constants[name].size <= 16 for name in weighted)
+    assert all(num_values(constants[name]) <= 16 or constants[name].size < 32 for name in weighted)
     pictures = np.random.default_rng(0).integers(0, 256, (3, image.height, image.width, 3), dtype=np.uint8)
     assert_answers_alike(network, path, pictures)
 

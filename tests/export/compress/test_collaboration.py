@@ -115,6 +115,12 @@ def matrices(package: ModelPackage, variant: str, role: str, folder: Path) -> di
     return {name: array for name, array in arrays.items() if array.dtype == np.float32 and array.size > 300}
 
 
+def shares_values(weight: np.ndarray) -> bool:
+    """At most 32, zero aside; of layers with so few weights left that sharing would save nothing, nothing is asked."""
+    kept = weight[weight != 0]
+    return len(kept) < 64 or len(np.unique(kept)) <= 32
+
+
 def stored_bytes(graph: Path) -> int:
     """Of a graph, coded."""
     return store_coded(graph, graph.with_suffix(".coded")).path.stat().st_size
@@ -127,7 +133,7 @@ def test_deep_compression_leaves_zeros_and_few_values_and_stores_no_more(
     dense, deep = (matrices(package, name, "main", tmp_path / name) for name in ("fp32", "deep"))
     assert len(deep) == len(dense) >= 5
     assert sum(int((w == 0).sum()) for w in deep.values()) > 0.9 * sum(w.size for w in deep.values())
-    assert all(len(np.unique(weight[weight != 0])) <= 32 for weight in deep.values())
+    assert all(shares_values(weight) for weight in deep.values())
     sizes = {name: package.variant(name).evidence.num_bytes for name in ("fp32", "deep")}
     assert sizes["deep"] < 0.3 * sizes["fp32"]
 
@@ -142,7 +148,7 @@ def test_decoders_keep_zeros_and_shared_values_too(completer: ModelPackage, tmp_
     package = open_package(completer.folder)
     shared = matrices(package, "sparse_clustered", "decoder", tmp_path / "shared")
     layers = [weight for name, weight in shared.items() if not name.startswith(("cosine", "sine"))]
-    assert all(len(np.unique(weight[weight != 0])) <= 32 for weight in layers)
+    assert all(shares_values(weight) for weight in layers)
     sparse = matrices(package, "sparse", "decoder", tmp_path / "sparse")
     assert any((weight == 0).mean() > 0.5 for weight in sparse.values())
     matrices(package, "fp32", "decoder", tmp_path / "fp32")
@@ -165,7 +171,7 @@ def test_training_for_bytes_keeps_zeros_and_what_channels_share(
             weight = sparse.get_parameter(f"{name}.weight")
             # Small weights may be rounded to zero besides.
             assert (layer.weight[weight == 0] == 0).all(), name
-            if variant == "shared_int8" and len(weight[0]) > 4:
+            if variant == "shared_int8" and int((weight != 0).sum()) >= 32:
                 assert all(len(channel.unique()) <= 17 for channel in layer.weight), name
 
 

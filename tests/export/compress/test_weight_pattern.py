@@ -51,6 +51,7 @@ def test_few_weights_share_nothing_only_because_they_are_few() -> None:
     weight = torch.arange(1.0, 101.0).view(10, 10)
     assert not has_shared_values(weight)
     assert has_shared_values(torch.cat((weight, weight)))
+    assert not has_shared_values(pruned(weight)), "zeros alone are not shared values"
     assert find_pattern(weight) is None
 
 
