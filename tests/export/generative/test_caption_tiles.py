@@ -14,9 +14,15 @@ def test_lost_captions_are_red() -> None:
     colours = []
     for before, after in ((1.0, 0.0), (0.0, 0.0), (0.0, 1.0)):
         change = Change(
-            index=0, truth="two digits", before="two", after="three", seed=0, num_seeds=1, worth_before=before,
+            index=0,
+            truth="two digits",
+            before="two",
+            after="three",
+            seed=0,
+            num_seeds=1,
+            worth_before=before,
             worth_after=after,
-        )  # fmt: skip
+        )
         tile = caption_tile(change, passage, 1)
         assert [line.text for line in tile.lines] == ["truth: two digits", "before: two", "after: three"]
         colours.append(tile.lines[-1].colour)

@@ -10,19 +10,28 @@ from export.generative.passage import Passage
 from export.generative.text_sheet import fence, write_text_sheet
 
 
-def forgotten(*after: str) -> Forgotten:
-    changes = tuple(
-        Change(
-            index=place, truth="truly", before="as before", after=text, seed=0, num_seeds=2, worth_before=0.5,
-            worth_after=0.25,
-        )
-        for place, text in enumerate(after)
-    )  # fmt: skip
+def forgotten(after: str) -> Forgotten:
+    changed = Change(
+        index=0,
+        truth="truly",
+        before="as before",
+        after=after,
+        seed=0,
+        num_seeds=2,
+        worth_before=0.5,
+        worth_after=0.25,
+    )
     figure = summarise(1.0, [1.5, 2.0])
     return Forgotten(
-        seeds=(0, 1), metric="bits_per_byte", figure=figure, calibration_error=figure, num_examples=9, num_changed=1, classes=(),
-        changes=changes,
-    )  # fmt: skip
+        seeds=(0, 1),
+        metric="bits_per_byte",
+        figure=figure,
+        calibration_error=figure,
+        num_examples=9,
+        num_changed=1,
+        classes=(),
+        changes=(changed,),
+    )
 
 
 def test_every_prompt_stands_with_what_follows_and_both_continuations() -> None:
