@@ -6,11 +6,11 @@ an export has to prove itself, is kept for the winner.
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from export.export_checkpoint import generative_recipe, single_shot_recipe
 from export.recipe import AnyRecipe
@@ -19,9 +19,13 @@ from registry.package import ModelPackage
 from tasks.errors import InvalidRecipe
 from tasks.generation import open_generative_task
 from tasks.task import is_generative, open_task
-from training.checkpoint import Checkpoint, load_checkpoint
+from training.checkpoint import load_checkpoint
 from training.recipe import TaskName
 from training.search.trial import Objective, Result
+
+if TYPE_CHECKING:
+    from export.generative.subject import GenerativeSubject
+    from export.subject import Subject
 
 LATENCY, SIZE = "relative_latency", "num_bytes"
 """`relative_latency`: against the float32 graph, both timed in turn within the same rounds. What one machine takes for
@@ -80,18 +84,22 @@ def open_bench(checkpoint_folder: Path, run_id: str, scratch: Path) -> Bench:
     """The model of a checkpoint of any kind; `scratch` is a folder for what all trials share. Raises InvalidPackage."""
     checkpoint = load_checkpoint(checkpoint_folder)
     if is_generative(checkpoint.recipe.task):
-        return open_generative(checkpoint, run_id)
-    return open_single_shot(checkpoint, run_id, scratch)
+        from export.generative.checkpoint_subject import subject_of_checkpoint as generative_subject
+
+        return generative_bench(generative_subject(checkpoint, run_id), checkpoint.recipe.task, run_id)
+    from export.population import write_once
+    from export.torch_subject import subject_of_checkpoint
+
+    # Writing the float32 graph takes longer than all else of a trial that does not change the network.
+    subject = write_once(subject_of_checkpoint(checkpoint, run_id), scratch)
+    return single_shot_bench(subject, checkpoint.recipe.task, run_id)
 
 
-def open_single_shot(checkpoint: Checkpoint, run_id: str, scratch: Path) -> Bench:
+def single_shot_bench(subject: Subject, task: TaskName, run_id: str) -> Bench:
     """Of a model that answers at once."""
     from export.judge import open_judge
     from export.pipeline import build_and_weigh, export_subject
-    from export.torch_subject import subject_of_checkpoint
 
-    task, subject = checkpoint.recipe.task, subject_of_checkpoint(checkpoint, run_id)
-    subject = replace(subject, write_graph=write_once(subject.write_graph, scratch))
     judged = replace(subject.data, held_out=subject.data.spare or subject.data.held_out, spare=())
     on_validation = replace(subject, data=judged)
 
@@ -101,36 +109,22 @@ def open_single_shot(checkpoint: Checkpoint, run_id: str, scratch: Path) -> Benc
     def export(recipe: AnyRecipe, folder: Path) -> ModelPackage:
         return export_subject(subject, single_shot_recipe(recipe, task), folder)
 
-    score = Objective(open_judge(open_task(checkpoint.task_spec)).metric, "max")
+    score = Objective(open_judge(open_task(subject.task_spec)).metric, "max")
     return Bench(subject.name, run_id, task, score, weigh, export)
 
 
-def write_once(write_graph: Callable[[Path, int], None], scratch: Path) -> Callable[[Path, int], None]:
-    """Writing the float32 graph takes longer than all else of a trial that does not change the network."""
-
-    def write(path: Path, opset: int) -> None:
-        written = scratch / f"float32-opset{opset}.onnx"
-        if not written.exists():
-            write_graph(written, opset)
-        shutil.copyfile(written, path)
-
-    return write
-
-
-def open_generative(checkpoint: Checkpoint, run_id: str) -> Bench:
+def generative_bench(subject: GenerativeSubject, task: TaskName, run_id: str) -> Bench:
     """Of a model that answers token by token."""
-    from export.generative.checkpoint_subject import subject_of_checkpoint
     from export.generative.pipeline import build_and_weigh, export_generative
     from export.generative.verify import METRIC
 
-    name, subject = checkpoint.recipe.task, subject_of_checkpoint(checkpoint, run_id)
     on_validation = replace(subject, held_out=subject.spare or subject.held_out, spare=())
-    task = open_generative_task(subject.task_spec, subject.folder)
+    speaking = open_generative_task(subject.task_spec, subject.folder)
 
     def weigh(recipe: AnyRecipe, folder: Path) -> Mapping[str, Evidence]:
-        return build_and_weigh(on_validation, task, generative_recipe(recipe, name), folder).evidence
+        return build_and_weigh(on_validation, speaking, generative_recipe(recipe, task), folder).evidence
 
     def export(recipe: AnyRecipe, folder: Path) -> ModelPackage:
-        return export_generative(subject, generative_recipe(recipe, name), folder)
+        return export_generative(subject, generative_recipe(recipe, task), folder)
 
-    return Bench(subject.name, run_id, name, Objective(METRIC, "min"), weigh, export)
+    return Bench(subject.name, run_id, task, Objective(METRIC, "min"), weigh, export)
