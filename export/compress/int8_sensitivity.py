@@ -22,7 +22,7 @@ from tasks.task import Array
 from training.progress import track
 
 SWITCHES = "layers_in_bytes"
-MAX_BATCHES = 4
+MAX_BATCHES = 2
 """Of calibration data: an order of layers takes less of it than their ranges do."""
 MAX_SQNR_DB = 100.0
 """Of a layer that loses nothing."""
