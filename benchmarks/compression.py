@@ -54,8 +54,13 @@ class Tried:
 
 
 def techniques() -> tuple[str, ...]:
-    """The bundled recipes that extend another."""
-    return tuple(name for name in RECIPES.names() if "extends" in RECIPES.read(name, ()).facts)
+    """The bundled recipes that extend another and bring steps of their own."""
+    found = {name: RECIPES.read(name, ()).facts for name in RECIPES.names()}
+    return tuple(
+        name
+        for name, facts in found.items()
+        if "extends" in facts and all(variant["steps"] for variant in facts["variants"].values())
+    )
 
 
 def combined_recipe(task: TaskName, asked: Sequence[str], overrides: Sequence[str]) -> tuple[AnyRecipe, dict[str, str]]:

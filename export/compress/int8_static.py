@@ -44,13 +44,17 @@ METHODS: Mapping[str, Any] = {
 
 class Int8Static(GraphTechnique, frozen=True, kw_only=True, tag="int8_static"):
     """`calibration`: how the ranges of activations are found. `weight_scales`: one for each output channel of a layer,
-    or one for the layer. `float_layers`: beside the last ones, none, or the most sensitive, as many of them
-    (`max_float_layers`) as it takes until quantization adds little enough noise to the outputs (`min_sqnr_db`)."""
+    or one for the layer. `activations`: "unsigned" for processors, which multiply these by signed weights fastest;
+    "signed", with zero in the middle, for TensorRT, which knows no other.
+
+    `float_layers`: beside the last ones, none, or the most sensitive, as many of them (`max_float_layers`) as it takes
+    until quantization adds little enough noise to the outputs (`min_sqnr_db`)."""
 
     precision: ClassVar[Precision | None] = "int8"
     is_drawn: ClassVar[bool] = True
     calibration: Literal["minmax", "entropy", "percentile"] = "minmax"
     weight_scales: Literal["channel", "tensor"] = "channel"
+    activations: Literal["unsigned", "signed"] = "unsigned"
     reduce_range: bool = True
     float_layers: Literal["last", "sensitive"] = "last"
     min_sqnr_db: Positive = 30.0
@@ -117,8 +121,9 @@ def write_quantized(
             quant_format=QuantFormat.QDQ,
             per_channel=config.weight_scales == "channel",
             reduce_range=config.reduce_range,
-            activation_type=QuantType.QUInt8,
+            activation_type=QuantType.QUInt8 if config.activations == "unsigned" else QuantType.QInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=METHODS[config.calibration],
             nodes_to_exclude=list(in_float),
+            extra_options={"ActivationSymmetric": config.activations == "signed"},
         )

@@ -100,7 +100,7 @@ def test_unknown_recipe_lists_the_known() -> None:
         load_export_recipe("nonsense")
 
 
-TECHNIQUES = sorted(set(RECIPES.names()) - {*AT_ONCE, *GENERATIVE})
+TECHNIQUES = sorted(set(RECIPES.names()) - {*AT_ONCE, *GENERATIVE, "search"})
 TASKS = get_args(TaskName)
 
 

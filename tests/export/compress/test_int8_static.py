@@ -17,6 +17,7 @@ from export.compress import int8_static
 from export.compress.int8_static import SENSITIVITY_FILE, VNNI, Int8Static, quantize_int8
 from export.compress.steps import requirements_of
 from export.subject import Subject
+from serving.engines.obstacles import build_obstacle
 from serving.runtimes.onnx_runtime import OnnxRuntime
 from serving.variants import HostFacts, detect_host
 from tasks.errors import InvalidRecipe
@@ -212,3 +213,15 @@ def test_seven_bits_do_not_saturate_where_eight_do(tmp_path: Path) -> None:
     full, reduced = errors
     assert full > 0.1
     assert reduced < 0.02
+
+
+def test_signed_activations_have_zero_in_the_middle_as_tensorrt_asks(graph: Path) -> None:
+    target = graph.with_name("int8.onnx")
+    quantize_int8(graph, target, BATCHES, Int8Static(activations="signed"))
+    model = onnx.load(target)
+    constants = {each.name: each for each in model.graph.initializer}
+    quantizers = [node for node in model.graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    zero_points = [constants[node.input[2]] for node in quantizers]
+    assert TensorProto.UINT8 not in {each.data_type for each in zero_points}
+    assert not any(numpy_helper.to_array(each).any() for each in zero_points)
+    assert "unsigned" not in build_obstacle(target)
