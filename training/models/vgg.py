@@ -17,7 +17,6 @@ from training.networks.architecture import BackboneOptions
 from training.networks.config import Building
 from training.networks.layers import convolve
 from training.networks.network import Backbone
-from training.networks.shrink import scale_widths
 
 BUILDS: Building = "backbone"
 Width = Annotated[int, msgspec.Meta(ge=1)]
@@ -56,7 +55,6 @@ class Vgg(Backbone):
         sizes = (channels * num_positions, *options.hidden)
         layers = (dense(*pair, options.dropout) for pair in zip(sizes, options.hidden, strict=False))
         self.dense = nn.Sequential(*layers)
-        initialise(self)
 
     def features(self, pixels: Tensor) -> list[Tensor]:
         maps: list[Tensor] = []
@@ -73,16 +71,11 @@ class Vgg(Backbone):
 
 
 def dense(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
-    """A dense layer as PyTorch starts it, with smaller weights than He's: what never learns much here is then small
-    beside the convolutions too, as pruning takes it that compares the weights of all layers."""
-    return nn.Sequential(nn.Linear(inputs, outputs), nn.ReLU(inplace=True), nn.Dropout(dropout))
-
-
-def initialise(network: nn.Module) -> None:
-    """He initialisation of convolutions."""
-    for part in network.modules():
-        if isinstance(part, nn.Conv2d):
-            nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
+    """A dense layer, started so that signals keep their size through ReLU (He et al., 2015)."""
+    layer = nn.Linear(inputs, outputs)
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    nn.init.zeros_(layer.bias)
+    return nn.Sequential(layer, nn.ReLU(inplace=True), nn.Dropout(dropout))
 
 
 def build(options: Options, image: ImageSpec) -> Vgg:
@@ -100,10 +93,3 @@ def build(options: Options, image: ImageSpec) -> Vgg:
 def settle(options: Options) -> Options:
     """The options say it all."""
     return options
-
-
-def shrink(options: Options, factor: float) -> Options:
-    """See training/networks/shrink.py."""
-    return msgspec.structs.replace(
-        options, widths=scale_widths(options.widths, factor), hidden=scale_widths(options.hidden, factor)
-    )
