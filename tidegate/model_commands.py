@@ -68,14 +68,18 @@ def train(
     search_storage: SearchStorageOption = None,
     store: StoreOption = None,
 ) -> None:
-    """Train a model; registers the next version of NAME-trained."""
-    from training.recipe import load_recipe
+    """Train a model; registers the next version of NAME-trained.
 
+    With --search many values of the recipe's fields are tried, those of the network too, and the best is registered.
+    """
     if searched := search_request(search, space, trials, search_storage):
         from tidegate.search import search_recipe
 
         search_recipe(recipe, overrides or (), searched, store)
         return
+
+    from training.recipe import load_recipe
+
     chosen = load_recipe(recipe, overrides or ())
 
     from tidegate.lifecycle import train_model
@@ -102,9 +106,10 @@ def export(
     """Compress and verify a trained model; registers a package.
 
     Takes the newest NAME-trained. Every variant is held against the trained model on held-out data; one outside the
-    recipe's tolerances fails the export with a table of what missed (exit code 4).
+    recipe's tolerances fails the export with a table of what missed (exit code 4). With --search many ways to
+    compress it are tried, and the fastest that passes is registered.
     """
-    if request := triton_request(triton, variant, backend, engine, builds=bool(recipe or overrides)):
+    if request := triton_request(triton, variant, backend, engine, builds=bool(recipe or overrides or search)):
         from tidegate.triton_export import write_repository
 
         write_repository(name, request, store)

@@ -21,3 +21,9 @@ def test_without_a_search_they_are_a_mistake(command: str, option: tuple[str, st
     result = CliRunner().invoke(app, [command, "digits", *option])
     assert result.exit_code == 2
     assert f"{option[0]} belongs to a search: add --search" in result.output.replace("\n", " ")
+
+
+def test_a_search_does_not_go_to_triton() -> None:
+    result = CliRunner().invoke(app, ["export", "digits", "--triton", "models", "--search"])
+    assert result.exit_code == 2
+    assert "export it first" in result.output.replace("\n", " ")
