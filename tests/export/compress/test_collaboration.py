@@ -29,8 +29,7 @@ from export.recipe import ExportRecipe, Tolerances, load_export_recipe
 from export.torch_subject import subject_of_checkpoint
 from registry.package import ModelPackage, open_package
 from registry.plain_graph import write_plain_graph
-from training.checkpoint import Checkpoint, CheckpointFacts
-from training.kind import open_kind
+from tests.tiny_learning import checkpoint_of
 from training.networks.config import ModelConfig
 from training.recipe import TaskName
 
@@ -40,24 +39,7 @@ ANYTHING_GOES = {
 }
 """What is learnt in seconds loses more than a recipe allows."""
 FEW = ["num_verify=40", "num_profile=40", "num_golden=4", "latency_seconds=0.001"]
-BATCHES = 30
-
-
-def checkpoint_of(learning: Learning, folder: Path) -> Checkpoint:
-    """As training would have left it."""
-    for asset in open_kind(learning.recipe.task).assets(learning.source, learning.recipe):
-        (folder / asset.name).write_bytes(asset.read_bytes())
-    facts = CheckpointFacts(
-        task=msgspec.to_builtins(learning.spec),
-        recipe=msgspec.to_builtins(learning.recipe),
-        network=learning.recipe.model,
-        dataset_digest="0" * 64,
-        split_sizes={},
-        git_commit="abc",
-        libraries={},
-        metrics={},
-    )
-    return Checkpoint(learning.trained, learning.spec, learning.recipe, facts, folder)
+BATCHES = 12
 
 
 def hurry(step: Technique, batches: int = BATCHES) -> Any:
@@ -88,7 +70,7 @@ def classifier(learnings: Callable[[TaskName], Learning], tmp_path_factory: pyte
     """A package with the variants of two recipes, of a network that has learnt for seconds: some answers must agree."""
     learning = learnings("classification")
     trained = copy.deepcopy(learning.trained)
-    learning.fine_tune(trained, FineTuning(epochs=2, learning_rate_factor=1.0))
+    learning.fine_tune(trained, FineTuning(learning_rate_factor=1.0))
     learning = replace(learning, trained=trained)
     subject = subject_of_checkpoint(checkpoint_of(learning, tmp_path_factory.mktemp("checkpoint")))
     counts = [*FEW, "num_seeds=1", "num_calibration=8", "batch_buckets=[1, 3]"]
