@@ -8,6 +8,7 @@ import msgspec
 import pytest
 import torch
 
+from export.compress.half_precision import Bf16, Fp16
 from export.export_checkpoint import export_checkpoint
 from export.generative.recipe import GenerativeRecipe
 from export.recipe import load_export_recipe
@@ -94,6 +95,25 @@ def test_checkpoint_of_a_captioner_becomes_a_package_with_an_encoder(tmp_path: P
     evidence = package.variant("fp32").evidence
     assert [gate.value for gate in evidence.gates if gate.name == "continuations_changed"] == [0]
     assert evidence.num_bytes > package.graph_path("fp32", "encoder").stat().st_size
+
+
+def test_captioner_for_a_gpu_has_its_encoder_in_16_bits_too(tmp_path: Path) -> None:
+    untrained(captioning_recipe(), tmp_path / "checkpoint")
+    recipe = tolerant_recipe("captioning")
+    plain, loose = recipe.variants["fp32"], recipe.variants["int8"]
+    steps = {"fp16": Fp16(), "bf16": Bf16()}
+    halves = {name: msgspec.structs.replace(loose, steps=(step,)) for name, step in steps.items()}
+    recipe = msgspec.structs.replace(recipe, variants={"fp32": plain, **halves})
+    package = export_checkpoint(tmp_path / "checkpoint", recipe, tmp_path / "package")
+    graphs = {name: variant.graphs["encoder"] for name, variant in package.manifest.variants.items()}
+    assert {name: graph.file for name, graph in graphs.items()} == {
+        "fp32": "encoder.onnx",
+        "fp16": "fp16/encoder.onnx",
+        "bf16": "bf16/encoder.onnx",
+    }
+    assert graphs["fp32"].outputs == graphs["fp16"].outputs == graphs["bf16"].outputs
+    sizes = {name: package.graph_path(name, "encoder").stat().st_size for name in graphs}
+    assert max(sizes["fp16"], sizes["bf16"]) < sizes["fp32"]
 
 
 def test_recipe_of_another_kind_of_model_is_refused(tmp_path: Path) -> None:
