@@ -126,3 +126,6 @@ def write_files(package: ModelPackage, variant: str, order: TritonOrder, folder:
     write_plain_graph(package, variant, "main", folder).rename(folder / MODEL_FILES["onnxruntime"])
     if order.backend == "python":
         shutil.copyfile(PYTHON_MODEL, folder / MODEL_FILES["python"])
+        # A file where Python wants a folder: bytecode in the repository would be a change to a Triton that polls it,
+        # and load everything again. The backend does not heed the variable that says so.
+        (folder / "__pycache__").touch()

@@ -37,7 +37,7 @@ class TritonProcess:
         """Ready when this returns. It looks for new versions every second."""
         command = [self.program, "--model-repository", str(repository), "--grpc-port", str(self.port)]
         command += ["--grpc-address", "127.0.0.1", "--allow-http", "false", "--allow-metrics", "false"]
-        command += ["--model-control-mode", "poll", "--repository-poll-secs", "1", "--exit-timeout-secs", "1"]
+        command += ["--model-control-mode", "poll", "--repository-poll-secs", "1", "--exit-timeout-secs", "3"]
         command += ["--backend-config", f"python,shm-region-prefix-name={self.prefix}"]
         with (self.folder / "triton.log").open("ab") as log:
             self.child = subprocess.Popen(command, stdout=log, stderr=log)

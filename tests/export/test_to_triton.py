@@ -38,7 +38,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(
-    ("backend", "files"), [("onnxruntime", {"model.onnx"}), ("python", {"model.onnx", "model.py"}), ("tensorrt", set())]
+    ("backend", "files"),
+    [("onnxruntime", {"model.onnx"}), ("python", {"model.onnx", "model.py", "__pycache__"}), ("tensorrt", set())],
 )
 def test_a_repository_has_the_package_and_says_which(
     first: ModelPackage, tmp_path: Path, backend: Backend, files: set[str]
