@@ -89,8 +89,12 @@ class SharedInputs:
         self._epoch += 1
 
     def close(self) -> None:
-        for _ in range(self._num_regions):
-            self._free.get().close()
+        regions = [self._free.get() for _ in range(self._num_regions)]
+        with suppress(TidegateError):  # a Triton that does not answer for one region is not asked for each of the rest
+            for region in regions:
+                region.withdraw()
+        for region in regions:
+            region.free()
 
 
 class Region:
@@ -106,36 +110,62 @@ class Region:
         """At least so many bytes, known to the Triton of this epoch. Raises NotReady."""
         if self._memory is not None and self._epoch == epoch and len(self._memory) >= num_bytes:
             return
-        self.close()
+        with suppress(TidegateError):  # a Triton that is away, or another by now, has nothing to give back
+            self.withdraw()
+        self.free()
         size = max(MIN_BYTES, 1 << (num_bytes - 1).bit_length())
         name = f"tidegate-{secrets.token_hex(12)}"
-        path = os.path.join(FOLDER, name)
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
-        try:
-            os.ftruncate(descriptor, size)
-            self._memory, self.name, self._epoch = mmap.mmap(descriptor, size), name, epoch
-            self._client.register_memory(name, f"/{name}", size)
-        except NotReady as error:
-            self._memory = None
-            raise NotReady(
-                f"{error} (triton_transport shared_memory is for a Triton on this machine, with /dev/shm and user in "
-                "common; grpc for any other)"
-            ) from error
-        finally:
-            # Both have it open by now, and nothing is left behind whatever becomes of them.
-            os.close(descriptor)
-            os.unlink(path)
+        with new_memory(name, size) as memory:
+            try:
+                self._client.register_memory(name, f"/{name}", size)
+            except NotReady as error:
+                memory.close()
+                raise NotReady(
+                    f"{error} (triton_transport shared_memory is for a Triton on this machine, with {FOLDER} and user "
+                    "in common; grpc for any other)"
+                ) from error
+        self._memory, self.name, self._epoch = memory, name, epoch
 
     def write(self, start: int, array: Array) -> None:
         assert self._memory is not None, "room is made first"
         np.frombuffer(self._memory, array.dtype, array.size, start).reshape(array.shape)[...] = array
 
-    def close(self) -> None:
+    def withdraw(self) -> None:
+        """Let Triton close it, if it has it open. Raises NotReady where that does not answer."""
         if self._memory is not None:
-            with suppress(TidegateError):  # a Triton that is away, or another by now, has nothing to give back
-                self._client.unregister_memory(self.name)
+            self._client.unregister_memory(self.name)
+
+    def free(self) -> None:
+        if self._memory is not None:
             self._memory.close()
             self._memory = None
+
+
+@contextmanager
+def new_memory(name: str, num_bytes: int) -> Iterator[mmap.mmap]:
+    """Shared memory that others find by its name within the context, and nobody afterwards: whoever has it open by then
+    keeps it, and nothing is left behind whatever becomes of them. Raises NotReady where there is no room for it."""
+    path = os.path.join(FOLDER, name)
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+        try:
+            # Taken now: a page that can not be had when it is written to ends the process.
+            os.posix_fallocate(descriptor, 0, num_bytes)
+            memory = mmap.mmap(descriptor, num_bytes)
+        except BaseException:
+            os.unlink(path)
+            raise
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise NotReady(
+            f"{num_bytes:,} bytes of shared memory can not be had ({error.strerror}): give {FOLDER} more room, in a "
+            "container by --shm-size, or choose triton_transport grpc"
+        ) from error
+    try:
+        yield memory
+    finally:
+        os.unlink(path)
 
 
 def aligned(num_bytes: int) -> int:

@@ -36,6 +36,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.peers: set[str] = set()
         self.withheld = ""
         self.regions: dict[str, mmap.mmap] = {}
+        self.num_unregistered = 0
         self.refusal: tuple[grpc.StatusCode, str] | None = None
 
     def ModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -97,6 +98,9 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         return service_pb2.SystemSharedMemoryRegisterResponse()
 
     def SystemSharedMemoryUnregister(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self.num_unregistered += 1
+        while not self.desk.wait(0.01) and context.is_active():
+            pass
         self.regions.pop(request.name, None)
         return service_pb2.SystemSharedMemoryUnregisterResponse()
 

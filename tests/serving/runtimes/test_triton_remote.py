@@ -205,6 +205,40 @@ def test_a_triton_that_does_not_see_this_memory_is_told_from_one_that_is_away(
         remote.close()
 
 
+def test_shared_memory_that_is_full_refuses_a_request_and_no_more(
+    triton: FakeTriton, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Were it found out by writing there, the process would end."""
+    with listening(triton) as port:
+        remote = connect(port, "shared_memory")
+        before = set(Path("/dev/shm").iterdir())
+        monkeypatch.setattr("serving.runtimes.triton_memory.MIN_BYTES", 2**60)
+        with pytest.raises(NotReady, match=r"shared memory can not be had .*--shm-size"):
+            remote.run({"x": X})
+        monkeypatch.undo()
+        assert not {file for file in set(Path("/dev/shm").iterdir()) - before if file.name.startswith("tidegate-")}
+        np.testing.assert_array_equal(remote.run({"x": X})["y"], 2 * X)
+        remote.close()
+
+
+def test_closing_asks_a_triton_that_hangs_once_and_not_for_every_region(
+    triton: FakeTriton, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with listening(triton) as port:
+        remote = connect(port, "shared_memory")
+        triton.gate.clear()
+        with ThreadPoolExecutor(SLOTS) as pool:
+            answers = [pool.submit(remote.run, {"x": X}) for _ in range(SLOTS)]
+            until(lambda: triton.num_waiting == SLOTS)
+            triton.gate.set()
+        assert len(answers) == len(triton.regions) == SLOTS
+        monkeypatch.setattr("serving.runtimes.triton_client.LOOK_TIMEOUT_S", 0.05)
+        triton.desk.clear()
+        remote.close()
+        assert triton.num_unregistered == 1
+        triton.desk.set()
+
+
 def test_what_generates_is_not_looked_for_there(package: ModelPackage) -> None:
     engine = EngineChoice("triton", triton_url="127.0.0.1:1")
     with pytest.raises(Unsupported, match="stages that are batched, no others"):
