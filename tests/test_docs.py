@@ -11,7 +11,7 @@ import msgspec
 import pytest
 import typer
 
-from export.recipe import load_export_recipe
+from export.recipe import NamedRecipe
 from serving.config import FOREIGN_VARIABLES, PREFIX, ServerConfig
 from serving.openai.chat_request import ChatRequest
 from serving.openai.completion_request import CompletionRequest
@@ -86,7 +86,7 @@ def test_commands_parse_and_their_recipes_are_there(command: str) -> None:
     if name == "train" and not given["recipe"].endswith(".toml"):
         load_recipe(given["recipe"], given["overrides"] or ())
     if given.get("recipe") and name in ("export", "import"):
-        load_export_recipe(given["recipe"])
+        NamedRecipe(given["recipe"], given.get("overrides") or ())
 
 
 @pytest.mark.parametrize("page", PAGES)
