@@ -16,7 +16,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from registry.manifest import Graph, Requirements
 from serving.runtimes.triton_origin import Origin, encode_origin, parameter_of, read_origins
-from tasks.errors import Conflict, InvalidPackage
+from tasks.errors import Conflict, InvalidPackage, Unsupported
 from tasks.task import TensorSpec
 
 Backend = Literal["onnxruntime", "tensorrt", "python"]
@@ -33,8 +33,10 @@ def build_config(
 ) -> Any:
     """ModelConfig without versions: batches up to the largest bucket, formed without waiting, one instance.
 
-    Raises InvalidPackage for a graph that can not be batched."""
+    Raises InvalidPackage for a graph that can not be batched, Unsupported for one that the backend can not run as it
+    asks to."""
     check_axes(graph, name)
+    check_processor(name, requires, backend)
     config = ModelConfig(name=name, backend=backend, max_batch_size=batch_buckets[-1])
     config.default_model_filename = MODEL_FILES[backend]
     for specs, tensors in ((graph.inputs, config.input), (graph.outputs, config.output)):
@@ -122,6 +124,15 @@ def check_axes(graph: Graph, name: str) -> None:
     for spec in (*graph.inputs, *graph.outputs):
         if not spec.shape or spec.shape[0] != -1:
             raise InvalidPackage(f"tensor {spec.name!r} of {name!r} is {list(spec.shape)} and has no free batch axis")
+
+
+def check_processor(name: str, requires: Requirements, backend: Backend) -> None:
+    """Raises Unsupported for what was made for a GPU, on the backend that has none: never on the processor instead."""
+    if backend == "python" and requires.provider == "cuda":
+        raise Unsupported(
+            f"this variant of {name!r} is for GPUs, and backend python runs on processors: name another by --variant, "
+            "and in TIDEGATE_VARIANT of the server that asks for it; or choose backend onnxruntime"
+        )
 
 
 def instance_kind(backend: Backend, requires: Requirements) -> int:

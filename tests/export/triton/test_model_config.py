@@ -21,7 +21,7 @@ from export.triton.model_config import (
 from registry.manifest import Graph, Requirements
 from serving.runtimes.onnx_runtime import NUMPY_TYPES
 from serving.runtimes.triton_origin import Origin
-from tasks.errors import Conflict, InvalidPackage
+from tasks.errors import Conflict, InvalidPackage, Unsupported
 from tasks.task import TensorSpec
 
 IMAGE = TensorSpec(name="image", dtype="UINT8", shape=(-1, 32, -1, 3))
@@ -54,13 +54,18 @@ def test_a_batch_is_formed_without_waiting_in_the_sizes_of_the_package() -> None
         ("onnxruntime", "cpu", "KIND_AUTO", "model.onnx"),
         ("onnxruntime", "cuda", "KIND_GPU", "model.onnx"),
         ("tensorrt", "cpu", "KIND_GPU", "model.plan"),
-        ("python", "cuda", "KIND_CPU", "model.py"),
+        ("python", "cpu", "KIND_CPU", "model.py"),
     ],
 )
 def test_what_needs_a_gpu_does_not_start_without(backend: Backend, provider: str, kind: str, file: str) -> None:
     config = config_of(backend=backend, provider=provider)
     assert [model_config_pb2.ModelInstanceGroup.Kind.Name(group.kind) for group in config.instance_group] == [kind]
     assert config.default_model_filename == file
+
+
+def test_what_is_for_a_gpu_is_refused_where_processors_would_run_it() -> None:
+    with pytest.raises(Unsupported, match=r"is for GPUs, and backend python runs on processors: .*--variant"):
+        config_of(backend="python", provider="cuda")
 
 
 @given(
