@@ -30,6 +30,7 @@ SERVICE_LINK = re.compile(
     re.DOTALL,
 )
 """What Kubernetes adds by itself to every pod beside a Service named "tidegate", as NAME=value."""
+HOST_AND_PORT = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}")
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -150,11 +151,20 @@ def load_config(environment: Mapping[str, str], flags: Mapping[str, Any], file: 
 
 
 def check_engine(config: ServerConfig) -> None:
-    """What one source may leave to another is there in the end. Raises InvalidRecipe."""
+    """What one source may leave to another is there in the end, and goes together. Raises InvalidRecipe."""
     if (config.engine == "triton") != bool(config.triton_url):
         raise InvalidRecipe(
             f"configuration: engine is {config.engine!r} and triton_url {config.triton_url!r}; give both for models "
             "that run on Triton (engine triton, triton_url HOST:PORT of its gRPC), or neither"
+        )
+    if config.triton_url and not HOST_AND_PORT.fullmatch(config.triton_url):
+        raise InvalidRecipe(
+            f"configuration: triton_url is {config.triton_url!r}; it must be HOST:PORT of Triton's gRPC, like gpu:8001"
+        )
+    if config.engine == "triton" and config.swap == "replace":
+        raise InvalidRecipe(
+            "configuration: swap replace makes room on this machine, and with engine triton there is nothing in its "
+            "way: leave swap out, and the version before answers until Triton has the next one"
         )
 
 
