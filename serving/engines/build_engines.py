@@ -53,6 +53,9 @@ def build_engines(
         return kept + [EngineOutcome(variant, key.role, "there already", "nothing to do") for key in keys]
     try:
         seconds = build_and_prove(package, keys, choice, threads)
+    except OSError as error:
+        unkept = NotReady(f"engines can not be made in {choice.engine_cache}: {error}")
+        return kept + [EngineOutcome(variant, key.role, "none", str(unkept), unkept) for key in keys]
     except TidegateError as error:
         return kept + [EngineOutcome(variant, key.role, "none", str(error), error) for key in keys]
     return kept + [

@@ -18,7 +18,7 @@ from serving.engines.engine_cache import EngineCache
 from serving.engines.engine_key import BuildSettings, EngineHost
 from serving.engines.open_engine import engine_key
 from serving.runtimes.compute_threads import ONE_THREAD, ComputeThreads
-from tasks.errors import InvalidPackage, NotFound, Unsupported
+from tasks.errors import InvalidPackage, NotFound, NotReady, Unsupported
 
 HOST = EngineHost(gpu="NVIDIA L4", compute_capability="8.9", num_multiprocessors=58, tensorrt="10.16.1.11")
 
@@ -110,6 +110,16 @@ def test_a_proof_on_anything_but_the_engine_is_none(
     (outcome,) = build_engines(package, "fp32", HOST, choice, ONE_THREAD)
     assert "it was built, and can not be used: no engine was built: wanted is one for another" in str(outcome.error)
     assert_nothing_is_kept(package, choice)
+
+
+def test_a_cache_without_room_is_told_of_the_graph_that_lacks_its_engine(
+    package: ModelPackage, choice: EngineChoice, builds: list[tuple[int, bytes]]
+) -> None:
+    choice.engine_cache.write_text("no folder")
+    (outcome,) = build_engines(package, "fp32", HOST, choice, ONE_THREAD)
+    assert isinstance(outcome.error, NotReady)
+    assert f"engines can not be made in {choice.engine_cache}" in outcome.detail
+    assert builds == []
 
 
 def test_a_graph_with_foreign_operators_is_refused_before_anything_is_built(
