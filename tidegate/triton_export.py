@@ -10,6 +10,9 @@ from tasks.errors import NotFound
 from tidegate.output import note
 from tidegate.triton_options import TritonRequest
 
+TRITON_PORTS = "--http-port 9000 --grpc-port 9001 --metrics-port 9002"
+"""Its own defaults are those of tidegate serve, and the two may run on one machine."""
+
 
 def write_repository(reference: str, request: TritonRequest, store_uri: str | None) -> TritonModel:
     """Writes the version that is meant, prints where, and says what to do next."""
@@ -26,8 +29,8 @@ def write_repository(reference: str, request: TritonRequest, store_uri: str | No
     if written.built_for:
         note(f"the engine is for {written.built_for}; Triton must have the same")
     note(
-        f"next: tritonserver --model-repository {request.repository}, and beside it "
-        f"TIDEGATE_ENGINE=triton TIDEGATE_TRITON_URL=HOST:8001 tidegate serve {reference}"
+        f"next: tritonserver --model-repository {request.repository} {TRITON_PORTS}, and beside it "
+        f"TIDEGATE_ENGINE=triton TIDEGATE_TRITON_URL=HOST:9001 tidegate serve {reference}"
     )
     return written
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from typer.testing import CliRunner, Result
 
 from export.triton.model_config import read_config
 from registry.local_store import LocalStore
+from serving.config import ServerConfig
 from tasks.errors import NotFound
 from tests.export.triton.test_engine_file import keep_engine
 from tests.handmade import Handmade, build_package
@@ -41,6 +43,14 @@ def test_the_champion_is_written_or_else_the_newest_and_that_is_said(store: Loca
     assert "taking" not in shown.stderr
     config = read_config(tmp_path / "repository" / "colours" / "config.pbtxt")
     assert sorted(config.parameters) == ["tidegate.1", "tidegate.2"]
+
+
+def test_what_is_to_do_next_can_be_done_on_one_machine(store: LocalStore) -> None:
+    shown = run("colours", "--triton", "repository").stderr
+    ports = dict(re.findall(r"--(\w+)-port (\d+)", shown))
+    ours = ServerConfig()
+    assert {int(port) for port in ports.values()}.isdisjoint({ours.http_port, ours.grpc_port, ours.metrics_port})
+    assert f"TIDEGATE_TRITON_URL=HOST:{ports['grpc']} " in shown
 
 
 def test_a_version_can_be_named_and_one_that_is_not_there_is_not_replaced(store: LocalStore) -> None:
