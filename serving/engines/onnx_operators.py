@@ -23,6 +23,8 @@ TENSOR_TYPE, TENSOR_NAME = 2, 8
 VALUE_NAME, VALUE_TYPE, TYPE_TENSOR, TENSOR_ELEMENT = 1, 2, 1, 1
 UINT8 = 2
 """As TensorProto.DataType counts."""
+OWN_DOMAIN = "ai.onnx"
+"""ONNX's own, which is left out as a rule."""
 MAX_DEPTH = 16
 """Of graphs within operators of graphs."""
 
@@ -92,7 +94,7 @@ def read_operator(node: memoryview) -> Operator:
         "".join(part.text for part in parts if part.number == number) for number in (NODE_DOMAIN, NODE_OPERATOR)
     )
     inputs = tuple(part.text for part in parts if part.number == NODE_INPUT)
-    return Operator(domain.removeprefix("ai.onnx"), name, inputs)
+    return Operator("" if domain == OWN_DOMAIN else domain, name, inputs)
 
 
 def inner_graphs(node: memoryview) -> Iterator[memoryview]:

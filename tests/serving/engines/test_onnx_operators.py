@@ -31,9 +31,10 @@ def test_operators_are_named_with_their_domain(tmp_path: Path) -> None:
         helper.make_node("Relu", ["x"], ["y"]),
         helper.make_node("MatMulNBits", ["y", "w"], ["z"], domain="com.microsoft"),
         helper.make_node("Add", ["z", "z"], ["x2"], domain="ai.onnx"),
+        helper.make_node("Scaler", ["x2"], ["x3"], domain="ai.onnx.ml"),
     ]
     found = read_operators(save(tmp_path / "m.onnx", nodes))
-    assert names(found) == ["Relu", "com.microsoft.MatMulNBits", "Add"]
+    assert names(found) == ["Relu", "com.microsoft.MatMulNBits", "Add", "ai.onnx.ml.Scaler"]
     assert found.nodes[1].inputs == ("y", "w")
 
 
