@@ -40,3 +40,11 @@ async def close_both(queue: Queue, close_runtime: Callable[[], None], what: str)
         await asyncio.to_thread(close_runtime)
     else:
         log.error("%s hangs; its memory stays taken", what)
+
+
+async def close_remote(queue: Queue, close_runtime: Callable[[], None], what: str) -> None:
+    """The same where the runtime is elsewhere: what has not returned holds no memory of this machine's engines, and
+    frees what it has when it does."""
+    if not await queue.close(CLOSE_TIMEOUT_S):
+        log.warning("%s is closed while it still works on something", what)
+    await asyncio.to_thread(close_runtime)

@@ -14,7 +14,7 @@ from serving.drift_feed import DriftCounts, Observed, Watched
 from serving.lease import Leased
 from serving.model_loader import LoadedModel
 from serving.picture_stage import PictureStage, row_of
-from serving.retirement import close_both
+from serving.retirement import close_both, close_remote
 from serving.runtimes.runtime import RemoteRuntime, Runtime
 from serving.statistics import ModelStatistics
 from serving.surroundings import Surroundings
@@ -132,7 +132,8 @@ class ServedModel(Leased):
     async def retire(self, timeout_s: float) -> None:
         """Wait until nobody uses this version any more, but not longer than `timeout_s`, then free what it holds."""
         await self.until_returned(timeout_s)
-        await close_both(self.batcher, self.runtime.close, f"the runtime of {self.name}/{self.version}")
+        close = close_remote if isinstance(self.runtime, RemoteRuntime) else close_both
+        await close(self.batcher, self.runtime.close, f"the runtime of {self.name}/{self.version}")
 
 
 def signals_of(

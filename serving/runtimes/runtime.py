@@ -68,7 +68,8 @@ class Runtime(Protocol):
 
 @runtime_checkable
 class RemoteRuntime(Runtime, Protocol):
-    """Executes its graph in another process, which puts batches together itself, goes away and comes back."""
+    """Executes its graph in another process, which puts batches together itself, goes away and comes back. It may be
+    closed while runs are under way: these hold what they need until they are over."""
 
     @property
     def ailment(self) -> str:

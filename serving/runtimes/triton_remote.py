@@ -43,6 +43,9 @@ class TritonRemote:
         self._names = [spec.name for spec in self._outputs]
         self._ailment = ""
         self._look_now, self._closed = threading.Event(), False
+        self._counting = threading.Lock()
+        self._num_users = 1
+        """Its owner, and every request in flight: the connection is closed by the last of them."""
         self._watcher = threading.Thread(target=self._watch, name=f"triton-{model}", daemon=True)
         self._watcher.start()
 
@@ -82,21 +85,25 @@ class TritonRemote:
         return self._infer(inputs, self._names, expires_at)
 
     def close(self) -> None:
-        """Nobody may be running anything."""
-        if self._closed:
-            return
-        self._closed = True
+        """No more requests; what is in flight may finish."""
+        with self._counting:
+            if self._closed:
+                return
+            self._closed = True
         self._look_now.set()
         self._watcher.join()
-        self._ailment = "the connection to Triton was closed"
-        self._placing.close()
-        self._client.close()
+        self._leave()
 
     def _infer(self, inputs: Mapping[str, Array], outputs: Sequence[str], expires_at: float) -> dict[str, Array]:
-        if self._ailment:
-            raise NotReady(self._ailment)
-        check_inputs(self._inputs, inputs)
-        check_outputs(self._outputs, outputs)
+        self._enter()
+        try:
+            check_inputs(self._inputs, inputs)
+            check_outputs(self._outputs, outputs)
+            return self._ask(inputs, outputs, expires_at)
+        finally:
+            self._leave()
+
+    def _ask(self, inputs: Mapping[str, Array], outputs: Sequence[str], expires_at: float) -> dict[str, Array]:
         request = ModelInferRequest(model_name=self._model, model_version=self._version)
         for name in outputs:
             request.outputs.add(name=name)
@@ -109,6 +116,23 @@ class TritonRemote:
             self._look_now.set()
             raise
         return read_outputs(response, outputs)
+
+    def _enter(self) -> None:
+        """Raises NotReady where nobody is let in."""
+        with self._counting:
+            if self._closed:
+                raise NotReady("the connection to Triton was closed")
+            if self._ailment:
+                raise NotReady(self._ailment)
+            self._num_users += 1
+
+    def _leave(self) -> None:
+        with self._counting:
+            self._num_users -= 1
+            if self._num_users:
+                return
+        self._placing.close()
+        self._client.close()
 
     def _watch(self) -> None:
         while not self._closed:

@@ -13,6 +13,7 @@ from serving.deadline import Deadline
 from serving.drift_feed import DriftFeed
 from serving.generator import GeneratorLimits
 from serving.model_loader import load_model
+from serving.runtimes.fake import FakeRemote, FakeRuntime
 from serving.served_model import ServedModel
 from serving.statistics import ModelStatistics
 from serving.surroundings import Surroundings
@@ -109,3 +110,20 @@ async def test_every_answered_picture_is_watched(model: ServedModel) -> None:
         while model.drift.observed < 6:  # noqa: ASYNC110 (nobody announces it)
             await asyncio.sleep(0.002)
     assert model.monitor.report().num_images == 6
+
+
+@pytest.mark.parametrize("where", ["here", "elsewhere"])
+async def test_what_hangs_keeps_its_memory_here_and_no_connection_elsewhere(
+    model: ServedModel, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(timeout_s: float) -> bool:
+        return False
+
+    kind, arguments = (FakeRuntime, ()) if where == "here" else (FakeRemote, (2,))
+    local, runtime = model.runtime, kind(lambda inputs: {}, model.runtime.inputs, model.runtime.outputs, *arguments)
+    monkeypatch.setattr(model.batcher, "close", never)
+    model.runtime = runtime
+    await model.retire(0)
+    assert runtime.closed is (where == "elsewhere")
+    monkeypatch.undo()
+    model.runtime = local

@@ -205,6 +205,22 @@ def test_a_triton_that_does_not_see_this_memory_is_told_from_one_that_is_away(
         remote.close()
 
 
+def test_closing_does_not_wait_for_what_is_in_flight_which_still_gets_its_answer(
+    remote: TritonRemote, triton: FakeTriton
+) -> None:
+    triton.gate.clear()
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(remote.run, {"x": X})
+        until(lambda: triton.num_waiting == 1)
+        remote.close()
+        with pytest.raises(NotReady, match="closed"):
+            remote.run({"x": X})
+        assert not answer.done()
+        triton.gate.set()
+        np.testing.assert_array_equal(answer.result()["y"], 2 * X)
+    until(lambda: not triton.regions)
+
+
 def test_shared_memory_that_is_full_refuses_a_request_and_no_more(
     triton: FakeTriton, monkeypatch: pytest.MonkeyPatch
 ) -> None:
