@@ -25,7 +25,7 @@ import msgspec
 from benchmarks.machine import CpuTimes, describe_machine
 from export.compress.steps import requirements_of
 from export.export_checkpoint import check_variants
-from export.recipe import RECIPES, AnyRecipe, ExportRecipe, load_export_recipe
+from export.recipe import RECIPES, AnyRecipe, ExportRecipe, NamedRecipe
 from export.table import format_table, megabytes, percent
 from registry.manifest import ClassEvidence, Evidence
 from tasks.errors import InvalidRecipe, NotFound
@@ -64,11 +64,13 @@ def techniques() -> tuple[str, ...]:
 
 
 def combined_recipe(task: TaskName, asked: Sequence[str], overrides: Sequence[str]) -> tuple[AnyRecipe, dict[str, str]]:
-    """The quick recipe of a task with the variants of all techniques, and why each of the others is not for it."""
+    """The quick recipe of a task with the variants of all techniques, and why each of the others is not for it. Raises
+    InvalidRecipe for overrides that one of them does not have."""
     variants, refused, plain = {}, {}, None
     for name in asked:
+        named = NamedRecipe(name, ["extends=quick", *overrides])
         try:
-            recipe = load_export_recipe(name, ["extends=quick", *overrides], task)
+            recipe = named.for_task(task)
             check_variants(recipe, task)
         except InvalidRecipe as reason:
             refused[name] = str(reason).split(": ")[-1]
