@@ -140,7 +140,7 @@ def try_decoder(
     subject = subject_of_checkpoint(checkpoint)
     task = open_generative_task(subject.task_spec, subject.folder)
     proof = build_and_weigh(subject, task, recipe, folder)
-    speakers = {name: GraphSpeaker(files, max(batches), task.context, 1) for name, files in proof.graphs.items()}
+    speakers = {name: GraphSpeaker(each.files, max(batches), task.context, 1) for name, each in proof.stored.items()}
     timings = measure_steps(speakers, task, batches, seconds)
     for speaker in speakers.values():
         speaker.close()
