@@ -6,7 +6,7 @@ learns on. Not for the outputs: classes, boxes, positions and the width of embed
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
@@ -14,7 +14,7 @@ from export.compress.channel_groups import ChannelGroup, Ranking, count_removed
 from export.compress.decoder_units import decoder_groups
 from export.compress.learning import FineTuning, Learning
 from export.compress.picture_channels import Embedding, PictureChannels
-from export.compress.technique import NetworkTechnique
+from export.compress.technique import Form, NetworkTechnique
 from export.section import Count
 from tasks.errors import InvalidRecipe
 from training.networks.captioner import Captioner
@@ -35,6 +35,8 @@ class ChannelPruning(NetworkTechnique, frozen=True, kw_only=True, tag="channel_p
 
     In several `rounds` equal parts leave, with the fine-tuning `between` after each of them but the last."""
 
+    makes: ClassVar[Form | None] = "fewer channels"
+    undoes: ClassVar[frozenset[Form]] = frozenset({"zeros in fours"})
     ratio: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.5
     round_to: Count = 8
     importance: Importance = "l2"

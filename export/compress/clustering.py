@@ -8,7 +8,7 @@ value (see `entropy_coding`); nothing gets faster. Weights that an earlier step 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 import torch
@@ -16,7 +16,7 @@ from torch import nn
 
 from export.compress.learning import FineTuning, Learning
 from export.compress.scalar_k_means import find_centroids, nearest
-from export.compress.technique import NetworkTechnique
+from export.compress.technique import Form, NetworkTechnique
 from tasks.errors import InvalidRecipe
 from training.networks.network import Trainable
 
@@ -30,6 +30,8 @@ class Clustering(NetworkTechnique, frozen=True, kw_only=True, tag="clustering"):
     embeddings (left out: as many). Biases and normalisation are left as they are, and so are layers that have not two
     weights for each value."""
 
+    makes: ClassVar[Form | None] = "shared values"
+    undoes: ClassVar[frozenset[Form]] = frozenset({"rounded weights"})
     bits: Bits = 5
     dense_bits: Bits | None = None
     fine_tuning: FineTuning = FineTuning()

@@ -7,7 +7,7 @@ as its teacher did.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import lightning.pytorch as pl
 import msgspec
@@ -15,7 +15,7 @@ import torch
 
 from export.compress.imitating_learner import ImitatingLearner, Imitation
 from export.compress.learning import Learning
-from export.compress.technique import NetworkTechnique
+from export.compress.technique import ALL_FORMS, Form, NetworkTechnique
 from tasks.errors import InvalidRecipe
 from training.data.batches import Batch
 from training.kind import open_kind
@@ -34,6 +34,7 @@ class Distillation(NetworkTechnique, frozen=True, kw_only=True, tag="distillatio
     """The student is the `model` of a table as training recipes have it; left out: the trained one with all its widths
     times `shrink`. `epochs` and `batches_per_epoch`: how long it learns; 0 takes those of the training recipe."""
 
+    undoes: ClassVar[frozenset[Form]] = ALL_FORMS
     model: ModelConfig | None = None
     shrink: Factor = 0.5
     imitation: Imitation = Imitation()

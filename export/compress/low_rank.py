@@ -6,14 +6,14 @@ enough, and the network learns on: what single layers lose adds up along the way
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 from torch import nn
 
 from export.compress.factorisation import Candidate, cost_of, forms_of
 from export.compress.learning import FineTuning, Learning
-from export.compress.technique import NetworkTechnique
+from export.compress.technique import Form, NetworkTechnique
 from export.section import Share
 from tasks.errors import InvalidRecipe
 from training.models.lstm import LSTM
@@ -28,6 +28,8 @@ class LowRank(NetworkTechnique, frozen=True, kw_only=True, tag="low_rank"):
     multiplications that every layer may still need. Layers that save less than `min_saving` of theirs stay whole:
     several layers are more to do than one, beside multiplying."""
 
+    makes: ClassVar[Form | None] = "thin layers"
+    undoes: ClassVar[frozenset[Form]] = frozenset({"zeros", "zeros in fours", "shared values", "rounded weights"})
     energy: Part | None = None
     multiplications: Part | None = None
     min_saving: Share = 0.2

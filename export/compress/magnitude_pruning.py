@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import lightning.pytorch as pl
 import msgspec
@@ -25,7 +25,7 @@ from torch import Tensor
 
 from export.compress.learning import FineTuning, Learning
 from export.compress.masks import KeptZeros, Masks, prunable_weights
-from export.compress.technique import NetworkTechnique
+from export.compress.technique import Form, NetworkTechnique
 from export.section import Share
 from training.networks.network import Trainable
 
@@ -42,6 +42,8 @@ class MagnitudePruning(NetworkTechnique, frozen=True, kw_only=True, tag="magnitu
     grows from nothing over the first `growing` part of the fine-tuning. `least_kept`: share of its weights that every
     layer keeps, so that none is cut through."""
 
+    makes: ClassVar[Form | None] = "zeros"
+    undoes: ClassVar[frozenset[Form]] = frozenset({"shared values", "rounded weights"})
     sparsity: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.8
     weighing: Weighing = "adaptive"
     growing: Share = 0.7

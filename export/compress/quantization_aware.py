@@ -7,7 +7,7 @@ loses too much, as in networks of depthwise convolutions.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import lightning.pytorch as pl
 import torch
@@ -16,7 +16,7 @@ from torch import nn
 from export.compress.fake_quantization import fake_quantized
 from export.compress.fold_normalisation import fold_normalisation
 from export.compress.learning import FineTuning, Learning
-from export.compress.technique import NetworkTechnique
+from export.compress.technique import Form, NetworkTechnique
 from tasks.task import open_task
 from training.networks.network import Trainable
 from training.recipe import TaskName
@@ -27,6 +27,7 @@ EXAMPLE_BATCH = 2
 class QuantizationAware(NetworkTechnique, frozen=True, kw_only=True, tag="quantization_aware"):
     """`weight_bits`: 7 for an int8_static that keeps its `reduce_range`, 8 for one without."""
 
+    makes: ClassVar[Form | None] = "rounded weights"
     weight_bits: Literal[7, 8] = 7
     fine_tuning: FineTuning = FineTuning(learning_rate_factor=0.05)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from export.compress.learning import FineTuning, Learning
 from export.compress.masks import KeptZeros, Masks, prunable_weights
-from export.compress.technique import NetworkTechnique
+from export.compress.technique import Form, NetworkTechnique
 from tasks.errors import InvalidRecipe
 from training.networks.network import Trainable
 from training.recipe import TaskName
@@ -26,6 +26,8 @@ GROUP, KEPT = 4, 2
 class SemiStructuredPruning(NetworkTechnique, frozen=True, kw_only=True, tag="semi_structured_pruning"):
     """Every layer whose inputs come in fours, all of them at once, then fine-tuning."""
 
+    makes: ClassVar[Form | None] = "zeros in fours"
+    undoes: ClassVar[frozenset[Form]] = frozenset({"shared values", "rounded weights"})
     needs_gpu: ClassVar[bool] = True
     fine_tuning: FineTuning = FineTuning()
 

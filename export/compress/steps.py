@@ -38,6 +38,8 @@ AnyTechnique = (
     | EntropyCoding
 )
 Steps = tuple[AnyTechnique, ...]
+REDUCED_BITS = 7
+"""Of a weight, where int8_static reduces its range."""
 STAGES = (NetworkTechnique, GraphTechnique, StorageTechnique)
 """In the order in which steps must stand."""
 
@@ -53,6 +55,37 @@ def check_steps(steps: Sequence[Technique], origin: str) -> None:
     reducing = [step for step in steps if step.precision is not None]
     if len(reducing) > 1:
         raise InvalidRecipe(f"{origin}: {names(reducing)} all change the precision; take one of them")
+    check_forms(network_steps(steps), origin)
+    check_rounding(steps, origin)
+
+
+def check_forms(steps: Sequence[NetworkTechnique], origin: str) -> None:
+    """Raises InvalidRecipe for a step that would undo what one before it has made."""
+    for index, step in enumerate(steps):
+        for before in steps[:index]:
+            if before.makes in step.undoes:
+                raise InvalidRecipe(
+                    f"{origin}: {name_of(before)} makes {before.makes}, which {name_of(step)} after it would undo; "
+                    f"put {name_of(step)} first, or leave one of them out"
+                )
+
+
+def check_rounding(steps: Sequence[Technique], origin: str) -> None:
+    """Raises InvalidRecipe where a network learns for other bytes than it gets."""
+    aware = next((step for step in steps if isinstance(step, QuantizationAware)), None)
+    if aware is None:
+        return
+    static = next((step for step in steps if isinstance(step, Int8Static)), None)
+    if static is None:
+        raise InvalidRecipe(
+            f"{origin}: quantization_aware makes a network ready for bytes and leaves it in float; let int8_static "
+            "follow, or leave it out"
+        )
+    if static.reduce_range != (aware.weight_bits == REDUCED_BITS):
+        raise InvalidRecipe(
+            f"{origin}: quantization_aware learns for weights of {aware.weight_bits} bits, and int8_static with "
+            f"reduce_range = {str(static.reduce_range).lower()} makes others: 7 belong to true, 8 to false"
+        )
 
 
 def check_sense(steps: Sequence[Technique], task: TaskName, origin: str) -> None:

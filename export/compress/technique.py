@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 from export.section import Section
 from registry.manifest import Precision
@@ -19,6 +19,11 @@ from training.recipe import TaskName
 if TYPE_CHECKING:
     from export.compress.learning import Learning
     from training.networks.network import Trainable
+
+
+Form = Literal["zeros", "zeros in fours", "shared values", "fewer channels", "thin layers", "rounded weights"]
+"""What a step can make of a network that a later one may undo."""
+ALL_FORMS: frozenset[Form] = frozenset(get_args(Form))
 
 
 class Technique(Section, frozen=True, kw_only=True, tag_field="technique"):
@@ -45,6 +50,10 @@ class NetworkTechnique(Technique, frozen=True, kw_only=True):
     """Changes the network, before there is a graph of it; most let it learn on afterwards."""
 
     is_drawn: ClassVar[bool] = True
+    makes: ClassVar[Form | None] = None
+    """What the network has after this step; None where the step gives it no form of its own."""
+    undoes: ClassVar[frozenset[Form]] = frozenset()
+    """Of what steps before it may have made: it must not follow those."""
 
     def compress(self, network: Trainable, learning: Learning) -> Trainable:
         """A network in evaluation mode, on the CPU → its compressed form, the same or another one: the caller gives it

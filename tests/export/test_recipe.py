@@ -159,6 +159,33 @@ def test_steps_stand_in_the_order_in_which_they_can_be_done() -> None:
         load_export_recipe("quick", [f"variants.int8.steps=[{int8}, {fp16}]"])
 
 
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        (["clustering", "magnitude_pruning"], "makes shared values, which magnitude_pruning after it would undo"),
+        (["clustering", "semi_structured_pruning"], "makes shared values"),
+        (["magnitude_pruning", "low_rank"], "makes zeros, which"),
+        (["semi_structured_pruning", "channel_pruning"], "makes zeros in fours"),
+        (["channel_pruning", "distillation"], "put distillation first"),
+        (["quantization_aware", "clustering", "int8_static"], "makes rounded weights"),
+        (["quantization_aware"], "let int8_static follow"),
+    ],
+)
+def test_no_step_undoes_what_one_before_it_made(steps: list[str], message: str) -> None:
+    options = {"low_rank": ", energy = 0.9"}
+    tables = ", ".join(f'{{technique = "{name}"{options.get(name, "")}}}' for name in steps)
+    with pytest.raises(InvalidRecipe, match=message):
+        load_export_recipe("quick", [f"variants.int8.steps=[{tables}]"])
+
+
+def test_a_network_learns_for_the_bytes_that_it_gets() -> None:
+    steps = '{technique = "quantization_aware", weight_bits = 8}, {technique = "int8_static"}'
+    with pytest.raises(InvalidRecipe, match="weights of 8 bits"):
+        load_export_recipe("quick", [f"variants.int8.steps=[{steps}]"])
+    right = steps.replace('int8_static"', 'int8_static", reduce_range = false')
+    assert len(load_export_recipe("quick", [f"variants.int8.steps=[{right}]"]).variants["int8"].steps) == 2
+
+
 @pytest.mark.parametrize(("name", "reason"), [("int8-entropy", "from token to token"), ("qat", "token by token")])
 def test_refusal_is_in_the_words_of_the_technique_where_it_has_any(name: str, reason: str) -> None:
     with pytest.raises(InvalidRecipe, match=f"not for text_generation: .*{reason}.*take int8_dynamic"):
