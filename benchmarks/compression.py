@@ -26,6 +26,7 @@ from benchmarks.machine import CpuTimes, describe_machine
 from export.compress.steps import requirements_of
 from export.export_checkpoint import check_variants
 from export.recipe import RECIPES, AnyRecipe, ExportRecipe, NamedRecipe
+from export.stages_report import format_stages
 from export.table import format_table, megabytes, percent
 from registry.manifest import ClassEvidence, Evidence
 from tasks.errors import InvalidRecipe, NotFound
@@ -193,7 +194,7 @@ def show_table(name: str, asked: Sequence[str], overrides: Sequence[str], second
     checkpoint = open_model(name)
     recipe, refused = combined_recipe(checkpoint.recipe.task, asked, overrides)
     tried = try_all(checkpoint, recipe, BATCHES, seconds)
-    print(f"\n{name}, {checkpoint.recipe.task}\n{format_tried(tried, BATCHES)}")
+    print(f"\n{name}, {checkpoint.recipe.task}\n{format_tried(tried, BATCHES)}\n\n{format_stages(tried.evidence)}")
     for technique, reason in refused.items():
         print(f"{technique}: not for {checkpoint.recipe.task}, {reason}")
 
