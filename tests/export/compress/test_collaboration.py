@@ -29,6 +29,7 @@ from export.recipe import ExportRecipe, Tolerances, load_export_recipe
 from export.torch_subject import subject_of_checkpoint
 from registry.package import ModelPackage, open_package
 from registry.plain_graph import write_plain_graph
+from tests.quick_graphs import with_quick_graphs
 from tests.tiny_learning import checkpoint_of
 from training.networks.config import ModelConfig
 from training.recipe import TaskName
@@ -73,6 +74,7 @@ def classifier(learnings: Callable[[TaskName], Learning], tmp_path_factory: pyte
     learning.fine_tune(trained, FineTuning(learning_rate_factor=1.0))
     learning = replace(learning, trained=trained)
     subject = subject_of_checkpoint(checkpoint_of(learning, tmp_path_factory.mktemp("checkpoint")))
+    subject = with_quick_graphs(subject, trained)
     counts = [*FEW, "num_seeds=1", "num_calibration=8", "batch_buckets=[1, 3]"]
     recipe = variants_of(["deep-compression", "collaborative-student"], "classification", counts)
     return export_subject(subject, recipe, tmp_path_factory.mktemp("package") / "package")

@@ -25,6 +25,7 @@ from export.torch_subject import subject_of_checkpoint
 from registry.package import ModelPackage, open_package
 from serving.runtimes.onnx_runtime import OnnxRuntime
 from tasks.errors import InvalidRecipe
+from tests.quick_graphs import with_quick_graphs
 from tests.tiny_learning import checkpoint_of
 from training.recipe import TaskName
 
@@ -68,8 +69,8 @@ def classifier(learnings: Callable[[TaskName], Learning], tmp_path_factory: pyte
     learning.fine_tune(trained, FineTuning(epochs=2, learning_rate_factor=1.0))
     checkpoint = checkpoint_of(replace(learning, trained=trained), tmp_path_factory.mktemp("checkpoint"))
     recipe = variants_of(["sparse-2-4", "channel-pruning"], "classification", FEW_PICTURES)
-    folder = tmp_path_factory.mktemp("package") / "package"
-    return open_package(export_subject(subject_of_checkpoint(checkpoint), recipe, folder).folder)
+    subject = with_quick_graphs(subject_of_checkpoint(checkpoint), trained)
+    return open_package(export_subject(subject, recipe, tmp_path_factory.mktemp("package") / "package").folder)
 
 
 def weights(package: ModelPackage, variant: str, role: str = "main") -> dict[str, np.ndarray]:
