@@ -1,0 +1,138 @@
+"""Techniques that learn on, down to sealed packages of detectors, segmenters and captioners, by the shipped recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from export.compress.channel_pruning import ChannelPruning
+from export.compress.distillation import Distillation
+from export.compress.learning import FineTuning, Learning
+from export.compress.low_rank import LowRank
+from export.compress.technique import Technique
+from export.generative.checkpoint_subject import subject_of_checkpoint as generative_subject
+from export.generative.pipeline import export_generative
+from export.generative.recipe import GenerativeRecipe, GenerativeTolerances
+from export.pipeline import export_subject
+from export.recipe import ExportRecipe, Tolerances, load_export_recipe
+from export.subject import Data
+from export.torch_subject import subject_of_checkpoint
+from registry.package import ModelPackage, open_package
+from tasks.image import ImageSpec
+from tests.quick_graphs import with_quick_graphs, write_quickly
+from tests.tiny_learning import checkpoint_of, learning_of
+from training.data.cache import CACHE_VARIABLE
+from training.networks.network import Network
+from training.recipe import TaskName
+
+ANYTHING_GOES = {
+    ExportRecipe: Tolerances(min_decision_agreement=0, max_metric_drop=1, max_calibration_increase=1, max_class_drop=1),
+    GenerativeRecipe: GenerativeTolerances(max_bits_per_byte_increase=1, min_decision_agreement=0),
+}
+"""Random weights lose whatever there is."""
+FEW = ["num_verify=8", "num_profile=8", "num_golden=2", "latency_seconds=0.001"]
+FEW_PICTURES = [*FEW, "num_calibration=4", "batch_buckets=[1, 2]"]
+FEW_TEXTS = [*FEW, "num_continuations=2", "continuation_tokens=4", "golden_tokens=2", "slots=[1]", "passage_tokens=20"]
+VARIANTS: dict[TaskName, dict[str, str]] = {
+    "detection": {"magnitude-pruning": "pruned", "low-rank": "thin", "channel-pruning": "narrow"},
+    "segmentation": {"clustering": "clustered", "qat": "int8", "distillation": "student"},
+    "captioning": {"clustering": "clustered", "int8-dynamic": "int8"},
+}
+"""Task → recipe → its variant."""
+
+
+def hurry(step: Technique) -> Any:
+    """The same step on a network of few channels, learning for two batches."""
+    if isinstance(step, Distillation):
+        return msgspec.structs.replace(step, epochs=1, batches_per_epoch=2)
+    if isinstance(step, ChannelPruning):
+        step = msgspec.structs.replace(step, round_to=2)
+    if isinstance(step, LowRank):
+        step = msgspec.structs.replace(step, min_saving=0.05)
+    if hasattr(step, "fine_tuning"):
+        return msgspec.structs.replace(step, fine_tuning=FineTuning(batches_per_epoch=2))
+    return step
+
+
+def recipe_of(task: TaskName, counts: list[str]) -> Any:
+    """One recipe with the variants of several."""
+    recipes = [load_export_recipe(name, ["num_seeds=1", *counts], task) for name in VARIANTS[task]]
+    loose = ANYTHING_GOES[type(recipes[0])]
+    variants = {
+        name: msgspec.structs.replace(each, steps=tuple(map(hurry, each.steps)), tolerances=loose)
+        for recipe in recipes
+        for name, each in recipe.variants.items()
+    }
+    return msgspec.structs.replace(recipes[0], variants=variants)
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Callable[[TaskName], ModelPackage]:
+    """Task → a package with the variants of several recipes."""
+
+    def build(task: TaskName) -> ModelPackage:
+        folder = tmp_path_factory.mktemp(task)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(CACHE_VARIABLE, str(folder))
+            learning: Learning = learning_of(task, folder)
+            checkpoint = checkpoint_of(learning, folder)
+            train, test, spare = (learning.source.split(name) for name in ("train", "test", "validation"))
+            if task == "captioning":
+                patch.setattr("export.captioner_graph.write_onnx", write_encoder_quickly)
+                speaker = replace(generative_subject(checkpoint), held_out=test, spare=spare, learning=learning)
+                export_generative(speaker, recipe_of(task, FEW_TEXTS), folder / "package")
+            else:
+                assert isinstance(learning.trained, Network)
+                subject = with_quick_graphs(subject_of_checkpoint(checkpoint), learning.trained)
+                assert subject.learnt is not None
+                learnt = replace(subject.learnt, learning=learning)
+                subject = replace(subject, data=Data(train, test, spare), learnt=learnt)
+                export_subject(subject, recipe_of(task, FEW_PICTURES), folder / "package")
+        return open_package(folder / "package")
+
+    return build
+
+
+def write_encoder_quickly(network: Any, image: ImageSpec, names: Sequence[str], path: Path, opset: int) -> None:
+    write_quickly(network, image.height, image.width, path)
+
+
+def num_weights(graph: Path) -> int:
+    return sum(numpy_helper.to_array(each).size for each in onnx.load(graph).graph.initializer)
+
+
+def test_detector(packages: Callable[[TaskName], ModelPackage]) -> None:
+    package = packages("detection")
+    assert set(package.manifest.variants) == {"fp32", *VARIANTS["detection"].values()}
+    sizes = {name: num_weights(package.graph_path(name)) for name in package.manifest.variants}
+    assert sizes["narrow"] < sizes["thin"] < sizes["fp32"]
+    assert package.variant("pruned").evidence.metrics["zero_weights"] == pytest.approx(0.8, abs=0.02)
+
+
+def test_segmenter(packages: Callable[[TaskName], ModelPackage]) -> None:
+    package = packages("segmentation")
+    assert set(package.manifest.variants) == {"fp32", *VARIANTS["segmentation"].values()}
+    assert package.variant("int8").precision == "int8"
+    assert np.dtype(np.int8) in {
+        numpy_helper.to_array(w).dtype for w in onnx.load(package.graph_path("int8")).graph.initializer
+    }
+    assert num_weights(package.graph_path("student")) < 0.6 * num_weights(package.graph_path("fp32"))
+    assert package.graph_path("clustered").suffix == ".coded"
+
+
+def test_captioner_has_an_encoder_of_its_own_where_its_network_changed(
+    packages: Callable[[TaskName], ModelPackage],
+) -> None:
+    package = packages("captioning")
+    encoders = {name: each.graphs["encoder"].file for name, each in package.manifest.variants.items()}
+    assert encoders == {"fp32": "encoder.onnx", "int8": "encoder.onnx", "clustered": "clustered/encoder.coded"}
+    coded, whole = (package.graph_path(name, "encoder").stat().st_size for name in ("clustered", "fp32"))
+    assert coded < whole
