@@ -17,18 +17,18 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
+from benchmarks.compression_table import FLOAT, Timings, Tried, format_tried
 from benchmarks.machine import CpuTimes, describe_machine
-from export.compress.steps import requirements_of
+from export.compress.steps import network_steps, requirements_of
 from export.export_checkpoint import check_variants
 from export.recipe import RECIPES, AnyRecipe, ExportRecipe, NamedRecipe
 from export.stages_report import format_stages
-from export.table import format_table, megabytes, percent
-from registry.manifest import ClassEvidence, Evidence
+from export.table import percent
+from registry.manifest import Evidence
 from tasks.errors import InvalidRecipe, NotFound
 from training.checkpoint import Checkpoint
 from training.recipe import TaskName
@@ -36,22 +36,8 @@ from training.recipe import TaskName
 MODELS = ("digits", "stdlib-llama")
 BAR_MODEL, BAR_TECHNIQUES, BAR_BATCHES, BAR_RATIO = "digits-resnet18", ("int8-minmax", "channel-pruning"), (1, 8), 1.8
 BATCHES = (1, 16)
-FLOAT = "fp32"
-Timings = Mapping[str, Mapping[int, float]]
-"""Variant → batch size → median milliseconds."""
-
-
-@dataclass(frozen=True)
-class Tried:
-    """All variants of one model, tried together. `for_gpu`: those whose speed means nothing on this machine."""
-
-    evidence: Mapping[str, Evidence]
-    timings_ms: Timings
-    for_gpu: frozenset[str]
-
-    def speedup(self, name: str, batch: int) -> float:
-        """How many times as fast as float32."""
-        return self.timings_ms[FLOAT][batch] / self.timings_ms[name][batch]
+NUM_CALIBRATION = 64
+"""Pictures for a first look at whether a graph can be quantized at all."""
 
 
 def techniques() -> tuple[str, ...]:
@@ -98,6 +84,29 @@ def open_model(name: str) -> Checkpoint:
             return load_checkpoint(train_model(load_recipe(name), None).folder)
 
 
+def refused_graphs(checkpoint: Checkpoint, recipe: ExportRecipe) -> dict[str, str]:
+    """Why variants can not be made of the very graph of this model, of those that change nothing but the graph: known
+    before anything has learnt on for minutes."""
+    from export.held_out import decode_batches, draw, stack
+    from export.torch_subject import subject_of_checkpoint
+    from export.variants import VariantBuilder
+    from tasks.task import open_task
+
+    subject, refused = subject_of_checkpoint(checkpoint), {}
+    examples = draw(subject.data.calibration, NUM_CALIBRATION, recipe.seed)
+    batches = [stack(items) for items in decode_batches(open_task(subject.task_spec), examples)]
+    with tempfile.TemporaryDirectory(prefix="tidegate-compression-") as folder:
+        builder = VariantBuilder(subject, recipe, batches, Path(folder))
+        for name, config in recipe.variants.items():
+            if network_steps(config.steps):
+                continue
+            try:
+                builder.build(name, config)
+            except InvalidRecipe as reason:
+                refused[name] = str(reason).split(": ")[-1]
+    return refused
+
+
 def try_all(checkpoint: Checkpoint, recipe: AnyRecipe, batches: Sequence[int], seconds: float) -> Tried:
     """Builds all variants of a recipe and measures them."""
     with tempfile.TemporaryDirectory(prefix="tidegate-compression-") as folder:
@@ -118,7 +127,8 @@ def try_pictures(
     from export.torch_subject import subject_of_checkpoint
     from tasks.task import open_task
 
-    proof = build_and_weigh(subject_of_checkpoint(checkpoint), recipe, folder)
+    subject = subject_of_checkpoint(checkpoint)
+    proof = build_and_weigh(subject, recipe, folder)
     examples = (proof.compared * max(batches))[: max(batches)]
     task = open_task(checkpoint.task_spec)
     inputs = stack([item for items in decode_batches(task, examples) for item in items])
@@ -148,51 +158,14 @@ def try_decoder(
     return proof.evidence, {name: {size: t.median_ms for size, t in each.items()} for name, each in timings.items()}
 
 
-def format_tried(tried: Tried, batches: Sequence[int]) -> str:
-    """One row for each technique, float32 first."""
-    plain = tried.evidence[FLOAT]
-    is_share = plain.better == "higher"
-    header = ["technique", "size", "", *[h for s in batches for h in (f"ms at batch {s}", "")], plain.metric]
-    rows = []
-    for name, each in tried.evidence.items():
-        timed = [
-            cell
-            for size in batches
-            for cell in (
-                ("GPU", "")
-                if name in tried.for_gpu
-                else (f"{tried.timings_ms[name][size]:.2f}", f"{tried.speedup(name, size):.2f}×")
-            )
-        ]
-        metric = each.metrics[each.metric]
-        missed = ", ".join(gate.name for gate in each.gates if not gate.passed)
-        rows.append(
-            [
-                name,
-                megabytes(each.num_bytes),
-                f"{plain.num_bytes / each.num_bytes:.1f}×",
-                *timed,
-                percent(metric) if is_share else f"{metric:.4f}",
-                worst_class(each.per_class),
-                missed,
-            ]
-        )
-    return format_table([*header, "worst class", "misses"], rows)
-
-
-def worst_class(per_class: Sequence[ClassEvidence]) -> str:
-    """The class that lost most, with what it lost."""
-    seen = [each for each in per_class if each.support]
-    if not seen:
-        return ""
-    worst = min(seen, key=lambda each: each.variant - each.trained)
-    return f"{worst.label}: {percent(worst.trained)} → {percent(worst.variant)}"
-
-
 def show_table(name: str, asked: Sequence[str], overrides: Sequence[str], seconds: float) -> None:
     """Builds, measures and prints every technique that makes sense for a model."""
     checkpoint = open_model(name)
     recipe, refused = combined_recipe(checkpoint.recipe.task, asked, overrides)
+    if isinstance(recipe, ExportRecipe):
+        refused |= refused_graphs(checkpoint, recipe)
+        possible = {key: value for key, value in recipe.variants.items() if key not in refused}
+        recipe = msgspec.structs.replace(recipe, variants=possible)
     tried = try_all(checkpoint, recipe, BATCHES, seconds)
     print(f"\n{name}, {checkpoint.recipe.task}\n{format_tried(tried, BATCHES)}\n\n{format_stages(tried.evidence)}")
     for technique, reason in refused.items():

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.compression import FLOAT, combined_recipe, format_tried, techniques, try_all
+from benchmarks.compression import combined_recipe, refused_graphs, techniques, try_all
+from benchmarks.compression_table import FLOAT, format_tried
+from export.recipe import ExportRecipe
 from tests.tiny_learning import checkpoint_of, learning_of
 from training.data.cache import CACHE_VARIABLE
 
@@ -32,3 +34,15 @@ def test_table_has_a_row_for_each_technique_of_a_decoder(tmp_path: Path, monkeyp
 def test_every_recipe_that_extends_another_is_a_technique() -> None:
     assert {"deep-compression", "int8-minmax", "channel-pruning", "distillation"} < set(techniques())
     assert not {"quick", "classification", "search"} & set(techniques())
+
+
+def test_what_a_graph_refuses_is_known_before_anything_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    for name in ("pictures", "checkpoint"):
+        (tmp_path / name).mkdir()
+    checkpoint = checkpoint_of(learning_of("segmentation", tmp_path / "pictures"), tmp_path / "checkpoint")
+    recipe, _ = combined_recipe("segmentation", ["int4", "int8-minmax", "clustering"], ["num_calibration=8"])
+    assert isinstance(recipe, ExportRecipe)
+    refused = refused_graphs(checkpoint, recipe)
+    assert list(refused) == ["int4"]
+    assert "convolutions" in refused["int4"]
