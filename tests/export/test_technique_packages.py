@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from export.generative.pipeline import export_generative
 from export.generative.recipe import GenerativeRecipe, GenerativeTolerances
 from export.pipeline import export_subject
 from export.recipe import ExportRecipe, Tolerances, load_export_recipe
-from export.subject import Data
 from export.torch_subject import subject_of_checkpoint
 from registry.package import ModelPackage, open_package
 from tasks.image import ImageSpec
@@ -84,17 +82,15 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Callable[[TaskName], M
             patch.setenv(CACHE_VARIABLE, str(folder))
             learning: Learning = learning_of(task, folder)
             checkpoint = checkpoint_of(learning, folder)
-            train, test, spare = (learning.source.split(name) for name in ("train", "test", "validation"))
+            # The pictures of the test, and not those that its recipe names.
+            for module in ("torch_subject", "generative.checkpoint_subject"):
+                patch.setattr(f"export.{module}.open_source", lambda config: learning.source)
             if task == "captioning":
                 patch.setattr("export.captioner_graph.write_onnx", write_encoder_quickly)
-                speaker = replace(generative_subject(checkpoint), held_out=test, spare=spare, learning=learning)
-                export_generative(speaker, recipe_of(task, FEW_TEXTS), folder / "package")
+                export_generative(generative_subject(checkpoint), recipe_of(task, FEW_TEXTS), folder / "package")
             else:
                 assert isinstance(learning.trained, Network)
                 subject = with_quick_graphs(subject_of_checkpoint(checkpoint), learning.trained)
-                assert subject.learnt is not None
-                learnt = replace(subject.learnt, learning=learning)
-                subject = replace(subject, data=Data(train, test, spare), learnt=learnt)
                 export_subject(subject, recipe_of(task, FEW_PICTURES), folder / "package")
         return open_package(folder / "package")
 
