@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from registry.package import ModelPackage
+from serving.engine_choice import ONNX_RUNTIME
+from serving.runtimes.compute_threads import ONE_THREAD
 from tests.tidegate.collected import Collected
 from tests.tiny_captioner import build_captioner_package, picture
 from tests.tiny_language import build_language_package
@@ -22,7 +24,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
 
 @pytest.fixture
 def predictor(package: ModelPackage) -> Iterator[GenerativePredictor]:
-    with open_generative_predictor(package, "3", "fp32", 1) as opened:
+    with open_generative_predictor(package, "3", "fp32", ONE_THREAD, ONNX_RUNTIME) as opened:
         yield opened
 
 
@@ -61,6 +63,6 @@ def test_pictures_get_captions(tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
     for index in range(3):
         (tmp_path / "pictures" / f"{index}.png").write_bytes(picture(index))
-    with open_generative_predictor(package, "1", "fp32", 1) as predictor:
+    with open_generative_predictor(package, "1", "fp32", ONE_THREAD, ONNX_RUNTIME) as predictor:
         answers = list(predictor.answer(find_inputs(tmp_path / "pictures"), Collected()))
     assert [len(answer.prediction.captions) for answer in answers] == [1, 1, 1]

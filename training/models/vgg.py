@@ -17,6 +17,7 @@ from training.networks.architecture import BackboneOptions
 from training.networks.config import Building
 from training.networks.layers import convolve
 from training.networks.network import Backbone
+from training.networks.shrink import scale_widths
 
 BUILDS: Building = "backbone"
 Width = Annotated[int, msgspec.Meta(ge=1)]
@@ -93,3 +94,10 @@ def build(options: Options, image: ImageSpec) -> Vgg:
 def settle(options: Options) -> Options:
     """The options say it all."""
     return options
+
+
+def shrink(options: Options, factor: float) -> Options:
+    """See training/networks/shrink.py."""
+    return msgspec.structs.replace(
+        options, widths=scale_widths(options.widths, factor), hidden=scale_widths(options.hidden, factor)
+    )
