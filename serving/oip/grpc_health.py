@@ -30,11 +30,13 @@ def health_handler(host: ModelHost) -> Any:
     async def watch(message: Any, context: grpc.aio.ServicerContext) -> None:
         told = None
         while True:
+            # Asked first: a server that stops while something is told has yet to tell that it stops.
+            is_stopping = host.draining
             status = status_of(host, message.service)
             if status != told:
                 await context.write(health_pb2.HealthCheckResponse(status=status))
                 told = status
-            if host.draining:
+            if is_stopping:
                 return  # or the server would wait for this call until its patience ends
             await asyncio.sleep(WATCH_INTERVAL_S)
 
