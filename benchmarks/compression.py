@@ -17,7 +17,9 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from itertools import cycle, islice
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -53,7 +55,9 @@ def techniques() -> tuple[str, ...]:
 def combined_recipe(task: TaskName, asked: Sequence[str], overrides: Sequence[str]) -> tuple[AnyRecipe, dict[str, str]]:
     """The quick recipe of a task with the variants of all techniques, and why each of the others is not for it. Raises
     InvalidRecipe for overrides that one of them does not have."""
-    variants, refused, plain = {}, {}, None
+    variants: dict[str, Any] = {}
+    refused: dict[str, str] = {}
+    plain: AnyRecipe | None = None
     for name in asked:
         named = NamedRecipe(name, ["extends=quick", *overrides])
         try:
@@ -129,7 +133,7 @@ def try_pictures(
 
     subject = subject_of_checkpoint(checkpoint)
     proof = build_and_weigh(subject, recipe, folder)
-    examples = (proof.compared * max(batches))[: max(batches)]
+    examples = list(islice(cycle(proof.compared), max(batches)))
     task = open_task(checkpoint.task_spec)
     inputs = stack([item for items in decode_batches(task, examples) for item in items])
     graphs = {name: each.path for name, each in proof.variants.items()}

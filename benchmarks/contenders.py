@@ -84,7 +84,8 @@ class Engine:
         """Engine time (CPU) of all runs so far, from the server's count of runs by batch size."""
         with urllib.request.urlopen(self._url) as answer:
             runs = json.load(answer)["model_stats"][0]["batch_stats"]
-        return sum(run["compute_infer"]["count"] * self._seconds[self._bucket(run["batch_size"])] for run in runs)
+        counts = ((int(run["compute_infer"]["count"]), int(run["batch_size"])) for run in runs)
+        return sum((count * self._seconds[self._bucket(size)] for count, size in counts), 0.0)
 
     def _bucket(self, num_rows: int) -> int:
         return next(bucket for bucket in self._buckets if bucket >= num_rows)

@@ -139,10 +139,13 @@ def main(arguments: list[str]) -> int:
             rates: Mapping[str, float] = worker.ask("rate", rows=rows, num_new=NUM_NEW, seed=next(seeds))
             return rates["whole"]
 
+        def through_http(rows: int) -> float:
+            return generate(server, rows, next(seeds))
+
         contenders: dict[str, Callable[[], float]] = {}
         for rows in (1, 8):
             contenders[f"{OURS} {rows}"] = partial(alone, rows)
-            contenders[f"{THROUGH_HTTP} {rows}"] = lambda rows=rows: generate(server, rows, next(seeds))
+            contenders[f"{THROUGH_HTTP} {rows}"] = partial(through_http, rows)
         rounds = interleave(contenders, num_rounds, print)
     for rows in (1, 8):
         names = [f"{OURS} {rows}", f"{THROUGH_HTTP} {rows}"]

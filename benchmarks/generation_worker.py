@@ -59,7 +59,7 @@ def open_jobs(engine: str, folder: Path) -> dict[str, Callable[..., Any]]:
         found = ours.token_gaps_s(4, 160, arrivals, seed) * 1000
         return {"median": float(np.median(found)), "p99": float(np.percentile(found, 99))}
 
-    jobs = {"gaps": gaps, "step": ours.step_ms, "first_token": ours.first_token_ms}
+    jobs: dict[str, Callable[..., Any]] = {"gaps": gaps, "step": ours.step_ms, "first_token": ours.first_token_ms}
     return {**generation_jobs(ours.generate), **jobs}
 
 

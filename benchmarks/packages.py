@@ -65,7 +65,7 @@ def fully_trained_package(kind: str) -> Path:
     from training.recipe import load_recipe
 
     full, store = FULLY_TRAINED[kind], open_store()
-    image = load_recipe(full.name).image
+    image = load_recipe(full.name).image_spec
     for info in reversed(store.versions(full.name) if full.name in store.names() else []):
         package = store.fetch(info, HOME / "cache")
         evidence = next(iter(package.manifest.variants.values())).evidence

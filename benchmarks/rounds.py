@@ -68,7 +68,7 @@ def interleave(contenders: Mapping[str, Callable[[], T]], num_rounds: int, repor
         attempts: list[tuple[float, Mapping[str, T]]] = []
         while not attempts or (attempts[-1][0] > MAX_STOLEN_SHARE and len(attempts) <= MAX_REPEATS_PER_ROUND):
             before = CpuTimes.now()
-            results = {name: contend() for name, contend in contenders.items()}
+            results: Mapping[str, T] = {name: contend() for name, contend in contenders.items()}
             attempts.append((CpuTimes.now().stolen_share_since(before), results))
         num_disturbed += sum(share > MAX_STOLEN_SHARE for share, _ in attempts)
         share, results = min(attempts, key=lambda attempt: attempt[0])
