@@ -129,14 +129,18 @@ def our_errors() -> Iterator[None]:
         raise NotReady("the connection to Triton is being closed") from error
 
 
+class SlowTriton(NotReady):
+    """It took longer over a question that costs nothing than one that is there should."""
+
+
 @contextmanager
 def prompt_errors() -> Iterator[None]:
-    """Of a question that costs nothing: a Triton that takes its time is as good as away."""
+    """Of a question that costs nothing. Raises SlowTriton."""
     try:
         with our_errors():
             yield
     except DeadlineExceeded as error:
-        raise NotReady("Triton does not answer") from error
+        raise SlowTriton("Triton does not answer") from error
 
 
 def translated(code: grpc.StatusCode, details: str) -> TidegateError:

@@ -21,7 +21,7 @@ from tritonclient.grpc.service_pb2 import ModelInferRequest
 from serving.runtimes.onnx_runtime import NUMPY_TYPES
 from serving.runtimes.runtime import Binding, DeviceTensor
 from serving.runtimes.tensor_check import check_inputs, check_outputs
-from serving.runtimes.triton_client import TritonClient
+from serving.runtimes.triton_client import SlowTriton, TritonClient
 from serving.runtimes.triton_memory import Inputs
 from serving.runtimes.triton_origin import Origin, read_origins
 from tasks.errors import NotReady, TidegateError, Unsupported
@@ -41,7 +41,7 @@ class TritonRemote:
         self._inputs, self._outputs = client.tensors(model, self._version)
         self._datatypes = {spec.name: spec.dtype for spec in self._inputs}
         self._names = [spec.name for spec in self._outputs]
-        self._ailment = ""
+        self._ailment, self._is_slow = "", False
         self._look_now, self._closed = threading.Event(), False
         self._counting = threading.Lock()
         self._num_users = 1
@@ -143,9 +143,15 @@ class TritonRemote:
 
     def _look(self) -> None:
         """Is it there, and still what it was?"""
-        ailment = ""
+        ailment, was_slow = "", self._is_slow
+        self._is_slow = False
         try:
             self._version = self._find_version()
+        except SlowTriton as error:
+            self._is_slow = True
+            if not was_slow:
+                return  # a host that is busy may be slow once; one that is away is so again
+            ailment = str(error)
         except TidegateError as error:
             ailment = str(error)
         if ailment != self._ailment:

@@ -17,7 +17,7 @@ from registry.package import ModelPackage
 from serving.engine_choice import EngineChoice
 from serving.open_runtime import open_runtime
 from serving.runtimes.compute_threads import ONE_THREAD
-from serving.runtimes.triton_client import TritonClient
+from serving.runtimes.triton_client import SlowTriton, TritonClient
 from serving.runtimes.triton_memory import MessageInputs, SharedInputs
 from serving.runtimes.triton_origin import Origin
 from serving.runtimes.triton_remote import TritonRemote
@@ -168,6 +168,23 @@ def test_one_that_hangs_is_as_good_as_away(
     triton.desk.set()
     until(lambda: remote.ailment == "")
     np.testing.assert_array_equal(remote.run({"x": X})["y"], 2 * X)
+
+
+def test_one_that_is_slow_once_is_still_there(
+    remote: TritonRemote, triton: FakeTriton, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    find = remote._find_version
+
+    def slow_once() -> str:
+        looks.append(remote.ailment)
+        if len(looks) == 1:
+            raise SlowTriton("Triton does not answer")
+        return find()
+
+    monkeypatch.setattr(remote, "_find_version", slow_once)
+    until(lambda: len(looks) > 3)
+    assert set(looks) == {""}
 
 
 def test_what_was_made_from_another_package_is_refused(triton: FakeTriton) -> None:
