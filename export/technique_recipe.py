@@ -35,9 +35,10 @@ EXTENDED: Mapping[str, Mapping[TaskName, str]] = {
 
 class TechniqueVariant(Section, frozen=True, kw_only=True):
     """`tolerances` of models that answer at once, `generative_tolerances` of those that answer token by token: as in
-    the recipes of either protocol. Without them the variant is not for such models."""
+    the recipes of either protocol. Without them the variant is not for such models. One that the other recipe has too
+    is changed in these alone."""
 
-    steps: Steps
+    steps: Steps = ()
     tolerances: dict[str, Any] | None = None
     generative_tolerances: dict[str, Any] | None = None
 
@@ -61,9 +62,13 @@ def merge(facts: Mapping[str, Any], base: Mapping[str, Any], task: TaskName, ori
     extension = convert_tables(facts, Extension, origin)
     field = "generative_tolerances" if is_generative(task) else "tolerances"
     variants = {name: each for name, each in base["variants"].items() if is_plain(each)}
-    meant = {name: each for name, each in extension.variants.items() if getattr(each, field) is not None}
-    for name, variant in meant.items():
-        variants[name] = {"steps": msgspec.to_builtins(variant.steps), "tolerances": getattr(variant, field)}
+    asked = {name: getattr(each, field) for name, each in extension.variants.items()}
+    given = {name: tolerances for name, tolerances in asked.items() if tolerances is not None}
+    meant = given.keys() - variants.keys()
+    for name, tolerances in given.items():
+        own = {"steps": msgspec.to_builtins(extension.variants[name].steps), "tolerances": {}}
+        known = variants.get(name, own)
+        variants[name] = {**known, "tolerances": {**known["tolerances"], **tolerances}}
     if not meant:
         # Where a technique itself knows why, that is worth more than what the file lacks.
         for variant in extension.variants.values():

@@ -190,3 +190,11 @@ def test_a_network_learns_for_the_bytes_that_it_gets() -> None:
 def test_refusal_is_in_the_words_of_the_technique_where_it_has_any(name: str, reason: str) -> None:
     with pytest.raises(InvalidRecipe, match=f"not for text_generation: .*{reason}.*take int8_dynamic"):
         load_export_recipe(name, task="text_generation")
+
+
+def test_tolerances_of_the_float_variant_can_be_changed_beside_a_technique() -> None:
+    changed = ["extends=quick", "variants.fp32.tolerances.max_class_drop=0.25"]
+    plain = load_export_recipe("magnitude-pruning", changed, "classification").variants["fp32"]
+    assert plain.steps == ()
+    assert plain.tolerances.max_class_drop == 0.25
+    assert plain.tolerances.min_decision_agreement == 0.999
