@@ -98,7 +98,7 @@ def test_a_killed_training_resumes_to_the_weights_it_would_have_had(work: Path, 
     first, second = (load_checkpoint(trained.folder).module.state_dict() for trained in (resumed, whole))
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert {path.name for path in undisturbed.iterdir()} == {
-        "recipe.toml", "train.py", "cache", "training", "artifacts", "mlflow.db"
+        "recipe.toml", "train.py", "cache", "training", "artifacts", "mlflow.db", "mlflow.db.lock"
     }  # fmt: skip
 
 
