@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -63,6 +63,16 @@ def start_search(work: Path) -> subprocess.Popen[str]:
     )
 
 
+def files_held_by(process: subprocess.Popen[str]) -> set[Path]:
+    """What a process holds open at this moment; it opens and closes files while they are being read."""
+    held = set()
+    with suppress(FileNotFoundError):
+        for descriptor in Path(f"/proc/{process.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):
+                held.add(descriptor.readlink())
+    return held
+
+
 @contextmanager
 def held_back(lock: Path) -> Iterator[Callable[[subprocess.Popen[str]], None]]:
     """Lets nobody begin before all are there: trials are done sooner than a process has loaded its libraries. Gives a
@@ -74,7 +84,7 @@ def held_back(lock: Path) -> Iterator[Callable[[subprocess.Popen[str]], None]]:
         def wait_for(process: subprocess.Popen[str]) -> None:
             deadline = time.monotonic() + 300
             while time.monotonic() < deadline and process.poll() is None:
-                if any(link.resolve() == lock for link in Path(f"/proc/{process.pid}/fd").iterdir()):
+                if lock in files_held_by(process):
                     return
                 time.sleep(0.2)
             pytest.fail("the search did not come to its MLflow store")
