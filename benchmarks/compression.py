@@ -16,7 +16,8 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -74,18 +75,21 @@ def combined_recipe(task: TaskName, asked: Sequence[str], overrides: Sequence[st
     return msgspec.structs.replace(plain, variants={FLOAT: plain.variants[FLOAT], **variants}), refused
 
 
-def open_model(name: str) -> Checkpoint:
-    """The newest trained model of this name; trained now if there is none."""
+@contextmanager
+def open_model(name: str) -> Iterator[Checkpoint]:
+    """The newest trained model of this name; trained now if there is none. Its folder is there as long as the context:
+    a language model's tokenizer is read from it when the model is exported."""
     from tidegate.lifecycle import require_tracking, train_model
     from training.checkpoint import load_checkpoint
     from training.recipe import load_recipe
     from training.registered import newest_checkpoint
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(prefix="tidegate-compression-") as folder:
         try:
-            return load_checkpoint(newest_checkpoint(require_tracking(None), name, Path(folder)).folder)
+            trained = newest_checkpoint(require_tracking(None), name, Path(folder)).folder
         except NotFound:
-            return load_checkpoint(train_model(load_recipe(name), None).folder)
+            trained = train_model(load_recipe(name), None).folder
+        yield load_checkpoint(trained)
 
 
 def refused_graphs(checkpoint: Checkpoint, recipe: ExportRecipe) -> dict[str, str]:
@@ -164,23 +168,24 @@ def try_decoder(
 
 def show_table(name: str, asked: Sequence[str], overrides: Sequence[str], seconds: float) -> None:
     """Builds, measures and prints every technique that makes sense for a model."""
-    checkpoint = open_model(name)
-    recipe, refused = combined_recipe(checkpoint.recipe.task, asked, overrides)
-    if isinstance(recipe, ExportRecipe):
-        refused |= refused_graphs(checkpoint, recipe)
-        possible = {key: value for key, value in recipe.variants.items() if key not in refused}
-        recipe = msgspec.structs.replace(recipe, variants=possible)
-    tried = try_all(checkpoint, recipe, BATCHES, seconds)
-    print(f"\n{name}, {checkpoint.recipe.task}\n{format_tried(tried, BATCHES)}\n\n{format_stages(tried.evidence)}")
+    with open_model(name) as checkpoint:
+        task = checkpoint.recipe.task
+        recipe, refused = combined_recipe(task, asked, overrides)
+        if isinstance(recipe, ExportRecipe):
+            refused |= refused_graphs(checkpoint, recipe)
+            possible = {key: value for key, value in recipe.variants.items() if key not in refused}
+            recipe = msgspec.structs.replace(recipe, variants=possible)
+        tried = try_all(checkpoint, recipe, BATCHES, seconds)
+    print(f"\n{name}, {task}\n{format_tried(tried, BATCHES)}\n\n{format_stages(tried.evidence)}")
     for technique, reason in refused.items():
-        print(f"{technique}: not for {checkpoint.recipe.task}, {reason}")
+        print(f"{technique}: not for {task}, {reason}")
 
 
 def show_bars(overrides: Sequence[str], seconds: float) -> bool:
     """The two techniques that must be faster. Were both?"""
-    checkpoint = open_model(BAR_MODEL)
-    recipe, _ = combined_recipe(checkpoint.recipe.task, BAR_TECHNIQUES, overrides)
-    tried = try_all(checkpoint, recipe, BAR_BATCHES, seconds)
+    with open_model(BAR_MODEL) as checkpoint:
+        recipe, _ = combined_recipe(checkpoint.recipe.task, BAR_TECHNIQUES, overrides)
+        tried = try_all(checkpoint, recipe, BAR_BATCHES, seconds)
     print(f"\n{BAR_MODEL}\n{format_tried(tried, BAR_BATCHES)}")
     passed = True
     for name in BAR_TECHNIQUES:
