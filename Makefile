@@ -22,7 +22,8 @@ test: lint ## lint, then every test that needs no system program
 	$(BIN)/pytest -m "not e2e" -n 2
 
 test-e2e: $(INSTALLED) $(TRITON) ## tests with real processes and system programs (curl, wrk, Triton)
-	$(BIN)/pytest -m e2e
+	$(BIN)/pytest -m e2e -n 2 --dist loadfile --deselect tests/e2e/test_demo.py
+	$(BIN)/pytest -m e2e tests/e2e/test_demo.py
 
 triton-env: $(TRITON) ## Triton for a CPU, in an environment of its own: .venv-triton/bin/tritonserver
 
