@@ -144,6 +144,14 @@ class StdlibConfig(SourceConfig, frozen=True, kw_only=True, tag="stdlib"):
     test_fraction: Fraction = 0.1
 
 
+class JoinedConfig(SourceConfig, frozen=True, kw_only=True, tag="joined"):
+    """Several sources as one, each split that of all parts. The classes are those of the first part. `repeat`: how
+    often an epoch goes through the training data of each part behind the first, where that is the larger by far."""
+
+    parts: Annotated[tuple[DataConfig, ...], msgspec.Meta(min_length=1)]
+    repeat: Count = 1
+
+
 DataConfig = (
     ScenesConfig
     | DigitsConfig
@@ -157,4 +165,5 @@ DataConfig = (
     | MnistConfig
     | TextFilesConfig
     | StdlibConfig
+    | JoinedConfig
 )

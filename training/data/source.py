@@ -33,6 +33,7 @@ SOURCE_FACTORIES: Mapping[str, str] = {
     "mnist": "training.data.mnist:open_mnist",
     "files": "training.data.text_files:open_text_files",
     "stdlib": "training.data.stdlib:open_stdlib",
+    "joined": "training.data.joined:open_joined",
 }
 """Source → who opens it. Looked up by name so that a recipe imports only what its data needs."""
 
