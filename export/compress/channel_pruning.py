@@ -36,7 +36,7 @@ class ChannelPruning(NetworkTechnique, frozen=True, kw_only=True, tag="channel_p
     In several `rounds` equal parts leave, with the fine-tuning `between` after each of them but the last."""
 
     makes: ClassVar[Form | None] = "fewer channels"
-    undoes: ClassVar[frozenset[Form]] = frozenset({"zeros in fours"})
+    undoes: ClassVar[frozenset[Form]] = frozenset({"zeros in fours", "rounded weights"})
     ratio: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.5
     round_to: Count = 8
     importance: Importance = "l2"

@@ -6,10 +6,12 @@ so.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from export.compress.distillation import example_of, find_obstacle
 from export.compress.imitating_learner import ImitatingLearner, Imitation
 from export.compress.learning import FineTuning, Learning
-from export.compress.technique import NetworkTechnique
+from export.compress.technique import Form, NetworkTechnique
 from training.networks.network import Trainable
 from training.recipe import TaskName
 
@@ -17,6 +19,7 @@ from training.recipe import TaskName
 class DistilledTuning(NetworkTechnique, frozen=True, kw_only=True, tag="distilled_tuning"):
     """The network as the steps before left it learns on."""
 
+    undoes: ClassVar[frozenset[Form]] = frozenset({"rounded weights"})
     imitation: Imitation = Imitation()
     fine_tuning: FineTuning = FineTuning()
 

@@ -28,6 +28,7 @@ class QuantizationAware(NetworkTechnique, frozen=True, kw_only=True, tag="quanti
     """`weight_bits`: 7 for an int8_static that keeps its `reduce_range`, 8 for one without."""
 
     makes: ClassVar[Form | None] = "rounded weights"
+    undoes: ClassVar[frozenset[Form]] = frozenset({"rounded weights"})
     weight_bits: Literal[7, 8] = 7
     fine_tuning: FineTuning = FineTuning(learning_rate_factor=0.05)
 

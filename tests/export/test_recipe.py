@@ -168,6 +168,9 @@ def test_steps_stand_in_the_order_in_which_they_can_be_done() -> None:
         (["semi_structured_pruning", "channel_pruning"], "makes zeros in fours"),
         (["channel_pruning", "distillation"], "put distillation first"),
         (["quantization_aware", "clustering", "int8_static"], "makes rounded weights"),
+        (["quantization_aware", "channel_pruning", "int8_static"], "put channel_pruning first"),
+        (["quantization_aware", "distilled_tuning", "int8_static"], "put distilled_tuning first"),
+        (["quantization_aware", "quantization_aware", "int8_static"], "leave one of them out"),
         (["quantization_aware"], "let int8_static follow"),
     ],
 )
