@@ -109,12 +109,13 @@ def export(
     recipe's tolerances fails the export with a table of what missed (exit code 4). With --search many ways to
     compress it are tried, and the fastest that passes is registered.
     """
-    if request := triton_request(triton, variant, backend, engine, builds=bool(recipe or overrides or search)):
+    searched = search_request(search, space, trials, search_storage)
+    if request := triton_request(triton, variant, backend, engine, builds=bool(recipe or overrides or searched)):
         from tidegate.triton_export import write_repository
 
         write_repository(name, request, store)
         return
-    if searched := search_request(search, space, trials, search_storage):
+    if searched:
         from tidegate.search import search_exports
 
         if made := search_exports(name, recipe or "", overrides or (), searched, store):

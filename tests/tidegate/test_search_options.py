@@ -15,10 +15,10 @@ def test_defaults_are_empty() -> None:
     assert search_request(False, None, None, None) is None
 
 
-@pytest.mark.parametrize("command", ["train", "export"])
+@pytest.mark.parametrize("command", [("train", "digits"), ("export", "digits"), ("export", "digits", "--triton", "x")])
 @pytest.mark.parametrize("option", [("--space", "x"), ("--trials", "3"), ("--search-storage", "sqlite:///s.db")])
-def test_without_a_search_they_are_a_mistake(command: str, option: tuple[str, str]) -> None:
-    result = CliRunner().invoke(app, [command, "digits", *option])
+def test_without_a_search_they_are_a_mistake(command: tuple[str, ...], option: tuple[str, str]) -> None:
+    result = CliRunner().invoke(app, [*command, *option])
     assert result.exit_code == 2
     assert f"{option[0]} belongs to a search: add --search" in result.output.replace("\n", " ")
 
