@@ -1,15 +1,15 @@
-"""The administration port: load, unload, shared memory, drift reset. Nobody gets in without the token."""
+"""The administration port: load, unload, shared memory, drift reset. Only administrators get in."""
 
 from __future__ import annotations
 
-import hmac
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 
+from serving.access.access import Access
 from serving.answer import error_answer, send_answer
 from serving.api import json_response, new_api, read_json
 from serving.config import ServerConfig
@@ -18,7 +18,7 @@ from serving.model_host import ModelHost
 from serving.oip import rest
 from serving.oip.metadata import ADMIN_EXTENSIONS, SHARED_MEMORY_EXTENSION, repository_index, server_metadata
 from serving.oip.shared_memory import Region, SharedMemoryRegions
-from tasks.errors import BadInput, Unauthenticated, Unsupported
+from tasks.errors import BadInput, TidegateError, Unsupported
 
 log = logging.getLogger(__name__)
 REQUEST_ID = b"admin"
@@ -34,33 +34,28 @@ class RegionMessage(msgspec.Struct, frozen=True):
     offset: NumBytes = 0
 
 
-class TokenGate:
-    """Lets through who brings `Authorization: Bearer <token>`; without a configured token, nobody."""
+class AdminGate:
+    """Lets administrators through and nobody else: by their key, or by the token of the configuration."""
 
-    def __init__(self, inner: Application, token: str) -> None:
-        self._inner, self._expected = inner, b"Bearer " + token.encode()
-        self._has_token = bool(token)
+    def __init__(self, inner: Application, access: Access) -> None:
+        self._inner, self._access = inner, access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not self.admits(dict(scope["headers"])):
-            told = "this port needs a token: send the header 'Authorization: Bearer <token>'"
-            hint = "" if self._has_token else "; the server was started without one: set TIDEGATE_ADMIN_TOKEN"
-            await send_answer(receive, send, error_answer(Unauthenticated(told + hint)), REQUEST_ID)
+        try:
+            self._access.identify(dict(scope["headers"])).require_admin()
+        except TidegateError as error:
+            await send_answer(receive, send, error_answer(error), REQUEST_ID)
             return
         await self._inner(scope, receive, send)
 
-    def admits(self, headers: Mapping[bytes, bytes]) -> bool:
-        """Compared in constant time, so that an answer's delay tells nothing about the token."""
-        return hmac.compare_digest(headers.get(b"authorization", b""), self._expected) and self._has_token
 
-
-def build_admin(host: ModelHost, config: ServerConfig, regions: SharedMemoryRegions) -> Application:
+def build_admin(host: ModelHost, config: ServerConfig, regions: SharedMemoryRegions, access: Access) -> Application:
     """The application of the administration port."""
     api = new_api("Tidegate administration")
     api.include_router(repository_router(host, config))
     api.include_router(shared_memory_router(regions))
     api.include_router(drift_router(host))
-    return TokenGate(api, config.admin_token)
+    return AdminGate(api, access)
 
 
 def repository_router(host: ModelHost, config: ServerConfig) -> APIRouter:

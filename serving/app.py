@@ -14,6 +14,7 @@ import grpc
 import uvloop
 
 from registry.store import PackageStore
+from serving.access.access import Access
 from serving.admin_routes import build_admin
 from serving.batcher import BatchLimits
 from serving.config import ServerConfig
@@ -58,14 +59,15 @@ class App:
         surroundings = Surroundings(self._decode_pool, self._drift_feed, limits, config.max_pixels, generator_limits)
         self.host = ModelHost(store, config, self.metrics, surroundings)
         self._regions = SharedMemoryRegions(config.shared_memory, config.max_body_bytes)
-        front = build_front(self.host, config, self.metrics, self._regions)
-        admin = build_admin(self.host, config, self._regions)
+        self.access = Access(config.admin_token, self.metrics.access)
+        front = build_front(self.host, config, self.metrics, self._regions, self.access)
+        admin = build_admin(self.host, config, self._regions, self.access)
         self._http = HttpServer(front, listen(config.host, config.http_port, "http_port"), config)
         self._admin = HttpServer(admin, listen(config.admin_host, config.admin_port, "admin_port"), config)
         scrapes = Scrapes(self.metrics.registry)
         self._scrapes = HttpServer(scrapes, listen(config.host, config.metrics_port, "metrics_port"), config)
         self._grpc = grpc_server(config)
-        add_services(self._grpc, self.host, config, self.metrics, self._regions)
+        add_services(self._grpc, self.host, config, self.metrics, self._regions, self.access)
         self._grpc_port = bind_grpc(self._grpc, config)
 
     @property

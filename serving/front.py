@@ -16,6 +16,8 @@ from typing import TypeVar
 
 from fastapi import FastAPI
 
+from serving.access.access import Access
+from serving.access.open_paths import is_open
 from serving.answer import CLIENT_LEFT, Answer, error_answer, json_answer, method_not_allowed, send_answer
 from serving.api import new_api
 from serving.config import ServerConfig
@@ -23,7 +25,7 @@ from serving.deadline import Arrival
 from serving.disconnects import DisconnectWatch
 from serving.docs_page import add_docs
 from serving.event_stream import EventStream, Sent, end_events, send_events
-from serving.hot_routes import HotRoutes, Inquiry, Route, find_route
+from serving.hot_routes import HotRoutes, Inquiry, Route, find_route, wording_of
 from serving.http_body import ClientDisconnected, Headers, Message, Receive, Scope, Send, read_body
 from serving.logs import CURRENT_REQUEST
 from serving.metrics import Metrics
@@ -45,18 +47,27 @@ class Front:
     """The ASGI callable."""
 
     def __init__(
-        self, host: ModelHost, config: ServerConfig, metrics: Metrics, regions: SharedMemoryRegions, slow: FastAPI
+        self,
+        host: ModelHost,
+        config: ServerConfig,
+        metrics: Metrics,
+        regions: SharedMemoryRegions,
+        access: Access,
+        slow: FastAPI,
     ) -> None:
-        self._host, self._config, self._metrics, self._slow = host, config, metrics, slow
+        self._host, self._config, self._metrics, self._access, self._slow = host, config, metrics, access, slow
         self._hot = HotRoutes(config, regions)
         self._disconnects = DisconnectWatch()
         self._id_prefix, self._numbers = os.urandom(4).hex().encode(), count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._slow(scope, receive, send)
-            return
         route = find_route(scope["path"])
+        if not is_open(scope["path"]):
+            try:
+                self._access.admit(dict(scope["headers"]))
+            except TidegateError as error:
+                await self._turn_away(error, scope, receive, send)
+                return
         if route is not None:
             await self._serve(route, scope, receive, send)
         elif scope["path"] in ("/v2/health/live", "/v2/health/ready"):
@@ -118,6 +129,12 @@ class Front:
         finally:
             self._disconnects.leave(task)
 
+    async def _turn_away(self, error: TidegateError, scope: Scope, receive: Receive, send: Send) -> None:
+        """Before anything of the request was looked at but its path and headers."""
+        answer = wording_of(scope["path"]).error_answer(error)
+        self._metrics.request_without_model(PROTOCOL, str(answer.status))
+        await send_answer(receive, send, answer, self._request_id(dict(scope["headers"])))
+
     async def _serve_health(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["path"].rpartition("/")[2]
         if scope["method"] not in ("GET", "HEAD"):
@@ -167,7 +184,7 @@ def check_repeated(pairs: Sequence[tuple[bytes, bytes]], headers: Headers) -> No
 
 
 def build_front(
-    host: ModelHost, config: ServerConfig, metrics: Metrics, regions: SharedMemoryRegions
+    host: ModelHost, config: ServerConfig, metrics: Metrics, regions: SharedMemoryRegions, access: Access
 ) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
     """The application of the prediction port."""
     slow = new_api("Tidegate")
@@ -175,4 +192,4 @@ def build_front(
     slow.include_router(build_predict_router(host))
     slow.include_router(build_openai_router(host))
     add_docs(slow, host)
-    return Front(host, config, metrics, regions, slow)
+    return Front(host, config, metrics, regions, access, slow)

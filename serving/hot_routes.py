@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -25,6 +26,8 @@ from serving.served_model import ServedModel
 from tasks.errors import NotFound
 
 OPENAI = "openai"
+OPENAI_MODELS = re.compile(r"/v1/models(/[^/]+)?")
+"""The list of models, which the front does not answer by hand, and one of them."""
 OIP_CALLS = frozenset({"infer", GENERATE, GENERATE_STREAM})
 JSON_CALLS = frozenset({GENERATE, GENERATE_STREAM, COMPLETIONS, CHAT})
 """Calls whose body is nothing but JSON."""
@@ -64,6 +67,13 @@ def find_route(path: str) -> Route | None:
         return OPENAI_ROUTES.get(path)
     is_hot = (api == "v2" and call in OIP_CALLS) or (api == "v1" and call != "drift")
     return Route(api, name, version, call) if is_hot and models == "models" else None
+
+
+def wording_of(path: str) -> Wording:
+    """How errors are told on a path, hot or not."""
+    if (route := find_route(path)) is not None:
+        return route.wording
+    return OPENAI_WORDING if OPENAI_MODELS.fullmatch(path) else PLAIN_WORDING
 
 
 class Inquiry(NamedTuple):

@@ -14,6 +14,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from serving.access.access_metrics import access_metrics
+from serving.access.counts import AccessCounts
 from serving.generation.statistics import GenerationStatistics
 from serving.generation_metrics import generation_metrics
 from serving.metric_families import MODEL_LABELS, add_histogram, counter, gauge, histogram
@@ -34,6 +36,7 @@ class Metrics:
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     states: Callable[[], Iterable[tuple[str, str, str]]] = tuple
     """(model, state, reason) of everything configured; set by the host."""
+    access: AccessCounts = field(default_factory=AccessCounts)
     registry_up: bool = True
     """Did the registry answer when it was last asked?"""
 
@@ -92,6 +95,7 @@ class Metrics:
         yield from engine_metrics(series)
         yield from drift_metrics(series)
         yield from generation_metrics(series)
+        yield from access_metrics(self.access)
         yield from self._model_states()
         up = gauge("registry_up", "1 while the registry answers; models are served either way.", ())
         up.add_metric((), float(self.registry_up))

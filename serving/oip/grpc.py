@@ -9,6 +9,8 @@ import grpc
 from google.protobuf.json_format import ParseDict
 from tritonclient.grpc import service_pb2
 
+from serving.access.access import Access
+from serving.access.grpc_gate import GatedCalls
 from serving.config import ServerConfig
 from serving.metrics import Metrics
 from serving.model_host import ModelHost
@@ -40,7 +42,12 @@ Call = Callable[[Any], Any]
 
 
 def add_services(
-    server: grpc.aio.Server, host: ModelHost, config: ServerConfig, metrics: Metrics, regions: SharedMemoryRegions
+    server: grpc.aio.Server,
+    host: ModelHost,
+    config: ServerConfig,
+    metrics: Metrics,
+    regions: SharedMemoryRegions,
+    access: Access,
 ) -> None:
     """Inference and health, on a server that was not started yet."""
     inference = InferenceCalls(host, config, metrics, regions)
@@ -48,10 +55,11 @@ def add_services(
     handlers = {name: unary_handler(name, answered(name, call, metrics)) for name, call in calls.items()}
     handlers["ModelInfer"] = unary_handler("ModelInfer", inference.infer)
     handlers["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(
-        InferenceStreams(inference, host, regions).answer,
+        InferenceStreams(inference, host, regions, access).answer,
         response_serializer=service_pb2.ModelStreamInferResponse.SerializeToString,
     )
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers), health_handler(host)))
+    services = (grpc.method_handlers_generic_handler(SERVICE, handlers), health_handler(host))
+    server.add_generic_rpc_handlers([GatedCalls(service, access, metrics) for service in services])
 
 
 def unary_handler(name: str, behaviour: Callable[[Any, grpc.aio.ServicerContext], Awaitable[Any]]) -> Any:

@@ -67,8 +67,12 @@ class InferenceCalls:
         try:
             return parse_message("ModelInferRequest", data)
         except BadInput as error:
-            self._metrics.request_without_model(PROTOCOL, grpc_status(error.kind).name)
+            self.count_refused(error)
             raise
+
+    def count_refused(self, error: TidegateError) -> None:
+        """A request that was refused before anybody looked which model it is for."""
+        self._metrics.request_without_model(PROTOCOL, grpc_status(error.kind).name)
 
     async def answer(self, message: Any, time_remaining_s: float | None) -> Any:
         """One request → one response. Raises TidegateError."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, NamedTuple
 
 import grpc
 import numpy as np
 from tritonclient.grpc import service_pb2
 
+from serving.access.access import Access
+from serving.access.credential import headers_of
 from serving.generation.request import Delta
 from serving.model_host import ModelHost
 from serving.oip.grpc_inference import InferenceCalls, Read
@@ -28,11 +30,18 @@ FINAL = "triton_final_response"
 EMPTY_FINAL = "triton_enable_empty_final_response"
 
 
+class Unanswerable(NamedTuple):
+    """A request of a stream that gets no further than its error."""
+
+    request_id: str
+    error: TidegateError
+
+
 class InferenceStreams:
     """One for all streams of a server."""
 
-    def __init__(self, calls: InferenceCalls, host: ModelHost, regions: SharedMemoryRegions) -> None:
-        self._calls, self._host, self._regions = calls, host, regions
+    def __init__(self, calls: InferenceCalls, host: ModelHost, regions: SharedMemoryRegions, access: Access) -> None:
+        self._calls, self._host, self._regions, self._access = calls, host, regions, access
 
     async def answer(self, messages: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> None:
         """Requests are worked on side by side, so that they share batches, and answered in order; the pieces of what is
@@ -40,6 +49,7 @@ class InferenceStreams:
         in_order: asyncio.Queue[asyncio.Task[Any] | None] = asyncio.Queue(MAX_AHEAD)
         writer = Writer(context)
         room = asyncio.Semaphore(MAX_AHEAD)
+        headers = headers_of(context.invocation_metadata() or ())
 
         async def write_in_order() -> None:
             while (task := await in_order.get()) is not None:
@@ -54,7 +64,7 @@ class InferenceStreams:
         async with asyncio.TaskGroup() as group:
             group.create_task(write_in_order())
             async for data in messages:
-                message = self._parsed(data)
+                message = self._read(data, headers)
                 if self._generates(message):
                     await room.acquire()
                     group.create_task(generate(message))
@@ -62,15 +72,21 @@ class InferenceStreams:
                     await in_order.put(group.create_task(self._answer_one(message, context.time_remaining())))
             await in_order.put(None)
 
-    def _parsed(self, data: bytes) -> Any:
-        """A message, or what is wrong with it."""
+    def _read(self, data: bytes, headers: Mapping[bytes, bytes]) -> Any:
+        """A message, or why it gets no answer. Each counts as a request of its caller, whose key may have gone."""
         try:
-            return self._calls.parse(data)
+            message = self._calls.parse(data)
         except BadInput as error:
-            return error
+            return Unanswerable("", error)
+        try:
+            self._access.admit(headers)
+        except TidegateError as error:
+            self._calls.count_refused(error)
+            return Unanswerable(message.id, error)
+        return message
 
     def _generates(self, message: Any) -> bool:
-        if isinstance(message, BadInput):
+        if isinstance(message, Unanswerable):
             return False
         try:
             model = self._host.get(message.model_name, message.model_version or None)
@@ -80,8 +96,8 @@ class InferenceStreams:
 
     async def _answer_one(self, message: Any, time_remaining_s: float | None) -> Any:
         """The one response to a request, which is its final one."""
-        if isinstance(message, BadInput):
-            return failed("", message)
+        if isinstance(message, Unanswerable):
+            return failed(message.request_id, message.error)
         try:
             response = await self._calls.answer(message, time_remaining_s)
         except Exception as error:

@@ -22,6 +22,7 @@ TYPES: Mapping[int, str] = {
 }
 """Status → `type`; every other one is an invalid_request_error."""
 CODES: Mapping[ErrorKind, str] = {
+    ErrorKind.UNAUTHENTICATED: "invalid_api_key",
     ErrorKind.NOT_FOUND: "model_not_found",
     ErrorKind.TOO_LARGE: "request_too_large",
     ErrorKind.OVERLOADED: "overloaded",

@@ -12,6 +12,7 @@ import httpx
 from prometheus_client import generate_latest
 
 from registry.store import LocalStore
+from serving.access.access import Access
 from serving.admin_routes import build_admin
 from serving.batcher import BatchLimits
 from serving.config import ServerConfig
@@ -35,6 +36,7 @@ class ProtocolServer:
     config: ServerConfig
     metrics: Metrics
     regions: SharedMemoryRegions
+    access: Access
     front: Any
     http: httpx.AsyncClient
     admin_http: httpx.AsyncClient
@@ -57,10 +59,12 @@ async def protocol_server(package: Path, folder: Path, **settings: Any) -> Async
         store, config, metrics, Surroundings(pool, feed, BatchLimits(64), config.max_pixels, GeneratorLimits(64))
     )
     await host.start()
-    front, admin = build_front(host, config, metrics, regions), build_admin(host, config, regions)
+    access = Access(config.admin_token, metrics.access)
+    front = build_front(host, config, metrics, regions, access)
+    admin = build_admin(host, config, regions, access)
     try:
         async with client(front, {}) as http, client(admin, {"Authorization": f"Bearer {TOKEN}"}) as admin_http:
-            yield ProtocolServer(host, config, metrics, regions, front, http, admin_http)
+            yield ProtocolServer(host, config, metrics, regions, access, front, http, admin_http)
     finally:
         await host.stop()
         feed.close()

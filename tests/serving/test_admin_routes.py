@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from registry.package import ModelPackage
+from serving.access.access import Access
+from serving.access.counts import AccessCounts
 from serving.admin_routes import build_admin
 from serving.config import ServerConfig
 from tests.serving.protocol_server import TOKEN, ProtocolServer, client, protocol_server
@@ -58,7 +60,7 @@ async def test_nobody_gets_in_without_the_token(
 
 
 async def test_without_a_configured_token_nobody_gets_in_at_all(protocol: ProtocolServer) -> None:
-    closed = build_admin(protocol.host, ServerConfig(), protocol.regions)
+    closed = build_admin(protocol.host, ServerConfig(), protocol.regions, Access("", AccessCounts()))
     for header in ("Bearer ", "Bearer"):
         async with client(closed, {"Authorization": header}) as stranger:
             answer = await stranger.get("/v2")

@@ -26,7 +26,7 @@ STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
 async def listening(server: ProtocolServer) -> AsyncIterator[str]:
     """The address of the same models over gRPC."""
     services = grpc.aio.server()
-    add_services(services, server.host, server.config, server.metrics, server.regions)
+    add_services(services, server.host, server.config, server.metrics, server.regions, server.access)
     port = services.add_insecure_port("127.0.0.1:0")
     await services.start()
     yield f"127.0.0.1:{port}"
