@@ -17,7 +17,7 @@ TRITON_PORTS = "--http-port 9000 --grpc-port 9001 --metrics-port 9002"
 def write_repository(reference: str, request: TritonRequest, store_uri: str | None) -> TritonModel:
     """Writes the version that is meant, prints where, and says what to do next."""
     store = open_store(store_uri)
-    info = choose_version(store, reference)
+    info, served = choose_version(store, reference)
     written = export_triton(store.fetch(info, HOME / "cache"), info.version, request.repository, request.order)
     print(written.folder / written.version)
     note(f"{info}: variant {written.variant} for Triton's {written.backend} backend")
@@ -30,19 +30,20 @@ def write_repository(reference: str, request: TritonRequest, store_uri: str | No
         note(f"the engine is for {written.built_for}; Triton must have the same")
     note(
         f"next: tritonserver --model-repository {request.repository} {TRITON_PORTS}, and beside it "
-        f"TIDEGATE_ENGINE=triton TIDEGATE_TRITON_URL=HOST:9001 tidegate serve {reference}"
+        f"TIDEGATE_ENGINE=triton TIDEGATE_TRITON_URL=HOST:9001 tidegate serve {served}"
     )
     return written
 
 
-def choose_version(store: PackageStore, reference: str) -> VersionInfo:
-    """What the reference means; of a plain name the champion, or the newest version where there is none yet."""
+def choose_version(store: PackageStore, reference: str) -> tuple[VersionInfo, str]:
+    """What the reference means, and what a server is to be asked for; of a plain name the champion, or the newest
+    version where there is none yet."""
     ref = ModelRef.parse(reference)
     try:
-        return store.resolve(ref)
+        return store.resolve(ref), reference
     except NotFound:
         if reference != ref.name:
             raise
     found = newest(store, ref.name)
     note(f"{ref.name} has no champion; taking its newest version, {found.version}")
-    return found
+    return found, str(found)

@@ -37,10 +37,12 @@ def test_the_champion_is_written_or_else_the_newest_and_that_is_said(store: Loca
     assert shown.stdout.strip() == "repository/colours/2"
     assert "no champion; taking its newest version, 2" in shown.stderr
     assert "tritonserver --model-repository repository" in shown.stderr
+    assert shown.stderr.endswith("tidegate serve colours/2\n"), "nobody is served by the name alone without a champion"
     store.set_alias("colours", "champion", "1")
     shown = run("colours", "--triton", "repository")
     assert shown.stdout.strip() == "repository/colours/1"
     assert "taking" not in shown.stderr
+    assert shown.stderr.endswith("tidegate serve colours\n")
     config = read_config(tmp_path / "repository" / "colours" / "config.pbtxt")
     assert sorted(config.parameters) == ["tidegate.1", "tidegate.2"]
 
