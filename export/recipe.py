@@ -9,14 +9,14 @@ from typing import Annotated, Any
 
 import msgspec
 
-from export.compress.steps import Steps, check_steps
+from export.compress.steps import Steps, check_names, check_steps
 from export.generative.recipe import GenerativeRecipe
 from export.section import Count, Positive, Section, Share
 from export.technique_recipe import Extension, extended_name, merge
 from tasks.detection_spec import SuppressionInside
 from tasks.errors import InvalidRecipe
 from training.recipe import TaskName
-from training.recipe_file import RecipeFolder, convert_tables
+from training.recipe_file import RecipeFolder, RecipeTables, convert_tables
 
 RECIPES = RecipeFolder(Path(__file__).parent / "recipes", "export recipe")
 
@@ -98,7 +98,7 @@ class NamedRecipe:
         """Without a name, the recipe that bears the name of the task."""
         self._name, self._overrides = name_or_path, tuple(overrides)
         if name_or_path:
-            facts, origin = RECIPES.read(name_or_path, overrides)
+            facts, origin = read_recipe(name_or_path, overrides)
             if "extends" in facts:
                 convert_tables(facts, Extension, origin)
             else:
@@ -106,13 +106,21 @@ class NamedRecipe:
 
     def for_task(self, task: TaskName | None) -> AnyRecipe:
         """The recipe for models of a task; None where that must not matter."""
-        facts, origin = RECIPES.read(self._name or task or "", self._overrides)
+        facts, origin = read_recipe(self._name or task or "", self._overrides)
         if "extends" in facts:
             if task is None:
                 raise InvalidRecipe(f"{origin} extends the recipe of a task: it is complete only beside a model")
             base, _ = RECIPES.read(extended_name(facts, task, origin), ())
             facts = merge(facts, base, task, origin)
         return typed_recipe(facts, origin)
+
+
+def read_recipe(name_or_path: str | Path, overrides: Sequence[str]) -> RecipeTables:
+    """As it is written. Raises InvalidRecipe, also for techniques that there are not."""
+    tables = RECIPES.read(name_or_path, overrides)
+    if isinstance(variants := tables.facts.get("variants"), Mapping):
+        check_names(variants, tables.origin)
+    return tables
 
 
 def typed_recipe(facts: Mapping[str, Any], origin: str) -> AnyRecipe:

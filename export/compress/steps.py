@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
 
 from export.compress.block_weights import Int4Weights, Int8Dynamic
 from export.compress.channel_pruning import ChannelPruning
@@ -42,6 +43,24 @@ REDUCED_BITS = 7
 """Of a weight, where int8_static reduces its range."""
 STAGES = (NetworkTechnique, GraphTechnique, StorageTechnique)
 """In the order in which steps must stand."""
+
+
+def check_names(variants: Mapping[str, Any], origin: str) -> None:
+    """`variants`: as a file has them, untyped. Raises InvalidRecipe for a technique that there is not, naming all that
+    there are; whatever else is wrong is found where types are."""
+    known = sorted(str(each.__struct_config__.tag) for each in get_args(AnyTechnique))
+    for name, variant in variants.items():
+        for step in steps_of(variant):
+            if (asked := step.get("technique")) not in known:
+                raise InvalidRecipe(
+                    f"{origin}: variant {name!r}: no technique {asked!r}: name one of {', '.join(known)}"
+                )
+
+
+def steps_of(variant: Any) -> list[Mapping[str, Any]]:
+    """The tables of a variant's steps, as far as there are any."""
+    steps = variant.get("steps") if isinstance(variant, Mapping) else None
+    return [step for step in steps if isinstance(step, Mapping)] if isinstance(steps, list) else []
 
 
 def check_steps(steps: Sequence[Technique], origin: str) -> None:

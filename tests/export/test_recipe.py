@@ -74,7 +74,9 @@ def test_overrides_reach_every_table() -> None:
     [
         ("num_verifi=7", "num_verifi"),
         ("num_verify=0", r"num_verify"),
-        ('variants.int8.steps=[{technique = "int9"}]', "int9"),
+        ('variants.int8.steps=[{technique = "int9"}]', "no technique 'int9': name one of bf16, .*int8_static"),
+        ("variants.int8.steps=[{calibration = 'minmax'}]", "no technique None: name one of"),
+        ("variants.int8.steps=3", "steps"),
         ("variants.int8.tolerances.max_class_drop=2", "max_class_drop"),
         ("batch_buckets=[4, 1]", "must increase"),
         ("batch_buckets=[]", "must increase"),
@@ -134,7 +136,10 @@ def test_extending_recipe_takes_counts_from_the_recipe_of_the_task_and_may_chang
     ("text", "message"),
     [
         ('extends = "nothing"\n[variants]', "extends"),
-        ('extends = "task"\n[variants.small]\nsteps = [{ technique = "magic" }]', "magic"),
+        (
+            'extends = "task"\n[variants.small]\nsteps = [{ technique = "magic" }]',
+            "no technique 'magic': name one of bf16",
+        ),
         ('extends = "task"\n[variants.small]\nsteps = []', "none of its variants has tolerances"),
         ('extends = "task"\nnum_verifi = 3\n[variants.small]\nsteps = []\ntolerances = {}', "num_verifi|min_decision"),
     ],
