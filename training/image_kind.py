@@ -5,7 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from pathlib import Path
 
+from tasks.errors import InvalidPackage
 from tasks.task import TaskSpec
+from training.checkpoint import read_facts
 from training.data.batches import Datasets
 from training.data.pixels import TargetCodec, open_pixels
 from training.data.source import DataSource
@@ -40,3 +42,10 @@ class ImageKind(ABC):
 
     def find_misfit(self, source: DataSource, recipe: Recipe, checkpoint: Path) -> str:
         return ""
+
+    def answers_alike(self, source: DataSource, recipe: Recipe, checkpoint: Path) -> bool:
+        try:
+            facts = read_facts(checkpoint)
+        except InvalidPackage:
+            return False
+        return facts.recipe["task"] == recipe.task and tuple(facts.task["labels"]) == self.labels(source)

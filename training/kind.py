@@ -68,6 +68,11 @@ class TrainingKind(Protocol):
         the same shapes; empty where they would not. Raises InvalidRecipe."""
         ...
 
+    def answers_alike(self, source: DataSource, recipe: Recipe, checkpoint: Path) -> bool:
+        """Whether outputs of a checkpoint folder's network mean what those of this recipe's network do: the same
+        classes in the same order, the same words. False for a folder that does not say what it means."""
+        ...
+
     def learner(self, network: Trainable, recipe: Recipe, spec: TaskSpec) -> Learner: ...
 
     def evaluate(self, network: Trainable, source: DataSource, recipe: Recipe) -> Evaluation:

@@ -17,29 +17,33 @@ SUFFIX = "-trained"
 
 
 class RegisteredCheckpoint(NamedTuple):
-    """A checkpoint folder on this machine, and where it came from."""
+    """A checkpoint folder on this machine, and the registered version that it is."""
 
     folder: Path
+    name: str
     version: int
     run_id: str
 
 
-def newest_checkpoint(tracking_uri: str, name: str, download_to: Path) -> RegisteredCheckpoint:
-    """The newest version of "<name>-trained", copied into `download_to`. Raises NotFound."""
-    return next(newest_checkpoints(tracking_uri, name, download_to))
+def newest_checkpoint(tracking_uri: str, reference: str, download_to: Path) -> RegisteredCheckpoint:
+    """The newest of `newest_checkpoints`. Raises NotFound."""
+    return next(newest_checkpoints(tracking_uri, reference, download_to))
 
 
-def newest_checkpoints(tracking_uri: str, name: str, download_to: Path) -> Iterator[RegisteredCheckpoint]:
-    """Every version of "<name>-trained", newest first, each copied when it is asked for. Raises NotFound."""
-    for each in find_versions(tracking_uri, name):
+def newest_checkpoints(tracking_uri: str, reference: str, download_to: Path) -> Iterator[RegisteredCheckpoint]:
+    """Every version of "<name>-trained" for "name", one for "name/version", newest first, each copied into a folder of
+    `download_to` when it is asked for. Raises NotFound."""
+    for each in find_versions(tracking_uri, reference):
         target = download_to / str(each.version)
         target.mkdir()
         folder = mlflow.artifacts.download_artifacts(each.source, dst_path=str(target), tracking_uri=tracking_uri)
-        yield RegisteredCheckpoint(Path(folder), int(each.version), each.run_id)
+        yield RegisteredCheckpoint(Path(folder), each.name, int(each.version), each.run_id)
 
 
-def find_versions(tracking_uri: str, name: str) -> list[ModelVersion]:
-    """All versions of "<name>-trained", newest first. Raises NotFound where there is none."""
+def find_versions(tracking_uri: str, reference: str) -> list[ModelVersion]:
+    """The versions that a reference ("name" or "name/version") means, newest first. Raises NotFound where there is
+    none."""
+    name, _, version = reference.partition("/")
     registered = f"{name}{SUFFIX}"
     database = database_file(tracking_uri)
     # A question must not create a database: that takes seconds and leaves files behind.
@@ -47,4 +51,9 @@ def find_versions(tracking_uri: str, name: str) -> list[ModelVersion]:
     found = [] if missing else MlflowClient(tracking_uri, tracking_uri).search_model_versions(f"name = '{registered}'")
     if not found:
         raise NotFound(f"no trained model {registered!r} in {tracking_uri}: train one first, tidegate train {name}")
-    return sorted(found, key=lambda version: int(version.version), reverse=True)
+    ordered = sorted(found, key=lambda each: int(each.version), reverse=True)
+    wanted = [each for each in ordered if version in ("", str(each.version))]
+    if not wanted:
+        known = ", ".join(str(each.version) for each in ordered)
+        raise NotFound(f"{registered!r} has no version {version}; there are: {known}")
+    return wanted

@@ -7,7 +7,6 @@ import logging
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from training.networks.build import settle_model
 from training.recipe import NETWORK_KINDS, Recipe
 from training.tracking import CHECKPOINT_ARTIFACT, RunTracker
 from training.trainer import LAST, World, fit
-from training.warm_start import check_origin, warm_start
+from training.warm_start import Beginner, check_origin, warm_start
 
 STATE_FILE, RESULT_FILE = "run.json", "result.json"
 
@@ -142,8 +141,7 @@ def build_learner(recipe: Recipe, kind: TrainingKind, source: DataSource, tracki
     spec = kind.spec(source, recipe)
     network = kind.network(recipe.model, spec)
     if recipe.model.warm_start and tracking_uri is not None:
-        find_misfit = partial(kind.find_misfit, source, recipe)
-        origin = warm_start(network, recipe.model.warm_start, tracking_uri, find_misfit)
+        origin = warm_start(Beginner(network, kind, source, recipe), tracking_uri)
         logging.getLogger(__name__).info("training starts from the weights of %s", origin)
     return kind.learner(network, recipe, spec)
 

@@ -1,11 +1,11 @@
 """Warm start: weights of a trained model as the first ones of another, as far as both are the same.
 
-That is the backbone, whatever the tasks, and all of a language model.
+All of them where the answers mean the same too: the model that learns on. Else the backbone, whatever the tasks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,44 +15,69 @@ from torch import Tensor
 
 from tasks.errors import InvalidRecipe
 from training.checkpoint import WEIGHTS_FILE
+from training.data.source import DataSource
+from training.kind import TrainingKind
 from training.networks.network import Network, Trainable
+from training.recipe import Recipe
 
 
-def check_origin(name_or_folder: str, tracking_uri: str) -> None:
+@dataclass(frozen=True)
+class Beginner:
+    """A network before its first step, and what it is to learn."""
+
+    network: Trainable
+    kind: TrainingKind
+    source: DataSource
+    recipe: Recipe
+
+    def take_over(self, folder: Path) -> str:
+        """The weights in a checkpoint folder. Where they do not fit says why, and nothing is changed."""
+        misfit = self.kind.find_misfit(self.source, self.recipe, folder)
+        if misfit:
+            return misfit
+        weights = read_weights(folder)
+        if fits_wholly(self.network, weights) and self.kind.answers_alike(self.source, self.recipe, folder):
+            self.network.load_state_dict(weights)
+            return ""
+        return replace_trunk(self.network, weights)
+
+
+def check_origin(origin: str, tracking_uri: str) -> None:
     """Raises NotFound where there is nothing to start from: before pictures are drawn or read, which takes minutes."""
     from training.registered import find_versions
 
-    if not Path(name_or_folder).is_dir():
-        find_versions(tracking_uri, name_or_folder)
+    if not Path(origin).is_dir():
+        find_versions(tracking_uri, origin)
 
 
-def warm_start(network: Trainable, name_or_folder: str, tracking_uri: str, find_misfit: Callable[[Path], str]) -> str:
-    """Replaces the trunk of a network by that of a checkpoint folder, or of the newest "<name>-trained" that fits; says
-    which it was. `find_misfit`: why the weights in a folder would not fit, whatever their shapes. Raises NotFound, or
+def warm_start(beginner: Beginner, tracking_uri: str) -> str:
+    """Replaces weights of a network by those of its recipe's `model.warm_start`: a checkpoint folder, version V of
+    "<name>-trained" for "name/V", or the newest that fits for "name". Says which it was. Raises NotFound, or
     InvalidRecipe where nothing fits."""
-    if Path(name_or_folder).is_dir():
-        misfit = start_from(network, Path(name_or_folder), find_misfit)
+    origin = beginner.recipe.model.warm_start
+    if Path(origin).is_dir():
+        misfit = beginner.take_over(Path(origin))
         if misfit:
-            raise InvalidRecipe(f"model.warm_start: {name_or_folder} does not fit: {misfit}")
-        return name_or_folder
+            raise InvalidRecipe(f"model.warm_start: {origin} does not fit: {misfit}")
+        return origin
     from training.registered import newest_checkpoints
 
     misfits = []
     with TemporaryDirectory(prefix="tidegate-warm-start-") as folder:
-        for checkpoint in newest_checkpoints(tracking_uri, name_or_folder, Path(folder)):
-            misfit = start_from(network, checkpoint.folder, find_misfit)
+        for checkpoint in newest_checkpoints(tracking_uri, origin, Path(folder)):
+            misfit = beginner.take_over(checkpoint.folder)
             if not misfit:
-                return f"{name_or_folder}-trained version {checkpoint.version}"
+                return f"{checkpoint.name} version {checkpoint.version}"
             misfits.append(misfit)
     raise InvalidRecipe(
-        f"model.warm_start: none of the {len(misfits)} versions of '{name_or_folder}-trained' fits. Of the newest: "
-        f"{misfits[0]}"
+        f"model.warm_start: of {origin!r} nothing fits ({len(misfits)} tried). Of the newest: {misfits[0]}"
     )
 
 
-def start_from(network: Trainable, folder: Path, find_misfit: Callable[[Path], str]) -> str:
-    """Takes over the weights in a checkpoint folder. Where they do not fit says why, and nothing is changed."""
-    return find_misfit(folder) or replace_trunk(network, read_weights(folder))
+def fits_wholly(network: Trainable, weights: dict[str, Tensor]) -> bool:
+    """Whether every tensor of the network is there, in its shape, and no other."""
+    wanted = {name: tensor.shape for name, tensor in network.state_dict().items()}
+    return wanted == {name: tensor.shape for name, tensor in weights.items()}
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:

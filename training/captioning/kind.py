@@ -73,7 +73,12 @@ class CaptioningKind:
         return build_captioner(config, spec.vocabulary, spec.context, spec.image)
 
     def find_misfit(self, source: DataSource, recipe: Recipe, checkpoint: Path) -> str:
-        return ""  # only what sees is taken over, and no word
+        return ""  # where words differ, only what sees is taken over
+
+    def answers_alike(self, source: DataSource, recipe: Recipe, checkpoint: Path) -> bool:
+        (path,) = self.assets(source, recipe)
+        words = checkpoint / TOKENIZER_FILE
+        return words.is_file() and words.read_bytes() == path.read_bytes()
 
     def learner(self, network: Trainable, recipe: Recipe, spec: TaskSpec) -> CaptioningLearner:
         assert isinstance(network, Captioner)

@@ -79,6 +79,10 @@ class SceneSource:
     def _generate(self, name: SplitName, folder: Path) -> None:
         make = partial(compose_chunk, self._config, name, self._size(name))
         starts = range(0, self._size(name), CHUNK)
+        if len(starts) == 1:
+            # Sooner made here than a worker has started.
+            write_archive(folder, make(0))
+            return
         workers = min(len(os.sched_getaffinity(0)), len(starts))
         # Workers start afresh: a fork of a process that runs threads (torch) may hang.
         context = multiprocessing.get_context("spawn")

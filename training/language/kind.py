@@ -68,6 +68,9 @@ class LanguageKind:
     def find_misfit(self, source: DataSource, recipe: Recipe, checkpoint: Path) -> str:
         return find_misfit(checkpoint, recipe.model, self._tokenizer_file(source, recipe))
 
+    def answers_alike(self, source: DataSource, recipe: Recipe, checkpoint: Path) -> bool:
+        return not self.find_misfit(source, recipe, checkpoint)
+
     def learner(self, network: Trainable, recipe: Recipe, spec: TaskSpec) -> Learner:
         assert isinstance(network, LanguageNetwork)
         return LanguageLearner(network, recipe)

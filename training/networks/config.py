@@ -14,9 +14,9 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """`architecture` names a file of training/models; `options` are that file's own, checked by its `Options`.
 
     A detector, segmenter or captioner stands on a `backbone`, which is a table of the same form. `warm_start` names
-    where the backbone's first weights come from: a checkpoint folder, or the registered model NAME of "NAME-trained",
-    of any task whose backbone is the same. A language model takes over all weights, of one with the same options and
-    the same tokenizer.
+    where the first weights come from: a checkpoint folder, the registered model NAME of "NAME-trained", or one version
+    of it as NAME/VERSION. All weights are taken over where the classes or words are the same, else those of the
+    backbone, of any task. A language model takes all or none.
     """
 
     architecture: str

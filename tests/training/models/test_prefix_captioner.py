@@ -17,14 +17,10 @@ from training.captioning.targets import shift_right
 from training.networks.build import build_captioner, build_head, caption_grid
 from training.networks.captioner import Captioner
 from training.networks.config import ModelConfig
-from training.warm_start import warm_start
+from training.warm_start import fits_wholly, read_weights, replace_trunk
 
 IMAGE = ImageSpec(height=32, width=48)
 VOCABULARY, CONTEXT, BEGIN = 20, 48, 0
-
-
-def fits(folder: Path) -> str:
-    return ""
 
 
 def build(seed: int = 0, kv_heads: int = 1) -> Captioner:
@@ -166,6 +162,12 @@ def test_strides_that_do_not_fit_are_refused() -> None:
         build_captioner(config, VOCABULARY, CONTEXT, ImageSpec(height=64, width=64))
 
 
+def take_over(captioner: Captioner, detector: Path) -> None:
+    weights = read_weights(detector)
+    assert not fits_wholly(captioner, weights)
+    assert replace_trunk(captioner, weights) == ""
+
+
 def test_a_detector_of_the_same_shape_lends_it_all_but_its_last_layers(tmp_path: Path) -> None:
     torch.manual_seed(5)
     config = tiny_recipe().model
@@ -174,7 +176,7 @@ def test_a_detector_of_the_same_shape_lends_it_all_but_its_last_layers(tmp_path:
     save_file(detector.state_dict(), tmp_path / "model.safetensors")
     network = build()
     before = network.state_dict()["project.weight"].clone()
-    assert warm_start(network, str(tmp_path), "", fits) == str(tmp_path)
+    take_over(network, tmp_path)
     own, lent = network.state_dict(), detector.state_dict()
     shared = [name for name in own if name.startswith(("normalise.", "backbone.", "head."))]
     assert any("class_tower" in name for name in shared)
@@ -190,7 +192,7 @@ def test_a_detector_of_another_width_lends_its_backbone_alone(tmp_path: Path) ->
     save_file(detector.state_dict(), tmp_path / "model.safetensors")
     network = build()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items() if name.startswith("head.")}
-    warm_start(network, str(tmp_path), "", fits)
+    take_over(network, tmp_path)
     after = network.state_dict()
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
     assert torch.equal(after["backbone.stem.0.weight"], detector.state_dict()["backbone.stem.0.weight"])
