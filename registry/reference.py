@@ -11,6 +11,8 @@ from tasks.errors import BadInput, NotFound
 
 CHAMPION = "champion"
 """The alias that a plain name stands for: the version in production."""
+CHALLENGER = "challenger"
+"""The alias of the version that is tried beside it."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 ALIAS = re.compile(r"(?!latest\Z)(?![vV][0-9]+\Z)[A-Za-z][A-Za-z0-9_-]{0,127}")

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from registry.manifest import Name
+from serving.challenger.configured import check_challenger
 from serving.engine_choice import EngineChoice, EngineName, Transport
 from serving.engines.engine_key import BuildSettings, OptimizationLevel
 from serving.runtimes.compute_threads import Between
@@ -36,6 +37,7 @@ Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
+ShareOrNone = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,6 +69,10 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     swap: Literal["beside", "replace"] = "beside"
     """Load a new version beside the old one, or, where two do not fit, instead of it."""
     poll_interval_s: Seconds = 10.0
+    challenger_share: ShareOrNone = 0.0
+    """The part of the requests that name no version which NAME@challenger answers instead of NAME@champion."""
+    shadow_share: ShareOrNone = 0.0
+    """The part of what the champion answers that the challenger is asked too, only to compare."""
     cache_dir: str = ".tidegate/cache"
     cache_budget_bytes: Positive = 10 * 2**30
 
@@ -147,6 +153,7 @@ def load_config(environment: Mapping[str, str], flags: Mapping[str, Any], file: 
     given = {name: value for name, value in flags.items() if value is not None}
     config = convert(values | convert_source(given, "command line"), "configuration")
     check_engine(config)
+    check_challenger(config)
     return config
 
 

@@ -7,11 +7,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from time import time
+from time import monotonic, time
 
 from registry.package import ModelPackage
 from serving.batch_plan import BatchPlan
 from serving.batcher import Batcher
+from serving.challenger.copies import PromptCopy, Tap
 from serving.deadline import Deadline, within
 from serving.drift_feed import DriftCounts, Observed, Watched
 from serving.generation.answering import Answering
@@ -48,6 +49,8 @@ class GenerativeModel(Leased):
         self.monitor = loaded.monitor
         self.statistics, self.generation = statistics, generation
         self.drift = DriftCounts()
+        self.tap: Tap | None = None
+        """Gets a copy of whatever was answered, if somebody wants that."""
         self._graphs, self._surroundings = loaded.graphs, surroundings
         self._loop = asyncio.get_running_loop()
         self._watched = Watched(self.monitor, self.drift)
@@ -111,6 +114,10 @@ class GenerativeModel(Leased):
             best = max(answering.answers, key=lambda answer: answer.score)
             observed = Observed(self._watched, partial(self.task.signals, prompt, best, encoded))
             self._loop.call_soon(self._surroundings.drift_feed.offer, [observed])
+            if self.tap is not None:
+                payload, seconds = b"" if encoded is None else encoded.payload, monotonic() - answering.arrived_at
+                copy = PromptCopy(prompt, answering.request.params, payload, answering.answers[0], seconds)
+                self._loop.call_soon(self.tap, copy)
 
     @property
     def num_waiting(self) -> int:

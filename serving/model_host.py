@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from registry.package import ModelPackage
-from registry.package_cache import evict
 from registry.reference import ModelRef, VersionInfo
 from registry.store import PackageStore
+from serving.cache_upkeep import keep_up
+from serving.challenger.challengers import Challengers
 from serving.config import ServerConfig
 from serving.last_good import LastGood
 from serving.metrics import Metrics
@@ -44,15 +45,18 @@ class ModelHost:
         self._by_version: dict[tuple[str, str], Served] = {}
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self._view = StoreView(store, self._last_good, metrics, self._on_loader)
+        self.challengers = Challengers(store, config, metrics, surroundings, self._host, self._is_configured)
         self._changing = asyncio.Lock()
         self._retiring: dict[asyncio.Task[None], Served] = {}
         self._poller: asyncio.Task[None] | None = None
         self.draining = False
-        metrics.states = lambda: [(one.name, one.state, one.reason) for one in self.index()]
+        metrics.states = lambda: [(one.name, one.state, one.reason) for one in self._configured_states()]
 
     def get(self, name: str, version: str | None = None) -> Served:
         """Raises NotFound for what is not configured, NotReady for what is loading or failed to load."""
         model = self._by_name.get(name) if version is None else self._by_version.get((name, version))
+        if model is None and version is not None:
+            model = self.challengers.get(name, version)
         if model is not None:
             return model
         slots = self._slots_of(name)
@@ -72,13 +76,16 @@ class ModelHost:
         return [slot for slot in self._slots.values() if slot.ref.name == name]
 
     def index(self) -> list[ModelState]:
-        """Everything configured, one line for each reference and each upstream."""
+        """Everything configured, one line for each reference and each upstream, then the challengers."""
+        return [*self._configured_states(), *self.challengers.index()]
+
+    def _configured_states(self) -> list[ModelState]:
         slots = [slot.describe(self._config.hang_timeout_s) for slot in self._slots.values()]
         return [*slots, *self._upstreams.index()]
 
     def ready(self) -> bool:
         """Is there anything that can answer, and is this server to stay?"""
-        return not self.draining and any(one.state == State.READY for one in self.index())
+        return not self.draining and any(one.state == State.READY for one in self._configured_states())
 
     async def start(self) -> None:
         """Load everything configured, then follow the store. A model that fails leaves the others serving."""
@@ -89,6 +96,7 @@ class ModelHost:
         for slot in list(self._slots.values()):
             await self._refresh(slot)
         self._poller = asyncio.create_task(self._follow())
+        self.challengers.start()
 
     async def stop(self) -> None:
         """Free everything. Whoever waits for an answer must have got it."""
@@ -96,6 +104,7 @@ class ModelHost:
         if self._poller is not None:
             self._poller.cancel()
             await asyncio.gather(self._poller, return_exceptions=True)
+        await self.challengers.stop()
         async with self._changing:
             for slot in self._slots.values():
                 self._retire(slot, grace_s=0.0)
@@ -195,8 +204,10 @@ class ModelHost:
             raise
 
     async def _put_in_service(self, slot: ModelSlot, info: VersionInfo, package: ModelPackage) -> None:
-        loaded = await self._on_loader(partial(load, package, self._config, self._host))
-        model = put_together(info, loaded, self._metrics, self._surroundings)
+        model = self.challengers.hand_over(slot.ref, info)
+        if model is None:
+            loaded = await self._on_loader(partial(load, package, self._config, self._host))
+            model = put_together(info, loaded, self._metrics, self._surroundings)
         self._retire(slot)
         slot.model, slot.info, slot.failed = model, info, None
         slot.state, slot.reason = State.READY, ""
@@ -204,17 +215,9 @@ class ModelHost:
         self._route()
         log.info("%s is served: variant %s, digest %s", info, model.variant, info.digest[:12])
         loaded_now = (*self._by_version.values(), *self._retiring.values())
-        in_use = {one.package.digest for one in loaded_now if one.package is not None}
-        await self._on_loader(partial(self._tidy_up, slot.ref, info, in_use))
-
-    def _tidy_up(self, ref: ModelRef, info: VersionInfo, in_use: set[str]) -> None:
-        """Disk work after a change: of no consequence for those who are being answered."""
-        try:
-            self._last_good.remember(str(ref), info)
-            for digest in evict(self._cache, self._config.cache_budget_bytes, in_use):
-                log.info("package %s left the cache", digest[:12])
-        except OSError as error:
-            log.warning("the package cache can not be kept in order: %s", error)
+        in_use = {one.package.digest for one in loaded_now if one.package is not None} | self.challengers.digests()
+        budget_bytes, remembered = self._config.cache_budget_bytes, self._last_good
+        await self._on_loader(partial(keep_up, self._cache, budget_bytes, in_use, remembered, slot.ref, info))
 
     def _note_failure(self, slot: ModelSlot, error: TidegateError) -> None:
         failed = f"version {slot.failed.version}: " if slot.failed else ""
@@ -245,6 +248,10 @@ class ModelHost:
         models = [*self._upstreams.by_name.values(), *models]
         self._by_version = {(model.name, model.version): model for model in models}
         self._by_name = {model.name: model for model in reversed(models)}
+        self.challengers.accompany(self._slots.values(), self._by_name)
+
+    def _is_configured(self, name: str, version: str) -> bool:
+        return (name, version) in self._by_version
 
     async def _on_loader(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._loader, work)

@@ -38,7 +38,7 @@ class PictureStage:
             self.batcher.unreserve(1)
         self.statistics.decode.observe(monotonic() - arrived_at)
         batched = await self.batcher.infer({name: array[None] for name, array in tensors.items()}, 1, deadline)
-        return Encoded(sample, tensors, row_of(batched, 0))
+        return Encoded(sample, tensors, row_of(batched, 0), payload)
 
     def _decode(self, payload: bytes) -> tuple[Sample, dict[str, Array]]:
         sample = self.task.sample_from_bytes(payload, self.max_pixels)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from registry.package import ModelPackage
 from serving.batcher import Batcher, gather_or_cancel
+from serving.challenger.copies import PictureCopy, Tap, TensorCopy
 from serving.deadline import Deadline, within
 from serving.drift_feed import DriftCounts, Observed, Watched
 from serving.lease import Leased
@@ -44,6 +45,8 @@ class ServedModel(Leased):
             self.task, self.batcher, statistics, surroundings.decode_pool, surroundings.max_pixels
         )
         self.drift = DriftCounts()
+        self.tap: Tap | None = None
+        """Gets a copy of whatever was answered, if somebody wants that."""
         self._surroundings = surroundings
         self._watched = Watched(self.monitor, self.drift)
         # Defaults: what a caller asks to see must not change what is watched.
@@ -68,7 +71,7 @@ class ServedModel(Leased):
 
         Raises BadInput or TooLarge for the picture; Overloaded, DeadlineExceeded or NotReady.
         """
-        return self._answer(payload, params, deadline, self.task.decode_output)
+        return self.answer(payload, params, deadline, self.task.decode_output)
 
     def draw(self, payload: bytes, params: Params, deadline: Deadline) -> Coroutine[Any, Any, Picture]:
         """An encoded picture → the task's prediction as a picture, for params that want one. Raises as `predict`."""
@@ -77,12 +80,13 @@ class ServedModel(Leased):
             prediction = self.task.decode_output(outputs, sample, params)
             return self.task.draw(payload, prediction, params, self._surroundings.max_pixels)
 
-        return self._answer(payload, params, deadline, conclude)
+        return self.answer(payload, params, deadline, conclude)
 
-    async def _answer(
+    async def answer(
         self, payload: bytes, params: Params, deadline: Deadline, conclude: Conclude[Conclusion]
     ) -> Conclusion:
-        """The way of one picture, while this version can not be closed and no longer than the deadline."""
+        """The way of one picture, while this version can not be closed and no longer than the deadline. Raises as
+        `predict`."""
         with self.lease():
             async with within(deadline):
                 return await self._compute(payload, params, deadline, conclude)
@@ -90,11 +94,15 @@ class ServedModel(Leased):
     async def _compute(
         self, payload: bytes, params: Params, deadline: Deadline, conclude: Conclude[Conclusion]
     ) -> Conclusion:
+        began_at = monotonic()
         seen = await self._pictures.run(payload, deadline)
         computed_at = monotonic()
         conclusion = await self._surroundings.decode_pool.run(partial(conclude, seen.outputs, seen.sample, params))
         self.statistics.encode.observe(monotonic() - computed_at)
         self._watch([Observed(self._watched, partial(self._signals, seen.sample, seen.tensors, seen.outputs))])
+        if self.tap is not None:
+            copy = PictureCopy(payload, params, seen.sample, seen.outputs, monotonic() - began_at)
+            self.batcher.loop.call_soon(self.tap, copy)
         return conclusion
 
     async def predict_many(self, payloads: Sequence[bytes], params: Params, deadline: Deadline) -> list[Prediction]:
@@ -113,7 +121,7 @@ class ServedModel(Leased):
 
         The arrays must not change until the answer has left. Raises Overloaded, DeadlineExceeded or NotReady.
         """
-        num_rows = len(next(iter(tensors.values())))
+        num_rows, began_at = len(next(iter(tensors.values()))), monotonic()
         with self.lease():
             computed = await self.batcher.infer(tensors, num_rows, deadline)
         if room := min(num_rows, self._surroundings.drift_feed.room()):
@@ -123,6 +131,8 @@ class ServedModel(Leased):
             ]
             self._watch(rows)
         self.drift.dropped += num_rows - room
+        if self.tap is not None:
+            self.batcher.loop.call_soon(self.tap, TensorCopy(tensors, computed, monotonic() - began_at))
         return dict(computed) if outputs is None else {name: computed[name] for name in outputs}
 
     def _watch(self, rows: Sequence[Observed]) -> None:

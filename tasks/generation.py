@@ -86,11 +86,12 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A picture and what the encoder made of it."""
+    """A picture and what the encoder made of it. `payload`: the picture as it was sent, where it was."""
 
     sample: Sample
     tensors: Mapping[str, Array]
     outputs: Mapping[str, Array]
+    payload: bytes = b""
 
 
 class GenerativeTask(Protocol):
