@@ -16,8 +16,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from serving.access.access_metrics import access_metrics
 from serving.access.counts import AccessCounts
-from serving.challenger.challenger_metrics import challenger_metrics
-from serving.challenger.statistics import ChallengerStatistics
+from serving.drift_metrics import drift_metrics
 from serving.generation.statistics import GenerationStatistics
 from serving.generation_metrics import generation_metrics
 from serving.metric_families import MODEL_LABELS, add_histogram, counter, gauge, histogram
@@ -27,6 +26,9 @@ from serving.statistics import ModelStatistics
 
 STAGES = ("decode", "queue", "compute", "encode", "total")
 MAX_REASON = 200
+CODES = {"http": ("200", "500", "503", "504"), "grpc": ("OK", "INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED")}
+NO_REQUESTS = {(protocol, code): 0 for protocol, codes in CODES.items() for code in codes}
+"""Shown of every version from the start, faults too: a counter that begins at 1 has not grown, as rules see it."""
 MAX_RETIRED = 4
 """Versions of one model that are not served any more and still shown, so that no last scrape is lost."""
 
@@ -39,7 +41,6 @@ class Metrics:
     states: Callable[[], Iterable[tuple[str, str, str]]] = tuple
     """(model, state, reason) of everything configured; set by the host."""
     access: AccessCounts = field(default_factory=AccessCounts)
-    challengers: ChallengerStatistics = field(default_factory=ChallengerStatistics)
     registry_up: bool = True
     """Did the registry answer when it was last asked?"""
 
@@ -98,21 +99,20 @@ class Metrics:
         yield from engine_metrics(series)
         yield from drift_metrics(series)
         yield from generation_metrics(series)
-        yield from challenger_metrics(self.challengers)
         yield from access_metrics(self.access)
         yield from self._model_states()
         up = gauge("registry_up", "1 while the registry answers; models are served either way.", ())
         up.add_metric((), float(self.registry_up))
         yield up
         failures = counter("model_load_failures", "Versions that could not be brought into service.", ("model",))
-        for name, count in list(self._load_failures.items()):
-            failures.add_metric((name,), count)
+        for name in {name for name, _, _ in self.states()} | set(self._load_failures):
+            failures.add_metric((name,), self._load_failures.get(name, 0))
         yield failures
 
     def _requests(self, series: Sequence[NamedSeries]) -> Metric:
         metric = counter("requests", "Requests answered, by protocol and code.", (*MODEL_LABELS, "protocol", "code"))
         for name, version, one in series:
-            for (protocol, code), count in list(one.statistics.requests.items()):
+            for (protocol, code), count in (NO_REQUESTS | one.statistics.requests).items():
                 metric.add_metric((name, version, protocol, code), count)
         for (protocol, code), count in list(self._other_requests.items()):
             metric.add_metric(("", "", protocol, code), count)
@@ -183,36 +183,3 @@ def engine_metrics(series: Sequence[NamedSeries]) -> Iterator[Metric]:
         for each in one.statistics.engine_fallbacks:
             info.add_metric((name, version, each.variant, each.role, each.reason[:MAX_REASON]), 1)
     yield from (fallbacks, info)
-
-
-def drift_metrics(series: Sequence[NamedSeries]) -> Iterator[Metric]:
-    """Counters add up over replicas: a drift verdict over all of them needs nothing but their sums."""
-    by_signal = (*MODEL_LABELS, "signal")
-    bin_labels = (*by_signal, "bin")
-    bins = counter("signal_bin", "Pictures or prompts by bin of the reference profile.", bin_labels)
-    squares = counter("signal_bin_squares", "Squared weights of those that fall into several bins.", bin_labels)
-    pictures = counter(
-        "drift_pictures", "Pictures or prompts by what monitoring did with them.", (*MODEL_LABELS, "outcome")
-    )
-    distance = gauge("drift_distance", "Jensen–Shannon distance of the window to the reference.", by_signal)
-    p_value = gauge("drift_p_value", "Chance of such a window without drift, corrected across signals.", by_signal)
-    drifted = gauge("drift_detected", "1 while the window's verdict is drift.")
-    window = gauge("drift_window_pictures", "Pictures or prompts in the sliding window.")
-    for name, version, one in series:
-        if (model := one.served) is None:
-            continue
-        for outcome in ("observed", "dropped", "failed"):
-            pictures.add_metric((name, version, outcome), getattr(model.drift, outcome))
-        for signal, counts in list(model.drift.bins.items()):
-            reference = model.monitor.profile.signals[signal]
-            for label, weight, square in zip(reference.bin_names(), *counts, strict=True):
-                bins.add_metric((name, version, signal, label), float(weight))
-                if reference.kind == "weighted":
-                    squares.add_metric((name, version, signal, label), float(square))
-        report = model.monitor.report()
-        drifted.add_metric((name, version), float(report.status == "drift"))
-        window.add_metric((name, version), report.num_images)
-        for verdict in report.signals:
-            distance.add_metric((name, version, verdict.signal), verdict.distance)
-            p_value.add_metric((name, version, verdict.signal), verdict.adjusted_p_value)
-    yield from (bins, squares, pictures, distance, p_value, drifted, window)
