@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -62,6 +62,7 @@ def merge(facts: Mapping[str, Any], base: Mapping[str, Any], task: TaskName, ori
     extension = convert_tables(facts, Extension, origin)
     field = "generative_tolerances" if is_generative(task) else "tolerances"
     variants = {name: each for name, each in base["variants"].items() if is_plain(each)}
+    check_extension(extension.variants, variants, origin)
     asked = {name: getattr(each, field) for name, each in extension.variants.items()}
     given = {name: tolerances for name, tolerances in asked.items() if tolerances is not None}
     meant = given.keys() - variants.keys()
@@ -76,6 +77,22 @@ def merge(facts: Mapping[str, Any], base: Mapping[str, Any], task: TaskName, ori
         raise InvalidRecipe(f"{origin}: none of its variants has {field}, so it is not for models of {task}")
     changed = {name: value for name, value in facts.items() if name not in ("extends", "variants")}
     return {**base, **changed, "variants": variants}
+
+
+def check_extension(own: Mapping[str, TechniqueVariant], plain: Container[str], origin: str) -> None:
+    """Raises InvalidRecipe for what would be passed over without a word. `plain`: the float32 variants that there are
+    anyway."""
+    for name, variant in own.items():
+        if variant.steps and name in plain:
+            raise InvalidRecipe(
+                f"{origin}: variant {name!r} is the float32 graph that all others stand beside, and takes no steps; "
+                "give yours another name"
+            )
+        if variant.tolerances is None and variant.generative_tolerances is None:
+            raise InvalidRecipe(
+                f"{origin}: variant {name!r} has neither tolerances nor generative_tolerances, so it is for no model "
+                "at all: say what it may lose"
+            )
 
 
 def is_plain(variant: Mapping[str, Any]) -> bool:

@@ -140,7 +140,15 @@ def test_extending_recipe_takes_counts_from_the_recipe_of_the_task_and_may_chang
             'extends = "task"\n[variants.small]\nsteps = [{ technique = "magic" }]',
             "no technique 'magic': name one of bf16",
         ),
-        ('extends = "task"\n[variants.small]\nsteps = []', "none of its variants has tolerances"),
+        ('extends = "task"\n[variants.small]\nsteps = []', "for no model at all"),
+        (
+            'extends = "task"\n[variants.small]\nsteps = []\ngenerative_tolerances = {}',
+            "none of its variants has tolerances",
+        ),
+        (
+            'extends = "task"\n[variants.fp32]\nsteps = [{ technique = "fp16" }]\ntolerances = {}',
+            "takes no steps; give yours another name",
+        ),
         ('extends = "task"\nnum_verifi = 3\n[variants.small]\nsteps = []\ntolerances = {}', "num_verifi|min_decision"),
     ],
 )
