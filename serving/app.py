@@ -9,15 +9,19 @@ import logging
 import signal
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 
 import grpc
 import uvloop
 
 from registry.store import PackageStore
 from serving.access.access import Access
+from serving.access.live_keys import LiveKeys
+from serving.access.tls import Tls
 from serving.admin_routes import build_admin
 from serving.batcher import BatchLimits
 from serving.config import ServerConfig
+from serving.console.routes import build_console
 from serving.drift_feed import DriftFeed
 from serving.front import build_front
 from serving.generator import GeneratorLimits
@@ -59,16 +63,20 @@ class App:
         surroundings = Surroundings(self._decode_pool, self._drift_feed, limits, config.max_pixels, generator_limits)
         self.host = ModelHost(store, config, self.metrics, surroundings)
         self._regions = SharedMemoryRegions(config.shared_memory, config.max_body_bytes)
-        self.access = Access(config.admin_token, self.metrics.access)
-        front = build_front(self.host, config, self.metrics, self._regions, self.access)
+        keys = LiveKeys(Path(config.api_keys), self.metrics.access) if config.api_keys else None
+        tls = open_tls(config, self.metrics)
+        self._watches = [one.watch for one in (keys, tls) if one is not None]
+        self.access = Access(config.admin_token, self.metrics.access, keys)
+        console = build_console(self.host, store, config, self.access)
+        front = build_front(self.host, config, self.metrics, self._regions, self.access, console)
         admin = build_admin(self.host, config, self._regions, self.access)
-        self._http = HttpServer(front, listen(config.host, config.http_port, "http_port"), config)
-        self._admin = HttpServer(admin, listen(config.admin_host, config.admin_port, "admin_port"), config)
+        self._http = HttpServer(front, listen(config.host, config.http_port, "http_port"), config, tls)
+        self._admin = HttpServer(admin, listen(config.admin_host, config.admin_port, "admin_port"), config, tls)
         scrapes = Scrapes(self.metrics.registry)
         self._scrapes = HttpServer(scrapes, listen(config.host, config.metrics_port, "metrics_port"), config)
         self._grpc = grpc_server(config)
         add_services(self._grpc, self.host, config, self.metrics, self._regions, self.access)
-        self._grpc_port = bind_grpc(self._grpc, config)
+        self._grpc_port = bind_grpc(self._grpc, config, tls)
 
     @property
     def ports(self) -> Ports:
@@ -78,6 +86,8 @@ class App:
         """Listen at once, so that liveness and the reasons for not being ready can be asked; then load the models."""
         await asyncio.gather(self._http.start(), self._admin.start(), self._scrapes.start(), self._grpc.start())
         log.info("listening", extra={"ports": self.ports.__dict__, "cpus": available_cpus()})
+        for watch in self._watches:
+            watch.start()
         await self.host.start()
         # What is loaded now stays: the collector need not look at it again and again.
         gc.collect()
@@ -94,7 +104,7 @@ class App:
         self._drift_feed.close()
         self._decode_pool.close()
         self._regions.close()
-        await self._scrapes.stop()
+        await asyncio.gather(self._scrapes.stop(), *(watch.stop() for watch in self._watches))
         log.info("stopped")
 
 
@@ -150,11 +160,23 @@ def grpc_server(config: ServerConfig) -> grpc.aio.Server:
     )
 
 
-def bind_grpc(server: grpc.aio.Server, config: ServerConfig) -> int:
+def open_tls(config: ServerConfig, metrics: Metrics) -> Tls | None:
+    """The certificate, where there is one. Raises InvalidRecipe for bad files."""
+    if not config.tls_certificate:
+        return None
+    return Tls(Path(config.tls_certificate), Path(config.tls_key), metrics.access)
+
+
+def bind_grpc(server: grpc.aio.Server, config: ServerConfig, tls: Tls | None) -> int:
     """The port that was taken. Raises Conflict naming the setting to change."""
     host = f"[{config.host}]" if ":" in config.host else config.host
+    address = f"{host}:{config.grpc_port}"
     try:
-        port: int = server.add_insecure_port(f"{host}:{config.grpc_port}")
+        port: int
+        if tls is None:
+            port = server.add_insecure_port(address)
+        else:
+            port = server.add_secure_port(address, tls.grpc_credentials())
     except RuntimeError as error:
-        raise Conflict(f"can not listen on {host}:{config.grpc_port} ({error}); choose another grpc_port") from error
+        raise Conflict(f"can not listen on {address} ({error}); choose another grpc_port") from error
     return port

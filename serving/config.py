@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from registry.manifest import Name
+from serving.access.tls_check import check_tls
 from serving.challenger.configured import check_challenger
 from serving.engine_choice import EngineChoice, EngineName, Transport
 from serving.engines.engine_key import BuildSettings, OptimizationLevel
@@ -85,6 +86,12 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     admin_port: Port = 8003
     admin_token: str = ""
     """Without a token nobody is let in to the administration port."""
+    api_keys: str = ""
+    """The file that `tidegate keys` writes; without one everybody may predict."""
+    tls_certificate: str = ""
+    """PEM file of the HTTP, gRPC and administration ports: the certificate with its chain."""
+    tls_key: str = ""
+    """The certificate's private key, in PEM; both or neither."""
     shared_memory: bool = False
 
     # How much at once
@@ -153,6 +160,7 @@ def load_config(environment: Mapping[str, str], flags: Mapping[str, Any], file: 
     given = {name: value for name, value in flags.items() if value is not None}
     config = convert(values | convert_source(given, "command line"), "configuration")
     check_engine(config)
+    check_tls(config.tls_certificate, config.tls_key)
     check_challenger(config)
     return config
 

@@ -18,6 +18,7 @@ import msgspec
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from serving.access.tls import Tls
 from serving.config import ServerConfig
 
 LINGER_S = 0.5
@@ -132,7 +133,7 @@ class Listener(uvicorn.Server):
 class HttpServer:
     """One application on one port."""
 
-    def __init__(self, application: Any, listener: socket.socket, config: ServerConfig) -> None:
+    def __init__(self, application: Any, listener: socket.socket, config: ServerConfig, tls: Tls | None = None) -> None:
         settings = uvicorn.Config(
             application,
             http=Connection,
@@ -147,6 +148,7 @@ class HttpServer:
             timeout_graceful_shutdown=max(1, round(config.drain_timeout_s)),
         )
         settings.load()
+        settings.ssl = tls.context if tls else None
         settings.http_protocol_class = partial(Connection, max_connections=config.max_connections)  # type: ignore[assignment]
         self._server = Listener(settings, config.receive_timeout_s)
         self._listener = listener

@@ -1,4 +1,4 @@
-"""What Prometheus is told of access."""
+"""What Prometheus is told of access. Labels are names of the key file, as many as it has, and nothing a caller sent."""
 
 from __future__ import annotations
 
@@ -7,12 +7,25 @@ from collections.abc import Iterator
 from prometheus_client.metrics_core import Metric
 
 from serving.access.counts import AccessCounts
-from serving.metric_families import counter
+from serving.metric_families import counter, gauge
 
 
 def access_metrics(counts: AccessCounts) -> Iterator[Metric]:
-    """Names of keys are labels, as many as the key file has; what a caller sent is none."""
+    """Always there, so that an alarm may sum it: zeros and ones where access is off."""
     refused = counter("access_refused", "Callers turned away, by reason.", ("reason",))
     for reason, count in counts.refused.items():
         refused.add_metric((reason,), count)
     yield refused
+    by_key = counter("key_requests", "Requests by the name of their key, and what became of them.", ("key", "outcome"))
+    for name, key in counts.keys.items():
+        by_key.add_metric((name, "admitted"), key.num_admitted)
+        by_key.add_metric((name, "rate"), key.num_over_rate)
+        by_key.add_metric((name, "role"), key.num_without_role)
+    yield by_key
+    for name, is_ok, help_text in (
+        ("key_file_ok", counts.key_file_ok, "0 while the key file is bad and the keys read before it stay valid."),
+        ("certificate_ok", counts.certificate_ok, "0 while a renewed certificate is bad and the old one stays."),
+    ):
+        state = gauge(name, help_text, ())
+        state.add_metric((), float(is_ok))
+        yield state

@@ -34,7 +34,7 @@ class Caller:
         """Raises Forbidden for a key of another role, Unauthenticated for a caller without one. Either is counted."""
         if self.role is Role.ADMIN:
             return
-        self.counts.refuse(self.lacking)
+        self.counts.refuse(self.lacking, self.name)
         if self.lacking is Reason.ROLE:
             raise Forbidden(f"key {self.name!r} has the role {self.role}; {ADMINISTRATION}")
         raise Unauthenticated(ADMINISTRATION)

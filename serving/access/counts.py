@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -18,11 +20,38 @@ class Reason(StrEnum):
     """A known key that asks more often than it may."""
 
 
+@dataclass(slots=True)
+class KeyCounts:
+    """Requests of one key by what became of them."""
+
+    num_admitted: int = 0
+    num_over_rate: int = 0
+    num_without_role: int = 0
+
+
 class AccessCounts:
-    """Of one server. Written on the event loop, read by whoever scrapes."""
+    """Of one server. Written on the event loop, read by whoever scrapes.
+
+    `keys`: by name, those of the key file and no others, however many names a file has had.
+    """
 
     def __init__(self) -> None:
         self.refused = dict.fromkeys(Reason, 0)
+        self.keys: dict[str, KeyCounts] = {}
+        self.key_file_ok = True
+        self.certificate_ok = True
 
-    def refuse(self, reason: Reason) -> None:
+    def know_keys(self, names: Iterable[str]) -> None:
+        """The names of the key file as it is now. Those that stay keep their numbers."""
+        self.keys = {name: self.keys.get(name, KeyCounts()) for name in names}
+
+    def admit(self, name: str) -> None:
+        """A request of the key of this name; empty or unknown names have no numbers of their own."""
+        if (key := self.keys.get(name)) is not None:
+            key.num_admitted += 1
+
+    def refuse(self, reason: Reason, name: str = "") -> None:
         self.refused[reason] += 1
+        if (key := self.keys.get(name)) is not None:
+            key.num_over_rate += reason is Reason.RATE
+            key.num_without_role += reason is Reason.ROLE

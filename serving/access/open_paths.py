@@ -19,7 +19,10 @@ CALLS = frozenset(
 
 def is_open(path: str) -> bool:
     """Whether the prediction port answers this path without a key."""
-    if path in HEALTH or path == CONSOLE:
+    if path in HEALTH:
         return True
-    is_console, is_api = (path.startswith(f"{prefix}/") for prefix in (CONSOLE, CONSOLE_API))
-    return is_console and not is_api and path != CONSOLE_API
+    return is_within(path, CONSOLE) and not is_within(path, CONSOLE_API)
+
+
+def is_within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder}/")
