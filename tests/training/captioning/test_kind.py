@@ -17,11 +17,6 @@ from training.networks.captioner import Captioner
 from training.run import train
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TIDEGATE_CACHE", str(tmp_path / "cache"))
-
-
 def test_a_recipe_becomes_a_checkpoint_that_opens_with_its_words(tmp_path: Path) -> None:
     tracking_uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     trained = train(tiny_recipe(), workdir=tmp_path, tracking_uri=tracking_uri)
