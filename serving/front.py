@@ -10,21 +10,23 @@ import logging
 import os
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from itertools import count
 from time import monotonic
 from typing import TypeVar
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from serving.access.access import Access
 from serving.access.open_paths import is_open
 from serving.answer import CLIENT_LEFT, Answer, error_answer, json_answer, method_not_allowed, send_answer
 from serving.api import new_api
+from serving.challenger.canary import Canary
 from serving.config import ServerConfig
 from serving.deadline import Arrival
 from serving.disconnects import DisconnectWatch
 from serving.docs_page import add_docs
-from serving.event_stream import EventStream, Sent, end_events, send_events
+from serving.event_stream import EventStream, Sent, end_events, send_events, signed
 from serving.hot_routes import HotRoutes, Inquiry, Route, find_route, wording_of
 from serving.http_body import ClientDisconnected, Headers, Message, Receive, Scope, Send, read_body
 from serving.logs import CURRENT_REQUEST
@@ -82,6 +84,7 @@ class Front:
         request_id = self._request_id(headers)
         CURRENT_REQUEST.set(request_id.decode())
         model: Served | None = None
+        canary: Canary | None = None
         answer: Answer | EventStream | Sent
         try:
             if scope["method"] == "POST":
@@ -89,11 +92,15 @@ class Front:
                 if route.name:
                     model = self._host.get(route.name, route.version)
                 body = await read_body(receive, headers, self._hot.max_bytes(route))
-                model = self._host.get(*route.addressee(body))  # again: a swap may have come while the body did
+                name, version = route.addressee(body)
+                model = self._host.get(name, version)  # again: a swap may have come while the body did
+                canary = self._host.challengers.canary(model, version, request_id)
                 inquiry = Inquiry(route, headers, scope["query_string"], body, arrival)
-                answer = await self._while_connected(receive, self._hot.answer(model, inquiry))
+                ask = partial(self._hot.answer, inquiry=inquiry)
+                answer = await self._while_connected(receive, ask(model) if canary is None else canary.ask(ask))
                 if isinstance(answer, EventStream):
-                    sending = send_events(send, answer, route.wording, request_id, self._config.receive_timeout_s)
+                    stream = signed(answer, model if canary is None else canary.model)
+                    sending = send_events(send, stream, route.wording, request_id, self._config.receive_timeout_s)
                     answer = await self._while_connected(receive, sending)
             else:
                 answer = method_not_allowed(scope["method"], scope["path"], b"POST")
@@ -104,6 +111,7 @@ class Front:
         except Exception:
             log.exception("request to %s failed", scope["path"])
             answer = route.wording.internal_error(request_id)
+        model = model if canary is None else canary.model
         # Counted before its end is sent: whoever has his answer finds it counted.
         if model is None:
             self._metrics.request_without_model(PROTOCOL, str(answer.status))
@@ -112,7 +120,7 @@ class Front:
         if isinstance(answer, Sent):
             await end_events(send)
         elif answer is not CLIENT_LEFT:
-            await send_answer(receive, send, answer, request_id)
+            await send_answer(receive, send, answer if model is None else signed(answer, model), request_id)
 
     async def _while_connected(self, receive: Receive, work: Awaitable[Work]) -> Work:
         """The result of `work`, or an end to it and ClientDisconnected when the client leaves."""
@@ -184,12 +192,19 @@ def check_repeated(pairs: Sequence[tuple[bytes, bytes]], headers: Headers) -> No
 
 
 def build_front(
-    host: ModelHost, config: ServerConfig, metrics: Metrics, regions: SharedMemoryRegions, access: Access
+    host: ModelHost,
+    config: ServerConfig,
+    metrics: Metrics,
+    regions: SharedMemoryRegions,
+    access: Access,
+    *more: APIRouter,
 ) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
-    """The application of the prediction port."""
+    """The application of the prediction port. `more`: what is answered beside predictions."""
     slow = new_api("Tidegate")
     slow.include_router(rest.build_router(host, config))
     slow.include_router(build_predict_router(host))
     slow.include_router(build_openai_router(host))
+    for router in more:
+        slow.include_router(router)
     add_docs(slow, host)
     return Front(host, config, metrics, regions, access, slow)

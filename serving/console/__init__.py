@@ -1,0 +1,1 @@
+"""The console: a page for people who run models, and the JSON behind it."""

@@ -1,0 +1,66 @@
+// The page: which view is shown, for which model, and whether the server answers.
+
+import {loading, make} from "./dom.js";
+import {driftView} from "./drift_view.js";
+import {liveView} from "./live_view.js";
+import {modelsView} from "./models_view.js";
+import {promotionsView} from "./promotions_view.js";
+import {startSignIn, takeTokenFromAddress} from "./sign_in.js";
+import {State} from "./state.js";
+import {startTabs} from "./tabs.js";
+import {startTheme} from "./theme.js";
+import {tryView} from "./try_view.js";
+
+const VIEWS = {models: modelsView, live: liveView, drift: driftView, try: tryView, promotions: promotionsView};
+const NAMES = {models: "Models", live: "Live", drift: "Drift", try: "Try it", promotions: "Promotions"};
+
+takeTokenFromAddress();
+const state = new State();
+const main = document.getElementById("main");
+const markTab = startTabs(document.querySelector('[role="tablist"]'), (view) => go(view, address().key));
+let shown = {view: "", key: "", element: null, stop: () => {}};
+
+/** #/view/key */
+function address() {
+  const [, view, ...key] = location.hash.split("/");
+  return {view: view in VIEWS ? view : "models", key: decodeURIComponent(key.join("/"))};
+}
+
+function go(view, key = "") {
+  location.hash = `#/${view}${key ? `/${encodeURIComponent(key)}` : ""}`;
+}
+
+function show() {
+  const {view, key} = address();
+  markTab(view);
+  document.title = `${NAMES[view]} · Tidegate`;
+  if (!state.models || (shown.view === view && shown.key === key)) return;
+  shown.stop();
+  main.setAttribute("aria-labelledby", `tab-${view}`);
+  const made = VIEWS[view](state, key, go);
+  shown = {view, key, ...made};
+  main.replaceChildren(make("div", {class: `view view-${view}`}, made.element));
+}
+
+function showServer() {
+  const status = document.getElementById("server-status");
+  const ready = (state.models || []).filter((model) => model.state === "READY").length;
+  const known = (state.models || []).length;
+  const [kind, text] = state.trouble
+    ? ["bad", state.trouble.status ? `refused (${state.trouble.status})` : "not reachable"]
+    : !state.models ? ["", "connecting …"]
+      : [ready === known ? "good" : "warn", known ? `${ready} of ${known} models ready` : "no models"];
+  if (status.textContent !== text) status.textContent = text;
+  status.className = `status ${kind}`;
+  if (!state.models) main.replaceChildren(state.trouble
+    ? make("p", {class: "notice bad", role: "alert"}, state.trouble.message) : loading("Asking the server"));
+}
+
+startTheme(document.getElementById("theme"));
+startSignIn(document.getElementById("sign-in"), state);
+state.addEventListener("connection", showServer);
+state.addEventListener("models", () => { showServer(); show(); });
+window.addEventListener("hashchange", show);
+showServer();
+markTab(address().view);
+state.start();

@@ -1,0 +1,34 @@
+// The one dialog: the browser's own, which keeps the focus inside and gives it back.
+
+import {failure, make} from "./dom.js";
+
+const element = () => document.getElementById("dialog");
+
+/**
+ * Asks something. `body`: elements between title and buttons; `confirm`: {label, kind, work}. `work` may raise, which
+ * is shown, and the dialog stays.
+ */
+export function ask(title, body, confirm) {
+  const dialog = element();
+  const trouble = make("div", {});
+  const button = make("button", {type: "submit", class: confirm.kind}, confirm.label);
+  const form = make("form", {
+    method: "dialog",
+    async onsubmit(event) {
+      event.preventDefault();
+      button.disabled = true;
+      try {
+        await confirm.work();
+        dialog.close();
+      } catch (error) {
+        trouble.replaceChildren(failure(error));
+      } finally {
+        button.disabled = false;
+      }
+    },
+  },
+  make("h2", {id: "dialog-title"}, title), ...body, trouble,
+  make("div", {class: "dialog-actions"}, make("button", {type: "button", onclick: () => dialog.close()}, "Cancel"), button));
+  dialog.replaceChildren(form);
+  if (!dialog.open) dialog.showModal();
+}

@@ -1,0 +1,54 @@
+// Figures as people read them.
+
+const GROUPED = new Intl.NumberFormat("en", {maximumFractionDigits: 0});
+const DATE = new Intl.DateTimeFormat("en-GB", {dateStyle: "medium", timeStyle: "short"});
+
+/** Three significant digits, without an exponent. */
+export function figure(value) {
+  if (!Number.isFinite(value)) return "–";
+  const size = Math.abs(value);
+  if (size >= 1000) return GROUPED.format(value);
+  if (size === 0) return "0";
+  const digits = Math.max(0, Math.min(6, 2 - Math.floor(Math.log10(size))));
+  return value.toFixed(digits);
+}
+
+export const count = (value) => GROUPED.format(value);
+
+export const percent = (share, digits = 1) => Number.isFinite(share) ? `${(share * 100).toFixed(digits)} %` : "–";
+
+/** A difference of shares in percentage points, with its sign. */
+export function points(difference) {
+  const shown = (difference * 100).toFixed(1);
+  if (Number(shown) === 0) return "±0.0";
+  return `${difference > 0 ? "+" : "−"}${shown.replace("-", "")}`;
+}
+
+export function bytes(number) {
+  if (number < 1000) return `${number} B`;
+  const power = Math.min(4, Math.floor(Math.log10(number) / 3));
+  return `${figure(number / 1000 ** power)} ${["B", "kB", "MB", "GB", "TB"][power]}`;
+}
+
+export const milliseconds = (number) => Number.isFinite(number) ? `${figure(number)} ms` : "–";
+
+/** An ISO time in the reader's own zone. */
+export const moment = (text) => text ? DATE.format(new Date(text)) : "–";
+
+const NAMES = {ap: "AP", miou: "Mean IoU", ap50: "AP50", ap75: "AP75"};
+
+/** A name of the code as words, with a capital. */
+export function words(name) {
+  const text = NAMES[name] ?? name.replaceAll("_", " ");
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** A metric's value: shares in percent where higher is better, anything else as it is. */
+export const metric = (value, better) => better === "higher" ? percent(value) : figure(value);
+
+export function chance(p) {
+  if (p >= 0.001) return p.toFixed(3);
+  return p === 0 ? "below 10⁻³⁰⁰" : `10${superscript(Math.floor(Math.log10(p)))}`;
+}
+
+const superscript = (power) => String(power).replace("-", "⁻").replace(/\d/g, (digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]);
