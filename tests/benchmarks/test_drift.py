@@ -26,7 +26,7 @@ from tasks.classification import Classification, ClassificationParams, Classific
 from tasks.image import ImageSpec
 
 SIDE, NUM_CLASSES = 32, 5
-NUM_REFERENCES, NUM_WINDOWS = 5, 15
+NUM_REFERENCES, NUM_WINDOWS, REFERENCE_SIZE = 5, 15, 2_000
 ANGLES = np.pi * np.arange(NUM_CLASSES) / NUM_CLASSES
 TASK = Classification(
     ClassificationSpec(
@@ -35,9 +35,11 @@ TASK = Classification(
 )
 
 
+Y, X = np.mgrid[:SIDE, :SIDE]
+
+
 def stripes(angle: float, phase: float) -> NDArray[np.float64]:
-    y, x = np.mgrid[:SIDE, :SIDE]
-    return np.sin((np.cos(angle) * x + np.sin(angle) * y) * 0.8 + phase)
+    return np.sin((np.cos(angle) * X + np.sin(angle) * Y) * 0.8 + phase)
 
 
 TEMPLATES = np.array([[stripes(angle, phase).ravel() for phase in (0, np.pi / 2)] for angle in ANGLES]) / SIDE
@@ -74,14 +76,14 @@ def striped_pool(size: int, seed: int, corruption: str = "", num_classes: int = 
 
 @pytest.fixture(scope="module")
 def replicates() -> list[Replicate]:
-    size = CLASSIFICATION.reference_size + NUM_WINDOWS * WINDOW_SIZE
+    size = REFERENCE_SIZE + NUM_WINDOWS * WINDOW_SIZE
     pool = striped_pool(size, seed=0)
     orders = [np.random.default_rng(number).permutation(size) for number in range(NUM_REFERENCES)]
     return [
         Replicate(
-            build_profile(pool.specs, pool.observations(order[: CLASSIFICATION.reference_size])),
+            build_profile(pool.specs, pool.observations(order[:REFERENCE_SIZE])),
             pool,
-            order[CLASSIFICATION.reference_size :],
+            order[REFERENCE_SIZE:],
         )
         for order in orders
     ]
