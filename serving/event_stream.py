@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from serving.answer import Answer, Header, Wording
 from serving.http_body import ClientDisconnected, Send
+from serving.served import Served
 from tasks.errors import TidegateError
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,8 @@ class EventStream(NamedTuple):
     """Framed by `event`, or whatever else goes to the client as it is."""
     close: Callable[[], None]
     """Gives up what has not been made yet. Called in any case, also after the end."""
+    headers: tuple[Header, ...] = ()
+    """Beside those of every stream."""
 
 
 def event(value: Any) -> bytes:
@@ -39,6 +42,14 @@ class Sent(NamedTuple):
     status: int
 
 
+Signed = TypeVar("Signed", Answer, EventStream)
+
+
+def signed(answer: Signed, model: Served) -> Signed:
+    """The same with a header that says which version it is from."""
+    return answer._replace(headers=(*answer.headers, (b"x-model-version", model.version.encode())))
+
+
 async def send_events(
     send: Send, stream: EventStream, wording: Wording, request_id: bytes, stall_timeout_s: float
 ) -> Sent:
@@ -46,7 +57,7 @@ async def send_events(
 
     A client that takes nothing for `stall_timeout_s` counts as gone: raises ClientDisconnected.
     """
-    headers = [EVENTS_TYPE, *UNBUFFERED, (b"x-request-id", request_id)]
+    headers = [EVENTS_TYPE, *UNBUFFERED, *stream.headers, (b"x-request-id", request_id)]
     try:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         try:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 
+from serving.challenger.canary import Canary
 from serving.config import ServerConfig
 from serving.deadline import Arrival, Deadline
 from serving.logs import CURRENT_REQUEST
@@ -27,18 +31,37 @@ from serving.served import Served
 from serving.status import grpc_status
 from tasks.errors import BadInput, TidegateError
 
+Result = TypeVar("Result")
 MAX_ID = 128
 """Characters of a request's id that go into the log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A message whose model is known and whose inputs add up. `sinks`: where its outputs go."""
+    """A message whose inputs add up. `sinks`: where its outputs go."""
 
-    model: Served
     request: InferRequest
     sinks: Sinks
     parameters: Mapping[str, Any]
+
+
+@dataclass
+class Call:
+    """One request to a model. `model`: whom it is for, and once it was asked, who answered."""
+
+    model: Served | None = None
+    canary: Canary | None = None
+
+    async def ask(self, ask: Callable[[Served], Coroutine[Any, Any, Result]]) -> tuple[Served, Result]:
+        """Who answered, and what. Raises what that raises."""
+        assert self.model is not None
+        if self.canary is None:
+            return self.model, await ask(self.model)
+        try:
+            answer = await self.canary.ask(ask)
+        finally:
+            self.model = self.canary.model
+        return self.model, answer
 
 
 class InferenceCalls:
@@ -46,6 +69,7 @@ class InferenceCalls:
 
     def __init__(self, host: ModelHost, config: ServerConfig, metrics: Metrics, regions: SharedMemoryRegions) -> None:
         self._host, self._config, self._metrics, self._regions = host, config, metrics, regions
+        self._id_prefix, self._numbers = os.urandom(4).hex(), count(1)
 
     async def infer(self, data: bytes, context: grpc.aio.ServicerContext) -> Any:
         """ModelInfer."""
@@ -76,30 +100,33 @@ class InferenceCalls:
 
     async def answer(self, message: Any, time_remaining_s: float | None) -> Any:
         """One request → one response. Raises TidegateError."""
-        with self.counted(message):
-            read = self.read(message, time_remaining_s)
-            computed = await infer(read.model, read.request)
+        with self.counted(message) as call:
+            read = self.read(message, time_remaining_s, call)
+            model, computed = await call.ask(partial(infer, request=read.request))
             encoding_since = monotonic()
             response = build_response(computed, read.sinks, self._regions)
-            note_encoding(read.model, read.request, encoding_since)
+            note_encoding(model, read.request, encoding_since)
         return response
 
-    def read(self, message: Any, time_remaining_s: float | None) -> Read:
-        """Raises NotFound or NotReady for the model, BadInput for what does not add up."""
-        model = self._host.get(message.model_name, message.model_version or None)
+    def read(self, message: Any, time_remaining_s: float | None, call: Call) -> Read:
+        """Notes in `call` whom it is for. Raises NotFound or NotReady for the model, BadInput for what does not add
+        up."""
+        version = message.model_version or None
+        call.model = model = self._host.get(message.model_name, version)
+        call.canary = self._host.challengers.canary(model, version, CURRENT_REQUEST.get().encode())
         check_num_tensors(len(message.inputs), len(message.outputs))
         parameters = plain_parameters(message.parameters) if message.parameters else {}
         deadline = self._deadline(model, parameters, time_remaining_s)
         request, sinks = parse_request(message, parameters, deadline, self._regions)
-        return Read(model, request, sinks, parameters)
+        return Read(request, sinks, parameters)
 
     @contextmanager
-    def counted(self, message: Any) -> Iterator[None]:
+    def counted(self, message: Any) -> Iterator[Call]:
         """What is done inside is one request, by the status that it ends with."""
-        started_at, code = monotonic(), grpc.StatusCode.CANCELLED
-        CURRENT_REQUEST.set(message.id[:MAX_ID])
+        started_at, code, call = monotonic(), grpc.StatusCode.CANCELLED, Call()
+        CURRENT_REQUEST.set(message.id[:MAX_ID] or f"{self._id_prefix}-{next(self._numbers)}")
         try:
-            yield
+            yield call
             code = grpc.StatusCode.OK
         except TidegateError as error:
             code = grpc_status(error.kind)
@@ -108,15 +135,10 @@ class InferenceCalls:
             code = grpc.StatusCode.INTERNAL
             raise
         finally:
-            self._count(message, code, monotonic() - started_at)
-
-    def _count(self, message: Any, code: grpc.StatusCode, seconds: float) -> None:
-        try:
-            model = self._host.get(message.model_name, message.model_version or None)
-        except TidegateError:
-            self._metrics.request_without_model(PROTOCOL, code.name)
-        else:
-            model.statistics.request(PROTOCOL, code.name, seconds)
+            if call.model is None:
+                self._metrics.request_without_model(PROTOCOL, code.name)
+            else:
+                call.model.statistics.request(PROTOCOL, code.name, monotonic() - started_at)
 
     def _deadline(self, model: Served, parameters: Mapping[str, Any], time_remaining_s: float | None) -> Deadline:
         """The call's own deadline, the `timeout` parameter, the server's default: whichever is first."""

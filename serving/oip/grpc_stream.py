@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import grpc
@@ -14,13 +15,15 @@ from serving.access.access import Access
 from serving.access.credential import headers_of
 from serving.generation.request import Delta
 from serving.model_host import ModelHost
-from serving.oip.grpc_inference import InferenceCalls, Read
+from serving.oip.grpc_inference import Call, InferenceCalls, Read
 from serving.oip.grpc_message import status_of
-from serving.oip.infer_request import InferResponse, wanted_names
+from serving.oip.infer_request import InferRequest, InferResponse, wanted_names
 from serving.oip.parameters import flag
 from serving.oip.prompted_inference import output_specs, payloads_of, put
 from serving.oip.protobuf import build_response
 from serving.oip.shared_memory import SharedMemoryRegions
+from serving.prompted import Prompted
+from serving.served import Served
 from serving.served_model import ServedModel
 from tasks.errors import BadInput, TidegateError
 
@@ -107,25 +110,21 @@ class InferenceStreams:
     async def _generate(self, message: Any, time_remaining_s: float | None, writer: Writer) -> None:
         """All responses to a request: the text as it comes. The last one says so, or an empty one after it does."""
         try:
-            with self._calls.counted(message):
-                read = self._calls.read(message, time_remaining_s)
+            with self._calls.counted(message) as call:
+                read = self._calls.read(message, time_remaining_s, call)
                 ends_empty = flag(read.parameters, EMPTY_FINAL)
-                await self._write_pieces(read, writer, ends_empty)
+                model = await self._write_pieces(read, call, writer, ends_empty)
         except Exception as error:
             await writer.write(failed(message.id, error))
             return
         if ends_empty:
-            model = read.model
             empty = InferResponse(model.name, model.version, message.id, {})
             await writer.write(streamed(build_response(empty, {}, self._regions), is_final=True))
 
-    async def _write_pieces(self, read: Read, writer: Writer, ends_empty: bool) -> None:
-        model, request = read.model, read.request
-        payloads = payloads_of(model, request)
-        if len(payloads) != 1:
-            raise BadInput(f"a streamed request holds one prompt, and {len(payloads)} were sent: send each by itself")
-        (name,) = wanted_names(request.outputs, [output_specs(model)[0].name], "a stream of text")
-        prompted = await put(model, payloads[0], request)
+    async def _write_pieces(self, read: Read, call: Call, writer: Writer, ends_empty: bool) -> Served:
+        """Returns who answered."""
+        request = read.request
+        model, (name, prompted) = await call.ask(partial(put_alone, request=request))
         num_running = prompted.params.n
         try:
             async for delta in prompted:
@@ -138,6 +137,16 @@ class InferenceStreams:
                     await writer.write(streamed(response, is_final=not num_running and not ends_empty))
         finally:
             prompted.cancel()
+        return model
+
+
+async def put_alone(model: Served, request: InferRequest) -> tuple[str, Prompted]:
+    """The one prompt of a request is being answered from here on; first the name of the output that gets its text."""
+    payloads = payloads_of(model, request)
+    if len(payloads) != 1:
+        raise BadInput(f"a streamed request holds one prompt, and {len(payloads)} were sent: send each by itself")
+    (name,) = wanted_names(request.outputs, [output_specs(model)[0].name], "a stream of text")
+    return name, await put(model, payloads[0], request)
 
 
 class Writer:
