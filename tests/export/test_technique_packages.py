@@ -2,41 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
 
-from export.compress.channel_pruning import ChannelPruning
-from export.compress.distillation import Distillation
-from export.compress.learning import FineTuning, Learning
-from export.compress.low_rank import LowRank
-from export.compress.technique import Technique
+from export.compress.learning import Learning
 from export.generative.checkpoint_subject import subject_of_checkpoint as generative_subject
 from export.generative.pipeline import export_generative
-from export.generative.recipe import GenerativeRecipe, GenerativeTolerances
 from export.pipeline import export_subject
-from export.recipe import ExportRecipe, Tolerances, load_export_recipe
 from export.torch_subject import subject_of_checkpoint
 from registry.package import ModelPackage, open_package
-from tasks.image import ImageSpec
-from tests.quick_graphs import with_quick_graphs, write_quickly
+from tests.hurried_recipes import hurried_recipe
+from tests.quick_graphs import with_quick_graphs, write_onnx_quickly
 from tests.tiny_learning import checkpoint_of, learning_of
 from training.data.cache import CACHE_VARIABLE
 from training.networks.network import Network
 from training.recipe import TaskName
 
-ANYTHING_GOES = {
-    ExportRecipe: Tolerances(min_decision_agreement=0, max_metric_drop=1, max_calibration_increase=1, max_class_drop=1),
-    GenerativeRecipe: GenerativeTolerances(max_bits_per_byte_increase=1, min_decision_agreement=0),
-}
-"""Random weights lose whatever there is."""
-FEW = ["num_verify=8", "num_profile=8", "num_golden=2", "latency_seconds=0.001"]
+FEW = ["num_seeds=1", "num_verify=8", "num_profile=8", "num_golden=2", "latency_seconds=0.001"]
 FEW_PICTURES = [*FEW, "num_calibration=4", "batch_buckets=[1, 2]"]
 FEW_TEXTS = [*FEW, "num_continuations=2", "continuation_tokens=4", "golden_tokens=2", "slots=[1]", "passage_tokens=20"]
 VARIANTS: dict[TaskName, dict[str, str]] = {
@@ -45,31 +32,7 @@ VARIANTS: dict[TaskName, dict[str, str]] = {
     "captioning": {"clustering": "clustered", "int8-dynamic": "int8"},
 }
 """Task → recipe → its variant."""
-
-
-def hurry(step: Technique) -> Any:
-    """The same step on a network of few channels, learning for two batches."""
-    if isinstance(step, Distillation):
-        return msgspec.structs.replace(step, epochs=1, batches_per_epoch=2)
-    if isinstance(step, ChannelPruning):
-        step = msgspec.structs.replace(step, round_to=2)
-    if isinstance(step, LowRank):
-        step = msgspec.structs.replace(step, min_saving=0.05)
-    if hasattr(step, "fine_tuning"):
-        return msgspec.structs.replace(step, fine_tuning=FineTuning(batches_per_epoch=2))
-    return step
-
-
-def recipe_of(task: TaskName, counts: list[str]) -> Any:
-    """One recipe with the variants of several."""
-    recipes = [load_export_recipe(name, ["num_seeds=1", *counts], task) for name in VARIANTS[task]]
-    loose = ANYTHING_GOES[type(recipes[0])]
-    variants = {
-        name: msgspec.structs.replace(each, steps=tuple(map(hurry, each.steps)), tolerances=loose)
-        for recipe in recipes
-        for name, each in recipe.variants.items()
-    }
-    return msgspec.structs.replace(recipes[0], variants=variants)
+BATCHES = 2
 
 
 @pytest.fixture(scope="module")
@@ -82,23 +45,21 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Callable[[TaskName], M
             patch.setenv(CACHE_VARIABLE, str(folder))
             learning: Learning = learning_of(task, folder)
             checkpoint = checkpoint_of(learning, folder)
+            counts = FEW_TEXTS if task == "captioning" else FEW_PICTURES
+            recipe = hurried_recipe(list(VARIANTS[task]), task, counts, BATCHES)
             # The pictures of the test, and not those that its recipe names.
             for module in ("torch_subject", "generative.checkpoint_subject"):
                 patch.setattr(f"export.{module}.open_source", lambda config: learning.source)
             if task == "captioning":
-                patch.setattr("export.captioner_graph.write_onnx", write_encoder_quickly)
-                export_generative(generative_subject(checkpoint), recipe_of(task, FEW_TEXTS), folder / "package")
+                patch.setattr("export.captioner_graph.write_onnx", write_onnx_quickly)
+                export_generative(generative_subject(checkpoint), recipe, folder / "package")
             else:
                 assert isinstance(learning.trained, Network)
                 subject = with_quick_graphs(subject_of_checkpoint(checkpoint), learning.trained)
-                export_subject(subject, recipe_of(task, FEW_PICTURES), folder / "package")
+                export_subject(subject, recipe, folder / "package")
         return open_package(folder / "package")
 
     return build
-
-
-def write_encoder_quickly(network: Any, image: ImageSpec, names: Sequence[str], path: Path, opset: int) -> None:
-    write_quickly(network, image.height, image.width, path)
 
 
 def num_weights(graph: Path) -> int:

@@ -6,9 +6,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -20,50 +18,21 @@ from export.compress.entropy_coding import store_coded
 from export.compress.learning import FineTuning, Learning
 from export.compress.network_steps import NetworkSteps
 from export.compress.steps import network_steps
-from export.compress.technique import Technique
 from export.generative.checkpoint_subject import subject_of_checkpoint as generative_subject
 from export.generative.pipeline import export_generative
-from export.generative.recipe import GenerativeRecipe, GenerativeTolerances
 from export.pipeline import export_subject
-from export.recipe import ExportRecipe, Tolerances, load_export_recipe
+from export.recipe import load_export_recipe
 from export.torch_subject import subject_of_checkpoint
 from registry.package import ModelPackage, open_package
 from registry.plain_graph import write_plain_graph
+from tests.hurried_recipes import hurried_recipe, hurried_step
 from tests.quick_graphs import with_quick_graphs
 from tests.tiny_learning import checkpoint_of
 from training.networks.config import ModelConfig
 from training.recipe import TaskName
 
-ANYTHING_GOES = {
-    ExportRecipe: Tolerances(min_decision_agreement=0, max_metric_drop=1, max_calibration_increase=1, max_class_drop=1),
-    GenerativeRecipe: GenerativeTolerances(max_bits_per_byte_increase=1, min_decision_agreement=0),
-}
-"""What is learnt in seconds loses more than a recipe allows."""
 FEW = ["num_verify=40", "num_profile=40", "num_golden=4", "latency_seconds=0.001"]
 BATCHES = 12
-
-
-def hurry(step: Technique, batches: int = BATCHES) -> Any:
-    """The same step, learning for a few batches."""
-    if isinstance(step, Distillation):
-        return msgspec.structs.replace(step, epochs=1, batches_per_epoch=batches)
-    if hasattr(step, "fine_tuning"):
-        short = FineTuning(batches_per_epoch=batches, learning_rate_factor=1.0)
-        return msgspec.structs.replace(step, fine_tuning=short)
-    return step
-
-
-def variants_of(names: list[str], task: TaskName, counts: list[str]) -> Any:
-    """One recipe with the variants of several."""
-    recipes = [load_export_recipe(name, counts, task) for name in names]
-    variants = {
-        name: msgspec.structs.replace(
-            variant, steps=tuple(map(hurry, variant.steps)), tolerances=ANYTHING_GOES[type(recipe)]
-        )
-        for recipe in recipes
-        for name, variant in recipe.variants.items()
-    }
-    return msgspec.structs.replace(recipes[0], variants=variants)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +45,7 @@ def classifier(learnings: Callable[[TaskName], Learning], tmp_path_factory: pyte
     subject = subject_of_checkpoint(checkpoint_of(learning, tmp_path_factory.mktemp("checkpoint")))
     subject = with_quick_graphs(subject, trained)
     counts = [*FEW, "num_seeds=1", "num_calibration=8", "batch_buckets=[1, 3]"]
-    recipe = variants_of(["deep-compression", "collaborative-student"], "classification", counts)
+    recipe = hurried_recipe(["deep-compression", "collaborative-student"], "classification", counts, BATCHES)
     return export_subject(subject, recipe, tmp_path_factory.mktemp("package") / "package")
 
 
@@ -85,9 +54,8 @@ def completer(learnings: Callable[[TaskName], Learning], tmp_path_factory: pytes
     """A package of a language model, with the variants of three recipes."""
     subject = generative_subject(checkpoint_of(learnings("text_generation"), tmp_path_factory.mktemp("checkpoint")))
     counts = [*FEW, "num_continuations=4", "continuation_tokens=4", "golden_tokens=4", "slots=[1]", "passage_tokens=20"]
-    recipe = variants_of(
-        ["collaborative-clustering", "distillation", "collaborative-distillation"], "text_generation", counts
-    )
+    names = ["collaborative-clustering", "distillation", "collaborative-distillation"]
+    recipe = hurried_recipe(names, "text_generation", counts, BATCHES)
     return export_generative(subject, recipe, tmp_path_factory.mktemp("package") / "package")
 
 
@@ -147,7 +115,7 @@ def test_training_for_bytes_keeps_zeros_and_what_channels_share(
 ) -> None:
     learning = learnings("segmentation")
     config = load_export_recipe("collaborative-quantization", task="segmentation").variants[variant]
-    *before, aware = [hurry(step, 2) for step in network_steps(config.steps)]
+    *before, aware = [hurried_step(step, 2) for step in network_steps(config.steps)]
     networks = NetworkSteps(learning)
     sparse, ready = networks.compress(before), networks.compress([*before, aware])
     for name, layer in ready.named_modules():

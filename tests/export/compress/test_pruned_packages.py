@@ -5,60 +5,30 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
-import msgspec
 import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
 
-from export.compress.channel_pruning import ChannelPruning
 from export.compress.learning import FineTuning, Learning
-from export.compress.technique import Technique
 from export.generative.checkpoint_subject import subject_of_checkpoint as generative_subject
 from export.generative.pipeline import export_generative
-from export.generative.recipe import GenerativeRecipe, GenerativeTolerances
 from export.pipeline import export_subject
-from export.recipe import ExportRecipe, Tolerances, load_export_recipe
+from export.recipe import load_export_recipe
 from export.torch_subject import subject_of_checkpoint
 from registry.package import ModelPackage, open_package
 from serving.runtimes.onnx_runtime import OnnxRuntime
 from tasks.errors import InvalidRecipe
+from tests.hurried_recipes import hurried_recipe
 from tests.quick_graphs import with_quick_graphs
 from tests.tiny_learning import checkpoint_of
 from training.recipe import TaskName
 
-ANYTHING_GOES = {
-    ExportRecipe: Tolerances(min_decision_agreement=0, max_metric_drop=1, max_calibration_increase=1, max_class_drop=1),
-    GenerativeRecipe: GenerativeTolerances(max_bits_per_byte_increase=1, min_decision_agreement=0),
-}
-"""What is learnt in seconds loses more than a recipe allows."""
 FEW = ["num_verify=30", "num_profile=30", "num_golden=4", "latency_seconds=0.001"]
 FEW_PICTURES = [*FEW, "num_seeds=1", "num_calibration=8", "batch_buckets=[1, 3]"]
 FEW_TEXTS = [*FEW, "num_continuations=4", "continuation_tokens=4", "golden_tokens=4", "slots=[1]", "passage_tokens=20"]
-
-
-def hurry(step: Technique) -> Technique:
-    """The same step on a network of few channels, learning for a few batches."""
-    if isinstance(step, ChannelPruning):
-        step = msgspec.structs.replace(step, round_to=4)
-    if not hasattr(step, "fine_tuning"):
-        return step
-    return msgspec.structs.replace(step, fine_tuning=FineTuning(batches_per_epoch=10, learning_rate_factor=1.0))
-
-
-def variants_of(names: list[str], task: TaskName, counts: list[str]) -> Any:
-    """One recipe with the variants of several."""
-    recipes = [load_export_recipe(name, counts, task) for name in names]
-    variants = {
-        name: msgspec.structs.replace(
-            variant, steps=tuple(map(hurry, variant.steps)), tolerances=ANYTHING_GOES[type(recipe)]
-        )
-        for recipe in recipes
-        for name, variant in recipe.variants.items()
-    }
-    return msgspec.structs.replace(recipes[0], variants=variants)
+BATCHES = 10
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +38,7 @@ def classifier(learnings: Callable[[TaskName], Learning], tmp_path_factory: pyte
     trained = copy.deepcopy(learning.trained)
     learning.fine_tune(trained, FineTuning(epochs=2, learning_rate_factor=1.0))
     checkpoint = checkpoint_of(replace(learning, trained=trained), tmp_path_factory.mktemp("checkpoint"))
-    recipe = variants_of(["sparse-2-4", "channel-pruning"], "classification", FEW_PICTURES)
+    recipe = hurried_recipe(["sparse-2-4", "channel-pruning"], "classification", FEW_PICTURES, BATCHES)
     subject = with_quick_graphs(subject_of_checkpoint(checkpoint), trained)
     return open_package(export_subject(subject, recipe, tmp_path_factory.mktemp("package") / "package").folder)
 
@@ -111,7 +81,8 @@ def test_a_narrow_network_answers_in_the_form_of_the_whole_one(classifier: Model
 @pytest.fixture(scope="module")
 def completer(learnings: Callable[[TaskName], Learning], tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
     subject = generative_subject(checkpoint_of(learnings("text_generation"), tmp_path_factory.mktemp("checkpoint")))
-    recipe = variants_of(["magnitude-pruning", "channel-pruning", "low-rank"], "text_generation", FEW_TEXTS)
+    names = ["magnitude-pruning", "channel-pruning", "low-rank"]
+    recipe = hurried_recipe(names, "text_generation", FEW_TEXTS, BATCHES)
     return open_package(export_generative(subject, recipe, tmp_path_factory.mktemp("package") / "package").folder)
 
 
