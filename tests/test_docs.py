@@ -82,6 +82,9 @@ def test_links_lead_somewhere(page: str) -> None:
 def test_commands_parse_and_their_recipes_are_there(command: str) -> None:
     name, *arguments = shlex.split(command.replace("…", ""), comments=True)
     chosen = typer.main.get_group(app).commands[name]
+    if isinstance(chosen, typer.core.TyperGroup):
+        name, *arguments = arguments
+        chosen = chosen.commands[name]
     given = chosen.make_context(name, arguments).params
     if name == "train" and not given["recipe"].endswith(".toml"):
         load_recipe(given["recipe"], given["overrides"] or ())

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tasks.errors import TidegateError
-from tidegate import engine_commands, model_commands, registry_commands, serving_commands
+from tidegate import engine_commands, key_commands, model_commands, registry_commands, serving_commands
 from tidegate.exit_codes import EXIT_CODES, UNEXPECTED, exit_code_table
 from tidegate.options import StoreOption, examples
 from tidegate.output import note
@@ -58,6 +58,7 @@ model_commands.register(app)
 registry_commands.register(app)
 serving_commands.register(app)
 engine_commands.register(app)
+key_commands.register(app)
 
 
 @app.command(epilog=examples("tidegate demo", "tidegate demo --once     stop after the summary"))
