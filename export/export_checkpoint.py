@@ -13,9 +13,12 @@ from tasks.task import is_generative
 from training.recipe import TaskName
 
 
-def export_checkpoint(checkpoint_folder: Path, recipe: AnyRecipe, output: Path, *, run_id: str = "") -> ModelPackage:
+def export_checkpoint(
+    checkpoint_folder: Path, recipe: AnyRecipe, output: Path, *, run_id: str = "", rival: ModelPackage | None = None
+) -> ModelPackage:
     """A sealed package in the new folder `output`. `run_id`: the run that the checkpoint is registered under, where it
-    does not say. Raises InvalidRecipe for a recipe of another kind of model, GateFailed, BadInput."""
+    does not say. `rival`: see `export.rival`. Raises InvalidRecipe for a recipe of another kind of model, GateFailed,
+    BadInput."""
     from training.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(checkpoint_folder)
@@ -24,11 +27,11 @@ def export_checkpoint(checkpoint_folder: Path, recipe: AnyRecipe, output: Path, 
         from export.generative.checkpoint_subject import subject_of_checkpoint as generative_subject
         from export.generative.pipeline import export_generative
 
-        return export_generative(generative_subject(checkpoint, run_id), generative_recipe(recipe, task), output)
+        return export_generative(generative_subject(checkpoint, run_id), generative_recipe(recipe, task), output, rival)
     from export.pipeline import export_subject
     from export.torch_subject import subject_of_checkpoint
 
-    return export_subject(subject_of_checkpoint(checkpoint, run_id), single_shot_recipe(recipe, task), output)
+    return export_subject(subject_of_checkpoint(checkpoint, run_id), single_shot_recipe(recipe, task), output, rival)
 
 
 def generative_recipe(recipe: AnyRecipe, task: TaskName) -> GenerativeRecipe:

@@ -17,6 +17,7 @@ from export.package_folder import new_package_folder
 from export.population import build_population, write_once
 from export.recipe import ExportRecipe
 from export.report import format_missed, format_variants
+from export.rival import beside_rival
 from export.seal import MAIN, Proof, write_package
 from export.stored_graphs import StoredGraphs, store_graphs
 from export.subject import Example, Subject
@@ -42,8 +43,11 @@ class Draws:
     observed: list[Example]
 
 
-def export_subject(subject: Subject, recipe: ExportRecipe, output: Path) -> ModelPackage:
-    """Builds, proves and seals a package in the new folder `output`.
+def export_subject(
+    subject: Subject, recipe: ExportRecipe, output: Path, rival: ModelPackage | None = None
+) -> ModelPackage:
+    """Builds, proves and seals a package in the new folder `output`. `rival`: a package of the same model that is tried
+    on the same held-out examples, for promotion to go by.
 
     Raises ToleranceMissed with a table of what missed; nothing is left behind then. Raises BadInput without data,
     InvalidRecipe, Conflict.
@@ -52,6 +56,8 @@ def export_subject(subject: Subject, recipe: ExportRecipe, output: Path) -> Mode
         proof = build_and_weigh(subject, recipe, output)
         tables = (format_missed(proof.evidence), format_variants(proof.evidence), format_forgotten(proof.forgotten))
         require_passed(subject.name, proof.evidence, "\n\n".join(tables), proof.sheets)
+        if rival is not None:
+            proof = beside_rival(subject, proof, rival)
         return write_package(subject, recipe, proof, output)
 
 

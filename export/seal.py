@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -52,6 +52,8 @@ class Proof:
     forgotten: Mapping[str, Forgotten]
     sheets: Mapping[str, bytes]
     """File of the package → content: what each variant forgot."""
+    rivals: Mapping[str, Mapping[str, Evidence]] = field(default_factory=dict)
+    """Digest of another package → variant → what it is worth on the compared examples."""
 
 
 def write_package(subject: Subject, recipe: ExportRecipe, proof: Proof, output: Path) -> ModelPackage:
@@ -90,6 +92,7 @@ def write_package(subject: Subject, recipe: ExportRecipe, proof: Proof, output: 
         variants=variants,
         golden_inputs=write_golden(output, [example.payload for example in golden]),
         lineage=complete_lineage(subject.lineage, recipe),
+        rivals={digest: dict(variants) for digest, variants in proof.rivals.items()},
     )
     package = seal_package(output, manifest)
     replay(package)

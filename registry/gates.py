@@ -1,10 +1,12 @@
 """The gates between a version and an alias: pure functions of what two packages say about themselves.
 
-A candidate is held against the champion variant by variant, like with like. Classes are few and their pictures fewer,
-so a class counts as harmed only where chance does not explain the drop: the lower end of the interval of Agresti &
-Caffo (2000) for a difference of two proportions, one-sided and corrected for the number of comparisons (Bonferroni),
-must lie beyond the tolerance. The interval takes the two samples as independent; where both versions were measured on
-the same pictures it is wider than it need be, never narrower.
+A candidate is held against the champion variant by variant, like with like: by what the candidate's package says that
+very champion is worth on its own held-out examples, where it was tried on them, else by what the champion's says.
+
+Classes are few and their pictures fewer, so a class counts as harmed only where chance does not explain the drop: the
+lower end of the interval of Agresti & Caffo (2000) for a difference of two proportions, one-sided and corrected for the
+number of comparisons (Bonferroni), must lie beyond the tolerance. The interval takes the two samples as independent;
+where both versions were measured on the same pictures it is wider than it need be, never narrower.
 
 Every figure is finite, because an event is kept as JSON, which has no other: what can not be computed fails a gate of
 its own that says so.
@@ -127,10 +129,11 @@ Pair = tuple[Evidence, Evidence]
 
 def pair_variants(candidate: ModelPackage, champion: ModelPackage) -> Iterator[Pair]:
     """By variant; one that the champion lacks is held against its first."""
-    theirs = champion.manifest.variants
+    theirs = {name: variant.evidence for name, variant in champion.manifest.variants.items()}
+    theirs |= candidate.manifest.rivals.get(champion.digest, {})
     first = next(iter(theirs.values()))
     for name, variant in candidate.manifest.variants.items():
-        yield variant.evidence, theirs.get(name, first).evidence
+        yield variant.evidence, theirs.get(name, first)
 
 
 def are_comparable(new: Evidence, old: Evidence) -> bool:

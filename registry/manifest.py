@@ -157,7 +157,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     `variants` is ordered: the first whose requirements a host meets and whose gates passed is the one to run.
     `image_sizes` is empty where the model takes no pictures. `batch_buckets`: the sizes of batches, or, of a model that
     generates, the numbers of slots (the largest is used where nobody says otherwise). `golden_inputs`: encoded
-    pictures, or prompts in UTF-8. `files` lists every file of the folder except the manifest itself.
+    pictures, or prompts in UTF-8. `rivals`: digest of another package → its variants → what they are worth on this
+    package's held-out examples, where they were tried on these. `files` lists every file of the folder except the
+    manifest itself.
     """
 
     name: Name
@@ -167,6 +169,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     variants: Annotated[dict[Name, Variant], msgspec.Meta(min_length=1)]
     golden_inputs: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
     lineage: Lineage
+    rivals: dict[str, dict[Name, Evidence]] = {}
     files: dict[str, FileRecord] = {}
     schema_version: int = SCHEMA_VERSION
 

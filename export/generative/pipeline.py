@@ -21,6 +21,7 @@ from export.generative.population import write_population
 from export.generative.profile import observe_answers
 from export.generative.recipe import GenerativeRecipe
 from export.generative.report import format_missed, format_variants
+from export.generative.rival import beside_rival
 from export.generative.seal import Proof, write_package
 from export.generative.subject import GenerativeSubject, passages_of
 from export.generative.text_sheet import write_text_sheet
@@ -51,8 +52,11 @@ class Draws:
     """For the profile: the compared ones first, then others."""
 
 
-def export_generative(subject: GenerativeSubject, recipe: GenerativeRecipe, output: Path) -> ModelPackage:
-    """Builds, proves and seals a package in the new folder `output`.
+def export_generative(
+    subject: GenerativeSubject, recipe: GenerativeRecipe, output: Path, rival: ModelPackage | None = None
+) -> ModelPackage:
+    """Builds, proves and seals a package in the new folder `output`. `rival`: a package of the same model that is tried
+    on the same held-out passages, for promotion to go by.
 
     Raises ToleranceMissed with a table of what missed; nothing is left behind then. Raises BadInput without data,
     InvalidRecipe, Conflict.
@@ -62,6 +66,8 @@ def export_generative(subject: GenerativeSubject, recipe: GenerativeRecipe, outp
         proof = build_and_weigh(subject, task, recipe, output)
         tables = (format_missed(proof.evidence), format_variants(proof.evidence), format_forgotten(proof.forgotten))
         require_passed(subject.name, proof.evidence, "\n\n".join(tables), proof.sheets)
+        if rival is not None:
+            proof = beside_rival(subject, proof, rival)
         return write_package(subject, task, recipe, proof, output)
 
 

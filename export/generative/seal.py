@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -51,6 +51,8 @@ class Proof:
     forgotten: Mapping[str, Forgotten]
     sheets: Mapping[str, bytes]
     """File of the package → content: what each variant forgot."""
+    rivals: Mapping[str, Mapping[str, Evidence]] = field(default_factory=dict)
+    """Digest of another package → variant → what it is worth on the same passages."""
 
 
 def write_package(
@@ -86,6 +88,7 @@ def write_package(
         },
         golden_inputs=write_golden(output, payloads, picture_suffix if image_sizes else text_suffix),
         lineage=complete_lineage(subject.lineage, recipe),
+        rivals={digest: dict(variants) for digest, variants in proof.rivals.items()},
     )
     package = seal_package(output, manifest)
     replay(package)

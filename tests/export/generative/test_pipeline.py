@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from export.tolerance_missed import ToleranceMissed
 from monitoring.profile import decode_profile
 from registry.package import ModelPackage, open_package
 from serving.runtimes.onnx_runtime import OnnxRuntime
-from tasks.errors import BadInput, Conflict, GateFailed
+from tasks.errors import BadInput, Conflict, GateFailed, InvalidRecipe
 from tests.language_subjects import language_subject
 from training.models.llama import Llama
 
@@ -192,3 +193,25 @@ def test_never_over_another_package(
     with pytest.raises(Conflict, match="not empty"):
         export_generative(subject, recipe, package.folder)
     open_package(package.folder)
+
+
+def test_champion_is_tried_on_the_same_passages(
+    subject: GenerativeSubject, recipe: GenerativeRecipe, package: ModelPackage, tmp_path: Path
+) -> None:
+    plain = msgspec.structs.replace(recipe, variants={"fp32": recipe.variants["fp32"]})
+    again = open_package(export_generative(subject, plain, tmp_path / "package", package).folder)
+    tried = again.manifest.rivals[package.digest]
+    assert set(tried) == set(package.manifest.variants)
+    ours = again.variant("fp32").evidence
+    assert tried["fp32"].metrics["bits_per_byte"] == pytest.approx(ours.metrics["bits_per_byte"])
+    assert tried["int4"].metrics["bits_per_byte"] > ours.metrics["bits_per_byte"]
+
+
+def test_a_model_of_other_words_is_no_rival(
+    subject: GenerativeSubject, recipe: GenerativeRecipe, package: ModelPackage, tmp_path: Path
+) -> None:
+    shutil.copytree(package.folder, tmp_path / "champion")
+    (tmp_path / "champion" / "tokenizer.json").write_bytes(b"{}")
+    other = ModelPackage(tmp_path / "champion", package.manifest, package.digest)
+    with pytest.raises(InvalidRecipe, match="another tokenizer"):
+        export_generative(subject, recipe, tmp_path / "package", other)

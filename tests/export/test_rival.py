@@ -1,0 +1,78 @@
+"""A champion tried on the examples of the export that would replace it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from export.pipeline import export_subject
+from export.recipe import ExportRecipe
+from export.subject import Data, Subject
+from registry.gates import PromotionPolicy, judge
+from registry.package import ModelPackage, open_package
+from tasks.errors import InvalidRecipe
+from tests.export_subjects import Colour, colour
+from tests.handmade import picture
+from training.data.digits import encode_png
+
+
+def inverted(seed: int) -> Colour:
+    """What the champion has never seen: a negative, which still bears the name of the colour."""
+    return Colour(encode_png(255 - picture(seed)), colour(seed).target)
+
+
+@pytest.fixture(scope="module")
+def champion(subject: Subject, recipe: ExportRecipe, tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
+    return export_subject(subject, recipe, tmp_path_factory.mktemp("champion") / "package")
+
+
+@pytest.fixture(scope="module")
+def challenger(
+    subject: Subject, recipe: ExportRecipe, champion: ModelPackage, tmp_path_factory: pytest.TempPathFactory
+) -> ModelPackage:
+    """The same network, proved on pictures of which half are negatives: worse there than the champion on its own."""
+    mixed = [colour(seed) if seed % 2 else inverted(seed) for seed in range(3000, 3200)]
+    harder = replace(subject, data=Data(subject.data.calibration, mixed, subject.data.spare))
+    folder = tmp_path_factory.mktemp("challenger") / "package"
+    return open_package(export_subject(harder, recipe, folder, champion).folder)
+
+
+def test_every_variant_of_the_champion_is_tried_on_the_same_examples(
+    champion: ModelPackage, challenger: ModelPackage
+) -> None:
+    (tried,) = challenger.manifest.rivals.values()
+    assert set(challenger.manifest.rivals) == {champion.digest}
+    assert set(tried) == set(champion.manifest.variants)
+    for name, evidence in tried.items():
+        ours, theirs = challenger.variant(name).evidence, champion.variant(name).evidence
+        assert evidence.metrics["accuracy"] == ours.metrics["accuracy"], "it is the same network"
+        assert evidence.metrics["accuracy"] < theirs.metrics["accuracy"] - 0.1
+        assert [(each.label, each.variant) for each in evidence.per_class] == [
+            (each.label, each.variant) for each in ours.per_class
+        ]
+        assert (evidence.num_bytes, evidence.latency_ms) == (theirs.num_bytes, theirs.latency_ms)
+
+
+def test_promotion_goes_by_the_same_examples(champion: ModelPackage, challenger: ModelPackage) -> None:
+    assert all(gate.passed for gate in judge(challenger, champion, PromotionPolicy()))
+    forgetful = ModelPackage(
+        challenger.folder, msgspec.structs.replace(challenger.manifest, rivals={}), challenger.digest
+    )
+    failed = {gate.name for gate in judge(forgetful, champion, PromotionPolicy()) if not gate.passed}
+    assert "metric_drop" in failed, "without the trial, harder examples look like a worse model"
+    other = ModelPackage(champion.folder, champion.manifest, "0" * 64)
+    assert "metric_drop" in {gate.name for gate in judge(challenger, other, PromotionPolicy()) if not gate.passed}
+
+
+def test_a_model_of_other_classes_is_no_rival(
+    subject: Subject, recipe: ExportRecipe, champion: ModelPackage, tmp_path: Path
+) -> None:
+    labels = tuple(np.roll(subject.task_spec.labels, 1).tolist())
+    other = replace(subject, task_spec=msgspec.structs.replace(subject.task_spec, labels=labels))
+    with pytest.raises(InvalidRecipe, match="can not be held against the package"):
+        export_subject(other, recipe, tmp_path / "package", champion)
+    assert not (tmp_path / "package").exists()
