@@ -15,6 +15,7 @@ from serving.challenger.replay import Incomparable, LocalModel, Replay
 from serving.challenger.share import SHADOW, falls_within
 from serving.challenger.statistics import PairStatistics
 from serving.deadline import Deadline
+from serving.logs import CURRENT_REQUEST
 from serving.workers import DecodePool
 
 MAX_QUEUED = 64
@@ -83,7 +84,8 @@ class Shadow:
             self._statistics.count("dropped", self._queue.popleft().num_items)
 
     async def _work(self) -> None:
-        """For ever: one copy after the other."""
+        """For ever: one copy after the other. They are nobody's request, whatever was going on when this was begun."""
+        CURRENT_REQUEST.set("")
         while True:
             while not self._queue:
                 self._filled.clear()
