@@ -116,12 +116,14 @@ def name_objectives(plan: SearchPlan, bench: Bench) -> tuple[Objective, ...]:
 
 
 def fastest_first(trials: Sequence[Trial], score: Objective) -> list[Trial]:
-    """Those that missed no gate, in steps of speed that noise does not explain; within a step the best first."""
+    """Those that missed no gate, in steps of speed that noise does not explain; within a step the best first, and of
+    those that are equally good the faster."""
     passed = [trial for trial in trials if trial.state == "measured"]
     fastest = min((trial.figures[LATENCY] for trial in passed), default=1.0)
 
-    def rank(trial: Trial) -> tuple[int, float]:
-        return int((trial.figures[LATENCY] / fastest - 1) / NOISE_SHARE), cost(trial, score)
+    def rank(trial: Trial) -> tuple[int, float, float]:
+        latency = trial.figures[LATENCY]
+        return int((latency / fastest - 1) / NOISE_SHARE), cost(trial, score), latency
 
     return sorted(passed, key=rank)
 
