@@ -18,7 +18,7 @@ from typing import TypeVar
 from fastapi import APIRouter, FastAPI
 
 from serving.access.access import Access
-from serving.access.open_paths import is_open
+from serving.access.open_paths import HEALTH, is_open
 from serving.answer import CLIENT_LEFT, Answer, error_answer, json_answer, method_not_allowed, send_answer
 from serving.api import new_api
 from serving.challenger.canary import Canary
@@ -72,7 +72,7 @@ class Front:
                 return
         if route is not None:
             await self._serve(route, scope, receive, send)
-        elif scope["path"] in ("/v2/health/live", "/v2/health/ready"):
+        elif scope["path"] in HEALTH:
             await self._serve_health(scope, receive, send)
         else:
             await self._serve_slow(scope, receive, send)
