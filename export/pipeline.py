@@ -41,6 +41,7 @@ class Draws:
     compared_indices: list[int]
     """Of the compared ones in the held-out data."""
     observed: list[Example]
+    """Further ones for the profile; all there is of it where the data say what is normal."""
 
 
 def export_subject(
@@ -88,22 +89,25 @@ def build_and_weigh(subject: Subject, recipe: ExportRecipe, output: Path) -> Pro
         name: weigh_evidence(packaged[name], members[name][0], forgotten[name], footprint, recipe.variants[name])
         for name, footprint in footprints.items()
     }
-    return Proof(variants, stored, packaged, evidence, draws.compared, buckets, forgotten, sheets)
+    first_profiled = 0 if subject.data.normal is None else len(draws.compared)
+    return Proof(variants, stored, packaged, evidence, draws.compared, buckets, forgotten, sheets, first_profiled)
 
 
 def draw_examples(subject: Subject, recipe: ExportRecipe) -> Draws:
-    """Seeded draws. Evidence comes from held-out examples alone; the profile takes spare ones where those run out."""
+    """Seeded draws. Evidence comes from held-out examples alone; the profile takes spare ones where those run out,
+    and normal ones alone where the data have them."""
     data, seed = subject.data, recipe.seed
     if not len(data.held_out) or not len(data.calibration):
         raise BadInput(f"{subject.name}: verifying needs held-out examples, and calibrating needs others; got none")
     order = draw_indices(len(data.held_out), max(recipe.num_verify, recipe.num_profile), seed)
     compared, rest = order[: recipe.num_verify], order[recipe.num_verify : recipe.num_profile]
     num_missing = max(0, recipe.num_profile - len(order))
+    observed = [*(data.held_out[index] for index in rest), *draw(data.spare, num_missing, seed)]
     return Draws(
         calibration=draw(data.calibration, recipe.num_calibration, seed),
         compared=[data.held_out[index] for index in compared],
         compared_indices=compared,
-        observed=[*(data.held_out[index] for index in rest), *draw(data.spare, num_missing, seed)],
+        observed=observed if data.normal is None else draw(data.normal, recipe.num_profile, seed),
     )
 
 

@@ -52,6 +52,8 @@ class Proof:
     forgotten: Mapping[str, Forgotten]
     sheets: Mapping[str, bytes]
     """File of the package → content: what each variant forgot."""
+    first_profiled: int = 0
+    """Of the observations of a trial, the first that belongs to the profile."""
     rivals: Mapping[str, Mapping[str, Evidence]] = field(default_factory=dict)
     """Digest of another package → variant → what it is worth on the compared examples."""
 
@@ -71,7 +73,7 @@ def write_package(subject: Subject, recipe: ExportRecipe, proof: Proof, output: 
         folder, built = output / name, proof.variants[name]
         answers, graph = golden_answers(built, golden, max(proof.batch_buckets))
         np.savez(folder / "golden.npz", **{output: answers[output] for output in tolerances[name]})  # type: ignore[arg-type]
-        profile = build_profile(built.task.signal_specs(), proof.trials[name].observations)
+        profile = build_profile(built.task.signal_specs(), proof.trials[name].observations[proof.first_profiled :])
         (folder / "profile.json").write_bytes(encode_profile(profile))
         variants[name] = Variant(
             precision=precisions[name],

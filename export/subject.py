@@ -38,11 +38,13 @@ class Examples(Protocol):
 class Data:
     """Encoded examples by their use. `calibration` may have been trained on; `held_out` must never have been seen;
     `spare` was not learnt from either, but may have decided something (early stopping, the temperature): it only
-    widens the reference profile."""
+    widens the reference profile. `normal`: what the profile is made of instead, where not all that is held out is what
+    is expected of live traffic."""
 
     calibration: Examples
     held_out: Examples
     spare: Examples = ()
+    normal: Examples | None = None
 
 
 @dataclass(frozen=True)

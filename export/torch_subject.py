@@ -15,6 +15,7 @@ from export.to_onnx import check_batches, write_onnx
 from registry.manifest import Lineage
 from tasks.task import Array, Task, open_task
 from training.checkpoint import Checkpoint
+from training.data.joined import open_normal
 from training.data.source import open_source
 from training.networks.network import Trainable
 
@@ -56,7 +57,12 @@ def subject_of_checkpoint(checkpoint: Checkpoint, run_id: str = "") -> Subject:
         task_spec=checkpoint.task_spec,
         reference=graph.run,
         write_graph=graph.write,
-        data=Data(calibration=source.split("train"), held_out=source.split("test"), spare=source.split("validation")),
+        data=Data(
+            calibration=source.split("train"),
+            held_out=source.split("test"),
+            spare=source.split("validation"),
+            normal=open_normal(checkpoint.recipe.data),
+        ),
         lineage=Lineage(
             created_at=now(),
             source=f"trained by recipe {checkpoint.recipe.name}",

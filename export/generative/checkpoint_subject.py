@@ -9,6 +9,7 @@ from registry.manifest import Lineage
 from tasks.errors import InvalidPackage
 from tasks.generative_spec import GenerativeSpec
 from training.checkpoint import Checkpoint
+from training.data.joined import open_normal
 from training.data.source import open_source
 from training.networks.captioner import Captioner
 from training.networks.language_network import LanguageNetwork
@@ -42,5 +43,6 @@ def subject_of_checkpoint(checkpoint: Checkpoint, run_id: str = "") -> Generativ
             recipe={"training": facts.recipe},
             versions=facts.libraries,
         ),
+        normal=open_normal(checkpoint.recipe.data),
         learning=Learning(module, checkpoint.recipe, checkpoint.task_spec, source),
     )

@@ -49,7 +49,7 @@ class Draws:
 
     compared: list[Passage]
     observed: list[Passage]
-    """For the profile: the compared ones first, then others."""
+    """For the profile: the compared ones first, then others; or normal ones alone."""
 
 
 def export_generative(
@@ -90,10 +90,13 @@ def build_and_weigh(subject: GenerativeSubject, task: GenerativeTask, recipe: Ge
 
 
 def draw_passages(subject: GenerativeSubject, task: GenerativeTask, recipe: GenerativeRecipe) -> Draws:
-    """Evidence comes from held-out data alone; the profile takes spare data where that runs out."""
+    """Evidence comes from held-out data alone; the profile takes spare data where that runs out, and normal data alone
+    where there are some."""
     held_out = passages_of(subject.held_out, task, recipe, max(recipe.num_verify, recipe.num_profile))
     if not held_out:
         raise BadInput(f"{subject.name}: verifying needs held-out data; there is none, or it is too short")
+    if subject.normal is not None:
+        return Draws(held_out[: recipe.num_verify], passages_of(subject.normal, task, recipe, recipe.num_profile))
     observed = held_out[: recipe.num_profile]
     observed += passages_of(subject.spare, task, recipe, recipe.num_profile - len(observed))
     return Draws(held_out[: recipe.num_verify], observed)

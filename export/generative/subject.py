@@ -34,6 +34,8 @@ class GenerativeSubject:
     spare: Examples
     """Not learnt from either, but may have decided something: it only widens the reference profile."""
     lineage: Lineage
+    normal: Examples | None = None
+    """As in `export.subject.Data`."""
     learning: Learning | None = None
     """Of a model that was trained here: how its network may learn on."""
 

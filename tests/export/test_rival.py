@@ -12,6 +12,7 @@ import pytest
 from export.pipeline import export_subject
 from export.recipe import ExportRecipe
 from export.subject import Data, Subject
+from monitoring.profile import decode_profile
 from registry.gates import PromotionPolicy, judge
 from registry.package import ModelPackage, open_package
 from tasks.errors import InvalidRecipe
@@ -66,6 +67,18 @@ def test_promotion_goes_by_the_same_examples(champion: ModelPackage, challenger:
     assert "metric_drop" in failed, "without the trial, harder examples look like a worse model"
     other = ModelPackage(champion.folder, champion.manifest, "0" * 64)
     assert "metric_drop" in {gate.name for gate in judge(challenger, other, PromotionPolicy()) if not gate.passed}
+
+
+def test_the_profile_may_be_of_normal_examples_alone(
+    subject: Subject, recipe: ExportRecipe, challenger: ModelPackage, tmp_path: Path
+) -> None:
+    data = replace(subject.data, normal=[inverted(seed) for seed in range(4000, 4120)])
+    changed = export_subject(replace(subject, data=data), recipe, tmp_path / "package")
+    profile = decode_profile(changed.profile_bytes("fp32"))
+    assert profile.num_images == 120
+    everything = decode_profile(challenger.profile_bytes("fp32"))
+    assert everything.num_images == 300, "200 held-out examples and 100 spare ones"
+    assert changed.variant("fp32").evidence.num_examples == 200, "evidence is of all that is held out"
 
 
 def test_a_model_of_other_classes_is_no_rival(

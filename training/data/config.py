@@ -146,10 +146,13 @@ class StdlibConfig(SourceConfig, frozen=True, kw_only=True, tag="stdlib"):
 
 class JoinedConfig(SourceConfig, frozen=True, kw_only=True, tag="joined"):
     """Several sources as one, each split that of all parts. The classes are those of the first part. `repeat`: how
-    often an epoch goes through the training data of each part behind the first, where that is the larger by far."""
+    often an epoch goes through the training data of each part behind the first, where that is the larger by far.
+    `normal`: the parts whose held-out examples are what drift is measured from; "last" says that the world has become
+    what the last part shows."""
 
     parts: Annotated[tuple[DataConfig, ...], msgspec.Meta(min_length=1)]
     repeat: Count = 1
+    normal: Literal["all", "last"] = "all"
 
 
 DataConfig = (

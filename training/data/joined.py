@@ -11,7 +11,7 @@ from itertools import accumulate
 import numpy as np
 
 from tasks.errors import InvalidRecipe
-from training.data.config import JoinedConfig
+from training.data.config import DataConfig, JoinedConfig
 from training.data.lazy import LazySequence
 from training.data.source import (
     SPLITS,
@@ -45,6 +45,14 @@ def open_joined(config: JoinedConfig) -> SplitSource:
     if isinstance(first, AnnotatedSource):
         return AnnotatedSplitSource(first.labels, first.mask_labels, splits)
     return DocumentSource(splits) if isinstance(first, DocumentSource) else SplitSource(first.labels, splits)
+
+
+def open_normal(config: DataConfig) -> Split | None:
+    """Examples that nothing was learnt from, of the part that alone shows what is normal now; None where all do."""
+    if not isinstance(config, JoinedConfig) or config.normal == "all":
+        return None
+    last = open_source(config.parts[-1])
+    return JoinedSplit([last.split("test"), last.split("validation")])
 
 
 def find_places(source: DataSource, first: DataSource, name: str) -> Places:

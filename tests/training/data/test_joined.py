@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tasks.errors import InvalidRecipe
 from training.data.config import DataConfig, DigitsConfig, FolderConfig, JoinedConfig, StdlibConfig, TextFilesConfig
 from training.data.digits import encode_png
-from training.data.joined import JoinedSplit, RelabelledSplit
+from training.data.joined import JoinedSplit, RelabelledSplit, open_normal
 from training.data.source import SPLITS, Example, MemorySplit, open_source
 from training.data.yolo import open_yolo
 from training.recipe_file import convert_tables
@@ -56,6 +56,18 @@ def test_new_training_data_may_be_gone_through_more_often(tmp_path: Path, animal
     assert len(often.split("train")) == len(once.split("train")) + 2 * len(open_source(new).split("train"))
     assert len(often.split("test")) == len(once.split("test"))
     assert once.digest != often.digest != open_source(animals).digest
+
+
+def test_the_last_part_may_be_what_is_normal_now(tmp_path: Path, animals: FolderConfig) -> None:
+    for label in ("cat", "dog"):
+        fill(tmp_path / "new", label, 10, shade=100)
+    new = FolderConfig(path=str(tmp_path / "new"))
+    assert open_normal(animals) is None
+    assert open_normal(JoinedConfig(parts=(animals, new))) is None
+    normal = open_normal(JoinedConfig(parts=(animals, new), normal="last"))
+    source = open_source(new)
+    assert normal is not None
+    assert list(normal) == [*source.split("test"), *source.split("validation")]
 
 
 def test_what_does_not_belong_together_is_refused(tmp_path: Path, animals: FolderConfig) -> None:
