@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from export.captioner_graph import write_encoder
+from export.captioner_graph import check_encoder
 from export.graphs.decoder_graph import copy_graph, decoder_graph
 from export.graphs.graph_builder import save_graph
 from export.graphs.graph_form import GraphForm
@@ -30,6 +30,7 @@ from tasks.captioning import Captioning, CaptioningSpec
 from tasks.generation import Encoded, FinishReason, Generated
 from tasks.image import ImageSpec
 from tasks.text import train_byte_level_bpe
+from tests.quick_graphs import write_quickly
 from tests.tiny_language import plain_evidence
 from training.captioning.greedy import caption_greedily
 from training.models import llama, prefix_captioner
@@ -137,7 +138,8 @@ def build_network(tiny: TinyCaptioner) -> Captioner:
 def write_graphs(network: Captioner, context: int, folder: Path) -> dict[str, Graph]:
     """<folder>/fp32/encoder.onnx, decoder.onnx and copy.onnx, as the manifest describes them."""
     files = {role: f"fp32/{role}.onnx" for role in ("encoder", "decoder", "copy")}
-    write_encoder(network, IMAGE, folder / files["encoder"])
+    write_quickly(network, IMAGE.height, IMAGE.width, folder / files["encoder"])
+    check_encoder(network, IMAGE, folder / files["encoder"], (1, 3))
     decoder = decoder_graph(network.decoder, GraphForm(context=context, prompt="features"))
     save_graph(decoder, folder / files["decoder"])
     save_graph(copy_graph(decoder), folder / files["copy"])

@@ -37,9 +37,12 @@ def task(package: ModelPackage) -> Captioning:
     return opened
 
 
-@pytest.fixture
-def encoder(package: ModelPackage) -> Iterator[OnnxRuntime]:
-    runtime = OnnxRuntime(package.graph_path("fp32", "encoder"))
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnnxRuntime]:
+    """As an export writes it; that of the package is written quickly."""
+    path = tmp_path_factory.mktemp("encoder") / "encoder.onnx"
+    write_encoder(build_network(TinyCaptioner()), IMAGE, path)
+    runtime = OnnxRuntime(path)
     yield runtime
     runtime.close()
 

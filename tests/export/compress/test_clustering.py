@@ -23,7 +23,6 @@ from export.to_onnx import write_onnx
 from serving.runtimes.onnx_runtime import OnnxRuntime
 from tasks.errors import InvalidRecipe
 from training.networks.language_network import LanguageNetwork
-from training.networks.network import Trainable
 from training.recipe import TaskName
 
 TASKS: tuple[TaskName, ...] = ("classification", "detection", "segmentation", "captioning", "text_generation")
@@ -114,7 +113,7 @@ def test_a_network_without_room_is_refused(learnings: Callable[[TaskName], Learn
 
 def test_the_exported_graph_holds_no_other_values(learnings: Callable[[TaskName], Learning], tmp_path: Path) -> None:
     """The exporter multiplies normalisation into convolutions, which would make new values for each channel."""
-    learning = learnings("segmentation")
+    learning = learnings("classification")
     network = Clustering(bits=4, fine_tuning=SHORT).compress(copy.deepcopy(learning.trained), learning)
     path, image = tmp_path / "model.onnx", learning.recipe.image_spec
     write_onnx(network, image, network.output_names, path)
@@ -124,22 +123,13 @@ def test_the_exported_graph_holds_no_other_values(learnings: Callable[[TaskName]
     assert len(weighted) >= len(weights_of(network)) - 1
     assert all(num_values(constants[name]) <= 16 or constants[name].size < 32 for name in weighted)
     pictures = np.random.default_rng(0).integers(0, 256, (3, image.height, image.width, 3), dtype=np.uint8)
-    assert_answers_alike(network, path, pictures)
-
-
-def assert_answers_alike(network: Trainable, path: Path, pictures: np.ndarray) -> None:
     with torch.inference_mode():
         expected = network(torch.from_numpy(pictures))
     runtime = OnnxRuntime(path)
-    try:
-        outputs = runtime.run({"image": pictures})
-    finally:
-        runtime.close()
+    outputs = runtime.run({"image": pictures})
+    runtime.close()
     for name, wanted in zip(network.output_names, expected, strict=True):
-        if name == "mask":
-            assert (outputs[name] == wanted.numpy()).mean() > 0.999
-        else:
-            np.testing.assert_allclose(outputs[name], wanted.numpy(), atol=1e-3)
+        np.testing.assert_allclose(outputs[name], wanted.numpy(), atol=1e-3)
 
 
 def test_decoder_graphs_hold_no_other_values(learnings: Callable[[TaskName], Learning]) -> None:
