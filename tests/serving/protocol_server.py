@@ -13,6 +13,7 @@ from prometheus_client import generate_latest
 
 from registry.store import LocalStore
 from serving.access.access import Access
+from serving.access.live_keys import LiveKeys
 from serving.admin_routes import build_admin
 from serving.batcher import BatchLimits
 from serving.config import ServerConfig
@@ -59,7 +60,8 @@ async def protocol_server(package: Path, folder: Path, **settings: Any) -> Async
         store, config, metrics, Surroundings(pool, feed, BatchLimits(64), config.max_pixels, GeneratorLimits(64))
     )
     await host.start()
-    access = Access(config.admin_token, metrics.access)
+    keys = LiveKeys(Path(config.api_keys), metrics.access) if config.api_keys else None
+    access = Access(config.admin_token, metrics.access, keys)
     front = build_front(host, config, metrics, regions, access)
     admin = build_admin(host, config, regions, access)
     try:
