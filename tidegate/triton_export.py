@@ -6,6 +6,7 @@ from export.to_triton import TritonModel, export_triton
 from registry.reference import ModelRef, VersionInfo
 from registry.store import PackageStore, newest, open_store
 from registry.tracking import HOME
+from serving.variants import AUTO
 from tasks.errors import NotFound
 from tidegate.output import note
 from tidegate.triton_options import TritonRequest
@@ -28,9 +29,10 @@ def write_repository(reference: str, request: TritonRequest, store_uri: str | No
         )
     if written.built_for:
         note(f"the engine is for {written.built_for}; Triton must have the same")
+    variant = "" if request.order.variant == AUTO else f" TIDEGATE_VARIANT={written.variant}"
     note(
         f"next: tritonserver --model-repository {request.repository} {TRITON_PORTS}, and beside it "
-        f"TIDEGATE_ENGINE=triton TIDEGATE_TRITON_URL=HOST:9001 tidegate serve {served}"
+        f"TIDEGATE_ENGINE=triton TIDEGATE_TRITON_URL=HOST:9001{variant} tidegate serve {served}"
     )
     return written
 

@@ -56,7 +56,9 @@ def test_what_is_to_do_next_can_be_done_on_one_machine(store: LocalStore) -> Non
 
 
 def test_a_version_can_be_named_and_one_that_is_not_there_is_not_replaced(store: LocalStore) -> None:
-    assert run("colours/1", "--triton", "a").stdout.strip() == "a/colours/1"
+    shown = run("colours/1", "--triton", "a", "--variant", "fp32")
+    assert shown.stdout.strip() == "a/colours/1"
+    assert shown.stderr.endswith(" TIDEGATE_VARIANT=fp32 tidegate serve colours/1\n"), "no other one is there"
     with pytest.raises(NotFound, match="no colours@challenger"):
         run("colours@challenger", "--triton", "a")
 
