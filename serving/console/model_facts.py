@@ -90,7 +90,8 @@ def describe_models(host: ModelHost) -> list[ModelFacts]:
     found: dict[str, ModelFacts] = {}
     for state in host.index():
         served = find_served(host, state)
-        facts = describe_model(state, served, key_of(host, served) if served else f"{state.name}/{state.version}")
+        key = key_of(host, served) if served else "/".join(filter(None, (state.name, state.version)))
+        facts = describe_model(state, served, key)
         found.setdefault(facts.key, facts)
     return list(found.values())
 

@@ -16,7 +16,7 @@ const NAMES = {models: "Models", live: "Live", drift: "Drift", try: "Try it", pr
 
 takeTokenFromAddress();
 const state = new State();
-const main = document.getElementById("main");
+const panel = document.getElementById("panel");
 const markTab = startTabs(document.querySelector('[role="tablist"]'), (view) => go(view, address().key));
 let shown = {view: "", key: "", element: null, stop: () => {}};
 
@@ -36,10 +36,10 @@ function show() {
   document.title = `${NAMES[view]} · Tidegate`;
   if (!state.models || (shown.view === view && shown.key === key)) return;
   shown.stop();
-  main.setAttribute("aria-labelledby", `tab-${view}`);
+  panel.setAttribute("aria-labelledby", `tab-${view}`);
   const made = VIEWS[view](state, key, go);
   shown = {view, key, ...made};
-  main.replaceChildren(make("div", {class: `view view-${view}`}, made.element));
+  panel.replaceChildren(make("div", {class: `view view-${view}`}, made.element));
 }
 
 function showServer() {
@@ -52,7 +52,7 @@ function showServer() {
       : [ready === known ? "good" : "warn", known ? `${ready} of ${known} models ready` : "no models"];
   if (status.textContent !== text) status.textContent = text;
   status.className = `status ${kind}`;
-  if (!state.models) main.replaceChildren(state.trouble
+  if (!state.models) panel.replaceChildren(state.trouble
     ? make("p", {class: "notice bad", role: "alert"}, state.trouble.message) : loading("Asking the server"));
 }
 

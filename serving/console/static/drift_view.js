@@ -2,7 +2,7 @@
 
 import {consolePath, getJson} from "./api.js";
 import {empty, failure, loading, make} from "./dom.js";
-import {chance, count, figure, percent, words} from "./format.js";
+import {binName, chance, count, figure, percent, words} from "./format.js";
 import {histogramChart} from "./histogram_chart.js";
 import {modelPicker, viewHead} from "./model_picker.js";
 import {poll} from "./poller.js";
@@ -72,14 +72,14 @@ function signalCard(signal, drift, open) {
     make("figcaption", {class: "chart-head"}, make("h3", {}, words(signal.signal)), make("span", {class: `badge ${state[0]}`}, state[1])),
     verdict && make("dl", {class: "facts"},
       figureOf("Chance", chance(verdict.adjusted_p_value)), figureOf("Distance", figure(verdict.distance)),
-      figureOf("Most surprising", `${verdict.bin}: ${percent(verdict.reference_share)} → ${percent(verdict.live_share)}`)),
+      figureOf("Most surprising", `${binName(verdict.bin)}: ${percent(verdict.reference_share)} → ${percent(verdict.live_share)}`, "wide")),
     histogramChart(signal), numbers(signal, open.has(signal.signal)));
 }
 
-const figureOf = (name, value) => make("div", {}, make("dt", {}, name), make("dd", {}, value));
+const figureOf = (name, value, kind) => make("div", {class: kind}, make("dt", {}, name), make("dd", {}, value));
 
 function numbers(signal, isOpen) {
-  const rows = signal.bins.map((name, index) => [name, percent(signal.reference[index]), percent(signal.live[index])]);
+  const rows = signal.bins.map((name, index) => [binName(name), percent(signal.reference[index]), percent(signal.live[index])]);
   return make("details", {"data-signal": signal.signal, open: isOpen}, make("summary", {}, "Numbers"),
     make("div", {class: "numbers"}, make("table", {},
       make("thead", {}, make("tr", {}, make("th", {scope: "col"}, "Bin"), make("th", {scope: "col", class: "number"}, "Reference"), make("th", {scope: "col", class: "number"}, "Live"))),

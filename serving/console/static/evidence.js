@@ -1,7 +1,7 @@
 // The evidence of every variant of a model: what it was measured to be, and the gates that it passed.
 
 import {make, table} from "./dom.js";
-import {bytes, figure, metric, milliseconds, percent, points, words} from "./format.js";
+import {bytes, count, figure, metric, milliseconds, percent, points, words} from "./format.js";
 
 export function evidence(model) {
   const rows = model.variants.map((variant) => [
@@ -19,7 +19,7 @@ export function evidence(model) {
 
 const nameCell = (model, variant) => [make("strong", {}, variant.name), " ",
   variant.name === model.variant && make("span", {class: "badge accent"}, "serving"),
-  make("span", {class: "sub"}, `${variant.precision}, ${variant.provider.toUpperCase()}`)];
+  make("span", {class: "sub"}, `${variant.precision} on ${variant.provider.toUpperCase()}, ${count(variant.num_examples)} examples`)];
 
 function metricCell(variant) {
   const shown = metric(variant.value, variant.better);

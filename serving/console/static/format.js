@@ -46,9 +46,23 @@ export function words(name) {
 /** A metric's value: shares in percent where higher is better, anything else as it is. */
 export const metric = (value, better) => better === "higher" ? percent(value) : figure(value);
 
+/** The bins of numbers, as the server names them: "below 3", "3 to 4.5", "from 4.5". */
+export const RANGE = /^(?:(below|from) )?(-?[\d.]+(?:e[+-]?\d+)?)(?: to (-?[\d.]+(?:e[+-]?\d+)?))?$/;
+
+export const edgeText = (text) => String(+Number(text).toPrecision(3)).replace("-", "−");
+
+/** The same with as many digits as anybody reads; names of classes as they are. */
+export function binName(name) {
+  const range = RANGE.exec(name);
+  if (!range || (!range[1] && !range[3])) return name;
+  return range[3] ? `${edgeText(range[2])} to ${edgeText(range[3])}` : `${range[1]} ${edgeText(range[2])}`;
+}
+
 export function chance(p) {
   if (p >= 0.001) return p.toFixed(3);
-  return p === 0 ? "below 10⁻³⁰⁰" : `10${superscript(Math.floor(Math.log10(p)))}`;
+  if (p === 0) return "below 10⁻³⁰⁰";
+  const [mantissa, power] = p.toExponential(0).split("e");
+  return `${mantissa} × 10${superscript(power)}`;
 }
 
 const superscript = (power) => String(power).replace("-", "⁻").replace(/\d/g, (digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]);

@@ -1,7 +1,7 @@
 // Two histograms over each other: what the reference looked like, and what live traffic looks like.
 
 import {make, svg} from "./dom.js";
-import {percent} from "./format.js";
+import {binName, edgeText, percent, RANGE} from "./format.js";
 
 const LEFT = 40, RIGHT = 6, TOP = 8;
 const MAX_BARS = 24;
@@ -21,7 +21,7 @@ export function histogramChart(signal) {
     const width = plot.clientWidth, height = plot.clientHeight;
     if (!width) return;
     const slot = (width - LEFT - RIGHT) / bars.length;
-    const isTurned = bars.some((bar) => bar.label.length * 6.4 > slot * (signal.kind === "scalar" ? 1.4 : 1));
+    const isTurned = bars.some((bar) => bar.label.length * 6.6 > slot);
     const bottom = isTurned ? 52 : 22;
     const top = Math.max(0.01, ...bars.map((bar) => Math.max(bar.reference, bar.live))) * 1.08;
     const y = (share) => TOP + (height - TOP - bottom) * (1 - share / top);
@@ -43,7 +43,7 @@ export function histogramChart(signal) {
     const bar = cursor === null ? null : bars[cursor];
     tip.hidden = !bar;
     if (!bar) return;
-    tip.replaceChildren(make("b", {}, bar.name), make("div", {}, `reference ${percent(bar.reference)}`), make("div", {}, `live ${percent(bar.live)}`));
+    tip.replaceChildren(make("b", {}, binName(bar.name)), make("div", {}, `reference ${percent(bar.reference)}`), make("div", {}, `live ${percent(bar.live)}`));
     const middle = LEFT + slot * (cursor + 0.5);
     tip.style.left = `${Math.max(0, Math.min(width - tip.offsetWidth, middle - tip.offsetWidth / 2))}px`;
   }
@@ -75,10 +75,10 @@ export function chosenBins(signal) {
 
 /** "0.123456 to 0.2345" → "0.123": the lower edge, short. */
 function label(name) {
-  const range = /^(below |from )?(-?[\d.e+-]+)(?: to (-?[\d.e+-]+))?$/.exec(name);
-  if (!range) return name.length > 11 ? `${name.slice(0, 10)}…` : name;
-  const edge = String(+Number(range[2]).toPrecision(3));
-  return range[1] === "below " ? `<${edge}` : range[1] === "from " ? `≥${edge}` : edge;
+  const range = RANGE.exec(name);
+  if (!range || (!range[1] && !range[3])) return name.length > 11 ? `${name.slice(0, 10)}…` : name;
+  const edge = edgeText(range[2]);
+  return range[1] === "below" ? `<${edge}` : range[1] === "from" ? `≥${edge}` : edge;
 }
 
 function scale(top, y, width) {

@@ -2,15 +2,16 @@
 
 import {make, svg} from "./dom.js";
 
-const LEFT = 48, RIGHT = 12, TOP = 10, BOTTOM = 24;
+const LEFT = 48, RIGHT = 12, TOP = 10, BOTTOM = 24, NUM_STEPS = 4;
 const TIME = new Intl.DateTimeFormat("en-GB", {hour: "2-digit", minute: "2-digit", second: "2-digit"});
 const SHORT = new Intl.DateTimeFormat("en-GB", {hour: "2-digit", minute: "2-digit"});
 
 /**
- * `series`: [{name, value(point) → number or null}], at most three. `format`: a value as text, with its unit.
+ * `series`: [{name, value(point) → number or null}], at most three. `format`: a value as text, with its unit;
+ * `least`: between two grid lines, 1 for what is counted.
  * Returns {element, update(points, windowMs, now)}.
  */
-export function lineChart({title, unit, series, format}) {
+export function lineChart({title, unit, series, format, least = 0.001}) {
   const legend = make("ul", {class: "legend"});
   const tip = make("div", {class: "tip", hidden: true});
   const picture = svg("svg", {"aria-hidden": "true"});
@@ -23,10 +24,11 @@ export function lineChart({title, unit, series, format}) {
     const {points, windowMs, now} = shown;
     const width = plot.clientWidth, height = plot.clientHeight;
     if (!width) return;
-    const top = niceTop(Math.max(0, ...points.flatMap((point) => series.map((one) => one.value(point) ?? 0))));
+    const step = niceStep(Math.max(0, ...points.flatMap((point) => series.map((one) => one.value(point) ?? 0))), least);
+    const top = NUM_STEPS * step;
     const x = (time) => LEFT + (width - LEFT - RIGHT) * (1 - (now - time) / windowMs);
     const y = (value) => TOP + (height - TOP - BOTTOM) * (1 - value / top);
-    picture.replaceChildren(...axes(x, y, {top, width, height, windowMs, now}),
+    picture.replaceChildren(...axes(x, y, {step, width, height, windowMs, now}),
       ...series.flatMap((one, index) => lines(points, one, index, x, y)));
     if (!points.some((point) => series.some((one) => one.value(point) !== null))) {
       picture.append(svg("text", {class: "nothing", x: LEFT + (width - LEFT - RIGHT) / 2, y: height / 2, "text-anchor": "middle"},
@@ -91,17 +93,17 @@ export function lineChart({title, unit, series, format}) {
   };
 }
 
-/** The next 1, 2 or 5 times a power of ten above a value: where an axis may end. */
-export function niceTop(value) {
-  if (!(value > 0)) return 1;
-  const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 2.5, 5, 10].map((one) => one * power).find((one) => one >= value * 1.02) ?? 10 * power;
+/** The distance of grid lines, 1, 2, 2.5 or 5 times a power of ten and at least `least`, so that a value fits below the last. */
+export function niceStep(value, least) {
+  const wanted = Math.max(value / NUM_STEPS, least);
+  const power = 10 ** Math.floor(Math.log10(wanted));
+  return [1, 2, 2.5, 5, 10].map((one) => one * power).find((one) => one >= wanted * 0.999 && (least < 1 || Number.isInteger(one)));
 }
 
-function axes(x, y, {top, width, height, windowMs, now}) {
+function axes(x, y, {step: distance, width, height, windowMs, now}) {
   const drawn = [];
-  for (let step = 0; step <= 4; step += 1) {
-    const value = top * step / 4;
+  for (let step = 0; step <= NUM_STEPS; step += 1) {
+    const value = distance * step;
     drawn.push(svg("line", {class: step ? "grid" : "axis", x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value)}),
       svg("text", {x: LEFT - 8, y: y(value) + 4, "text-anchor": "end"}, tick(value)));
   }

@@ -15,7 +15,7 @@ export function liveView(state, key, go) {
   if (!model) return {element: [viewHead("Live", ""), empty("Nothing to watch", "No model is served.")], stop() {}};
   const generates = ["text_generation", "captioning"].includes(model.kind);
   const charts = [...common(), ...(generates ? generation() : [batch()]), queue(generates)];
-  let windowMs = WINDOWS[1][1];
+  let windowMs = WINDOWS[0][1];
 
   const buttons = WINDOWS.map(([name, length]) => make("button", {
     type: "button", "aria-pressed": String(length === windowMs),
@@ -71,12 +71,12 @@ const generation = () => [
     series: [{name: "p50", value: take("first50")}, {name: "p95", value: take("first95")}],
   }),
   lineChart({
-    title: "Batch size", unit: "answers written at once", format: plain,
+    title: "Batch size", unit: "answers written at once", format: plain, least: 1,
     series: [{name: "running", value: take("running")}],
   }),
 ];
 
 const queue = (generates) => lineChart({
-  title: "Queue", unit: generates ? "requests" : "items and requests", format: plain,
+  title: "Queue", unit: generates ? "requests" : "items and requests", format: plain, least: 1,
   series: [{name: generates ? "waiting for a slot" : "waiting", value: take("waiting")}, {name: "in flight", value: take("inFlight")}],
 });

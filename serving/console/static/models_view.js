@@ -2,7 +2,7 @@
 
 import {empty, make} from "./dom.js";
 import {evidence} from "./evidence.js";
-import {count, figure, metric, milliseconds, moment, words} from "./format.js";
+import {figure, metric, milliseconds, moment, words} from "./format.js";
 import {viewHead} from "./model_picker.js";
 
 const STATES = {READY: "good", LOADING: "warn", UNLOADING: "warn", UNAVAILABLE: "bad"};
@@ -77,9 +77,9 @@ function facts(model) {
   const serving = model.variants.find((variant) => variant.name === model.variant);
   if (!serving) return [fact("Version", model.version || "–", model.is_upstream && "on another server")];
   return [
-    fact("Version", model.version, moment(model.created_at)),
-    fact("Serving", serving.name, `${serving.precision} on ${serving.provider.toUpperCase()}`),
-    fact(words(serving.metric), metric(serving.value, serving.better), `${count(serving.num_examples)} examples`),
+    fact("Version", model.version),
+    fact("Variant", serving.name),
+    fact(words(serving.metric), metric(serving.value, serving.better)),
   ];
 }
 

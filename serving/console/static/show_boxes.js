@@ -24,7 +24,7 @@ export function showBoxes(prediction, figure) {
 
 function drawBox(one, {width, height}) {
   const [left, top, right, bottom] = one.box;
-  const box = make("div", {class: "box"}, make("span", {class: "box-label"}, `${one.label} ${percent(one.score, 0)}`));
+  const box = make("div", {class: "object"}, make("span", {class: "object-label"}, `${one.label} ${percent(one.score, 0)}`));
   const colour = cssColour(one.class_id);
   box.style.left = `${100 * left / width}%`;
   box.style.top = `${100 * top / height}%`;

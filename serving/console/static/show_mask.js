@@ -34,8 +34,8 @@ function legendRow(segment, hidden, draw) {
       draw();
     },
   });
-  return make("li", {}, make("label", {class: "found"}, box, key, make("span", {class: "label-name"}, segment.label),
-    make("span", {class: "number"}, percent(segment.area)), make("span", {class: "number muted"}, `sure ${percent(segment.confidence, 0)}`)));
+  return make("li", {}, make("label", {class: "found"}, box, key, make("span", {class: "label-name"}, segment.label, make("span", {class: "sub"}, `mean confidence ${percent(segment.confidence, 0)}`)),
+    make("span", {class: "number"}, percent(segment.area))));
 }
 
 function paint(canvas, prediction, hidden) {

@@ -10,6 +10,7 @@ import {streamCaption} from "./show_caption.js";
 import {showLabels} from "./show_labels.js";
 import {showMask} from "./show_mask.js";
 
+const LEAST_WIDTH = 480, MOST_HEIGHT = 0.62;
 const SHOW = {classification: showLabels, detection: showBoxes, segmentation: showMask};
 
 function optionSpecs(model) {
@@ -33,6 +34,11 @@ function optionSpecs(model) {
   return [];
 }
 
+/** Small pictures are shown larger, large ones no higher than most of the window. */
+function enlarge(canvas, {naturalWidth: width, naturalHeight: height}) {
+  canvas.style.width = `${Math.round(Math.min(Math.max(width, LEAST_WIDTH), MOST_HEIGHT * window.innerHeight * width / height))}px`;
+}
+
 export function tryPicture(model) {
   const stage = make("div", {class: "stage"}, empty("No picture yet", "Its answer will appear here."));
   let picture = null, address = "", running = null;
@@ -45,8 +51,9 @@ export function tryPicture(model) {
     const control = running = new AbortController();
     const before = address;
     address = URL.createObjectURL(picture);
-    const image = make("img", {src: address, alt: "The picture that was given"});
-    const figure = make("figure", {class: "picture"}, make("div", {class: "canvas"}, image));
+    const canvas = make("div", {class: "canvas"});
+    canvas.append(make("img", {src: address, alt: "The picture that was given", onload: (event) => enlarge(canvas, event.currentTarget)}));
+    const figure = make("figure", {class: "picture"}, canvas);
     const answer = make("div", {class: "answer", "aria-live": "polite"}, loading("Asking"));
     stage.replaceChildren(figure, answer);
     if (before) URL.revokeObjectURL(before);
