@@ -94,6 +94,8 @@ def run_demo(store_uri: str | None, keep_serving: bool) -> None:
             screen.show(f"\n[bold]What {package.manifest.name} is[/]")
             screen.show(escape(format_report(package)))
         screen.show(addresses_table(server, rates))
+        screen.show("\n[bold]Look at all of it, and try each model, in a browser:[/]")
+        screen.say(f"[bold cyan]{console_address(server)}[/]")
         if keep_serving:
             screen.show("\nServing until Ctrl-C …")
             server.wait()
@@ -178,6 +180,12 @@ def drift_report(server: DemoServer, kind: DemoKind, num_sent: int) -> Any:
         if report["num_images"] >= num_sent or time.monotonic() > patience:
             return report
         time.sleep(0.3)
+
+
+def console_address(server: DemoServer) -> str:
+    """The token is in the part of an address that a browser keeps to itself, and makes whoever opens it an
+    administrator of this server."""
+    return f"http://{server.http_address}/console#token={server.admin_token}"
 
 
 def addresses_table(server: DemoServer, rates: Mapping[str, float]) -> Table:

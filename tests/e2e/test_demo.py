@@ -51,6 +51,9 @@ def test_demo_goes_the_whole_way_and_cleans_up(tmp_path: Path, require_tool: Cal
         assert re.search(rf"^ *{variant} +\d+\.\d+ %", shown, re.MULTILINE)
     assert re.search(r"^ *int4 +\d\.\d+ ", shown, re.MULTILINE), "bits per byte"
     assert re.search(r"requests per second +digits \d+", shown)
+    assert re.search(r"http://127\.0\.0\.1:\d+/console#token=[\w-]+\s*\Z", shown), (
+        "the last line is the console's address"
+    )
     assert "stopped" in (tmp_path / ".tidegate" / "demo-server.log").read_text(encoding="utf-8")
     assert not (tmp_path / "mlruns").exists()
     assert os.listdir(tmp_path) == [".tidegate"]
