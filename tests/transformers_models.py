@@ -55,15 +55,18 @@ def detr() -> Any:
 
 
 def rt_detr() -> Any:
-    """Sigmoid, three strides, deformable attention."""
+    """Sigmoid, two strides, deformable attention."""
     return RTDetrForObjectDetection(
         RTDetrConfig(
-            backbone_config=RTDetrResNetConfig(**BACKBONE, out_features=["stage2", "stage3", "stage4"]),
+            backbone_config=RTDetrResNetConfig(**BACKBONE, out_features=["stage2", "stage3"]),
             backbone=None,
             use_pretrained_backbone=False,
             encoder_hidden_dim=16,
-            encoder_in_channels=[8, 16, 16],
-            decoder_in_channels=[16, 16, 16],
+            encoder_in_channels=[8, 16],
+            decoder_in_channels=[16, 16],
+            feat_strides=[8, 16],
+            num_feature_levels=2,
+            encode_proj_layers=[1],
             encoder_ffn_dim=16,
             encoder_attention_heads=2,
             decoder_layers=1,
@@ -81,9 +84,14 @@ def rt_detr() -> Any:
 def segformer() -> Any:
     """Logits at a quarter of the input's size."""
     config = SegformerConfig(
-        depths=[1, 1, 1, 1],
-        hidden_sizes=[8, 8, 16, 16],
-        num_attention_heads=[1, 1, 2, 2],
+        num_encoder_blocks=2,
+        depths=[1, 1],
+        sr_ratios=[8, 4],
+        hidden_sizes=[8, 16],
+        patch_sizes=[7, 3],
+        strides=[4, 2],
+        num_attention_heads=[1, 2],
+        mlp_ratios=[2, 2],
         decoder_hidden_size=16,
         **NAMES,
     )
