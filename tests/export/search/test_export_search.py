@@ -21,6 +21,8 @@ from registry.local_store import LocalStore
 from registry.package import ModelPackage
 from registry.store import VersionInfo
 from tasks.errors import GateFailed, InvalidRecipe
+from tests.search_folders import ledger_in, write_toml
+from tests.search_trials import ended_trial, ignore
 from training.recipe import TaskName
 from training.search.search import Findings, Ledger
 from training.search.trial import Objective, Trial
@@ -53,9 +55,7 @@ variants.compressed.tolerances = [{STRICT}]
 
 @pytest.fixture(scope="module")
 def space(tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("space") / "space.toml"
-    path.write_text(SPACE)
-    return str(path)
+    return write_toml(tmp_path_factory.mktemp("space"), SPACE)
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +68,7 @@ ASKED = AskedExport("", LITTLE)
 
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
-    workdir = tmp_path_factory.mktemp("work")
-    return Ledger(workdir=workdir, tracking_uri=f"sqlite:///{workdir}/mlflow.db")
+    return ledger_in(tmp_path_factory.mktemp("work"))
 
 
 @pytest.fixture(scope="module")
@@ -83,10 +82,6 @@ def findings(
 ) -> Findings:
     plan, scratch = load_export_plan(space, ASKED, "classification"), tmp_path_factory.mktemp("scratch")
     return search_export(bench, scratch, ASKED, plan, ledger, lambda package: store.publish(package.folder), ignore)
-
-
-def ignore(trial: Trial) -> None:
-    pass
 
 
 def test_every_trial_tells_size_speed_and_score(findings: Findings) -> None:
@@ -138,8 +133,7 @@ def test_where_nothing_passes_the_gates_are_told(bench: Bench, ledger: Ledger, t
     text = SPACE[SPACE.index("[alternatives.technique.too_large]") :].replace(
         "[alternatives.technique.too_large]", "[space]"
     )
-    (tmp_path / "hopeless.toml").write_text(text)
-    plan = load_export_plan(str(tmp_path / "hopeless.toml"), ASKED, "classification")
+    plan = load_export_plan(write_toml(tmp_path, text), ASKED, "classification")
     with pytest.raises(GateFailed, match=r"none of 1 trials passed(.|\n)*trial 0: num_bytes .*, limit 10"):
         search_export(bench, tmp_path, ASKED, plan, ledger, lambda package: pytest.fail("published"), ignore)
 
@@ -150,21 +144,20 @@ def test_where_nothing_passes_the_gates_are_told(bench: Bench, ledger: Ledger, t
         ("[space]\nnum_verify = [1, 2]", "about the fields of one variant .* this one is about none"),
         ("[space]\nvariants.a.steps = [[]]\nvariants.b.steps = [[]]", "this one is about a, b"),
         ("objectives = ['speed']\n[space]\nvariants.compressed.steps = [[]]", "'speed' is none of score"),
-        ("[space]\nvariants.compressed.steps = [[{technique = 'magic'}]]", "Invalid value 'magic'"),
+        ("[space]\nvariants.compressed.steps = [[{technique = 'magic'}]]", "no technique 'magic': name one of"),
     ],
 )
 def test_what_the_recipe_does_not_take_is_said_before_anything_is_built(
     tmp_path: Path, text: str, complaint: str
 ) -> None:
-    (tmp_path / "wrong.toml").write_text(text)
     with pytest.raises(InvalidRecipe, match=complaint):
-        load_export_plan(str(tmp_path / "wrong.toml"), ASKED, "classification")
+        load_export_plan(write_toml(tmp_path, text), ASKED, "classification")
 
 
 def test_steps_that_make_no_sense_for_the_task_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "wrong.toml").write_text("[space]\nvariants.compressed.steps = [[{technique = 'int8_static'}]]")
+    wrong = write_toml(tmp_path, "[space]\nvariants.compressed.steps = [[{technique = 'int8_static'}]]")
     with pytest.raises(InvalidRecipe, match="int8_static is not for text_generation"):
-        load_export_plan(str(tmp_path / "wrong.toml"), AskedExport("", ()), "text_generation")
+        load_export_plan(wrong, AskedExport("", ()), "text_generation")
 
 
 @pytest.mark.parametrize("task", get_args(TaskName))
@@ -172,23 +165,18 @@ def test_every_kind_of_model_has_a_space(task: TaskName) -> None:
     assert load_export_plan("", AskedExport("", ()), task).num_trials >= 20
 
 
-def measured(number: int, relative_latency: float, accuracy: float, state: str = "measured") -> Trial:
-    figures = {"relative_latency": relative_latency, "accuracy": accuracy}
-    return Trial(number=number, overrides=("a=1",), state=state, figures=figures)  # type: ignore[arg-type]
-
-
 def test_the_fastest_wins_and_among_equals_the_best() -> None:
     trials = [
-        measured(0, 1.0, 0.99),
-        measured(1, 0.50, 0.90),
-        measured(2, 0.54, 0.95),
-        measured(3, 0.2, 0.99, "missed"),
-        measured(4, 0.8, 0.97),
+        ended_trial(0, relative_latency=1.0, accuracy=0.99),
+        ended_trial(1, relative_latency=0.50, accuracy=0.90),
+        ended_trial(2, relative_latency=0.54, accuracy=0.95),
+        ended_trial(3, "missed", relative_latency=0.2, accuracy=0.99),
+        ended_trial(4, relative_latency=0.8, accuracy=0.97),
     ]
     assert [trial.number for trial in fastest_first(trials, Objective("accuracy", "max"))] == [2, 1, 4, 0]
     assert fastest_first(trials[3:4], Objective("accuracy", "max")) == []
 
 
 def test_the_command_repeats_a_trial() -> None:
-    command = command_of("digits", AskedExport("", ("seed=1",)), measured(0, 1.0, 1.0))
+    command = command_of("digits", AskedExport("", ("seed=1",)), ended_trial(0, overrides=("a=1",)))
     assert command == "tidegate export digits --recipe search --set seed=1 --set a=1"

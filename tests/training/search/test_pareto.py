@@ -3,8 +3,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.search_trials import ended_trial
 from training.search.pareto import dominates, front_of, pareto_front
-from training.search.trial import Objective, Trial
+from training.search.trial import Objective
 
 costs = st.tuples(*[st.integers(0, 6).map(float)] * 3)
 
@@ -31,20 +32,15 @@ def test_equal_points_share_their_fate(points: dict[int, tuple[float, ...]]) -> 
     assert {name for name in points if points[name] in front} == set(pareto_front(points))
 
 
-def trial(number: int, accuracy: float, latency_ms: float, state: str = "measured") -> Trial:
-    figures = {"accuracy": accuracy, "latency_ms": latency_ms}
-    return Trial(number=number, overrides=(), state=state, figures=figures)  # type: ignore[arg-type]
-
-
 def test_only_what_missed_nothing_is_worth_having() -> None:
     objectives = [Objective("accuracy", "max"), Objective("latency_ms", "min")]
     trials = [
-        trial(0, 0.9, 5.0),
-        trial(1, 0.95, 9.0),
-        trial(2, 0.85, 6.0),
-        trial(3, 0.99, 1.0, "missed"),
-        Trial(number=4, overrides=(), state="failed", reason="out of memory"),
-        Trial(number=5, overrides=(), state="pruned"),
+        ended_trial(0, accuracy=0.9, latency_ms=5.0),
+        ended_trial(1, accuracy=0.95, latency_ms=9.0),
+        ended_trial(2, accuracy=0.85, latency_ms=6.0),
+        ended_trial(3, "missed", accuracy=0.99, latency_ms=1.0),
+        ended_trial(4, "failed", reason="out of memory"),
+        ended_trial(5, "pruned"),
     ]
     assert [each.number for each in front_of(trials, objectives)] == [0, 1]
     assert [each.number for each in front_of(trials, objectives[:1])] == [1]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.search_trials import ended_trial
 from training.search.pareto import front_of
 from training.search.report import format_figure, table_of, write_report
 from training.search.trial import Objective, Trial
@@ -14,13 +15,8 @@ SCORE, LATENCY, SIZE = Objective("bits", "min"), Objective("latency_ms", "min"),
 
 
 def measured(number: int, bits: float, latency_ms: float, num_bytes: float, reason: str = "") -> Trial:
-    return Trial(
-        number=number,
-        overrides=("a=1", 'b="x|y"'),
-        state="missed" if reason else "measured",
-        figures={"bits": bits, "latency_ms": latency_ms, "num_bytes": num_bytes},
-        reason=reason,
-    )
+    figures = {"bits": bits, "latency_ms": latency_ms, "num_bytes": num_bytes}
+    return ended_trial(number, "missed" if reason else "measured", ("a=1", 'b="x|y"'), reason, **figures)
 
 
 TRIALS = [
@@ -28,8 +24,8 @@ TRIALS = [
     measured(1, 1.2, 9.0, 2e6),
     measured(2, 1.9, 9.0, 3e6),
     measured(3, 9.9, 0.1, 100.0, "bits_increase 8.2, limit 0.1"),
-    Trial(number=4, overrides=("a=2",), state="failed", reason="RuntimeError: two\nlines"),
-    Trial(number=5, overrides=("a=3",), state="pruned", reason="worse than the median after 2 epochs"),
+    ended_trial(4, "failed", ("a=2",), "RuntimeError: two\nlines"),
+    ended_trial(5, "pruned", ("a=3",), "worse than the median after 2 epochs"),
 ]
 
 

@@ -10,6 +10,7 @@ import optuna
 import pytest
 
 from tasks.errors import InvalidRecipe
+from tests.search_trials import ignore
 from training.search import study as study_module
 from training.search.attempt import Attempt, SuggestedDraw
 from training.search.space import Choices, Dimension, Range, SearchSpace
@@ -40,10 +41,6 @@ def rate_of(attempt: Attempt) -> float:
 
 def near_a_third(attempt: Attempt) -> Result:
     return Result(figures={"score": -((rate_of(attempt) - 0.3) ** 2), "cost": rate_of(attempt)})
-
-
-def ignore(trial: Trial) -> None:
-    pass
 
 
 def tried(study: Study) -> list[tuple[str, ...]]:

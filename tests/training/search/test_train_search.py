@@ -11,6 +11,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from tasks.errors import GateFailed, InvalidRecipe, Unsupported
+from tests.search_folders import ledger_in, write_toml
+from tests.search_trials import ended_trial, ignore
 from training.recipe import RECIPES, load_recipe
 from training.registered import find_versions
 from training.search.search import Findings, Ledger
@@ -59,27 +61,22 @@ model.options.block = ["bottleneck"]
 
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory: pytest.TempPathFactory) -> AskedRecipe:
-    path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
-    path.write_text(RECIPE)
-    return AskedRecipe(str(path), ("seed=3",))
+    return AskedRecipe(write_toml(tmp_path_factory.mktemp("recipe"), RECIPE, "tiny"), ("seed=3",))
 
 
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
-    workdir = tmp_path_factory.mktemp("work")
-    return Ledger(workdir=workdir, tracking_uri=f"sqlite:///{workdir}/mlflow.db")
+    return ledger_in(tmp_path_factory.mktemp("work"))
 
 
 @pytest.fixture(scope="module")
 def space(tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("space") / "space.toml"
-    path.write_text(SPACE)
-    return str(path)
+    return write_toml(tmp_path_factory.mktemp("space"), SPACE)
 
 
 @pytest.fixture(scope="module")
 def findings(asked: AskedRecipe, ledger: Ledger, space: str) -> Findings:
-    return search_training(asked, load_training_plan(space, asked), ledger, lambda trial: None)
+    return search_training(asked, load_training_plan(space, asked), ledger, ignore)
 
 
 def runs_of(ledger: Ledger, findings: Findings) -> list[Run]:
@@ -137,7 +134,7 @@ def test_a_search_under_torchrun_is_refused(
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(Unsupported, match="search-storage"):
-        search_training(asked, load_training_plan(space, asked), ledger, lambda trial: None)
+        search_training(asked, load_training_plan(space, asked), ledger, ignore)
 
 
 def test_all_that_join_a_search_get_the_same_run(ledger: Ledger, findings: Findings) -> None:
@@ -165,9 +162,8 @@ def test_all_that_join_a_search_get_the_same_run(ledger: Ledger, findings: Findi
 def test_what_the_recipe_does_not_take_is_said_before_anything_is_trained(
     asked: AskedRecipe, tmp_path: Path, text: str, complaint: str
 ) -> None:
-    (tmp_path / "wrong.toml").write_text(text)
     with pytest.raises(InvalidRecipe, match=complaint):
-        load_training_plan(str(tmp_path / "wrong.toml"), asked)
+        load_training_plan(write_toml(tmp_path, text), asked)
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES.names() if name != "folder-transfer"])
@@ -176,14 +172,10 @@ def test_recipes_take_the_space_of_their_task(name: str) -> None:
     assert load_recipe(name).task in SPACES.names()
 
 
-def measured(number: int, accuracy: float, num_parameters: float) -> Trial:
-    figures = {"accuracy": accuracy, "num_parameters": num_parameters}
-    return Trial(number=number, overrides=(), state="measured", figures=figures)
-
-
 def test_the_winner_is_the_cheapest_that_is_good_enough() -> None:
     objectives = [Objective("accuracy", "max"), Objective("num_parameters", "min")]
-    front = [measured(0, 0.95, 9e6), measured(1, 0.947, 4e6), measured(2, 0.90, 1e6)]
+    scores = (0.95, 9e6), (0.947, 4e6), (0.90, 1e6)
+    front = [ended_trial(number, accuracy=a, num_parameters=n) for number, (a, n) in enumerate(scores)]
     assert [choose_best(front, objectives, loss).number for loss in (0.0, 0.005, 0.1)] == [0, 1, 2]
     assert choose_best(front, objectives[:1], 0.0).number == 0
     with pytest.raises(GateFailed, match="no trial"):
