@@ -9,6 +9,7 @@ import pytest
 from benchmarks.compression import combined_recipe, refused_graphs, techniques, try_all
 from benchmarks.compression_table import FLOAT, format_tried
 from export.recipe import ExportRecipe
+from tests.quick_graphs import write_onnx_quickly
 from tests.tiny_learning import checkpoint_of, learning_of
 from training.data.cache import CACHE_VARIABLE
 
@@ -38,6 +39,7 @@ def test_every_recipe_that_extends_another_is_a_technique() -> None:
 
 def test_what_a_graph_refuses_is_known_before_anything_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setattr("export.torch_subject.write_onnx", write_onnx_quickly)
     for name in ("pictures", "checkpoint"):
         (tmp_path / name).mkdir()
     checkpoint = checkpoint_of(learning_of("segmentation", tmp_path / "pictures"), tmp_path / "checkpoint")
