@@ -54,6 +54,7 @@ class Shadow:
         self._num_queued_bytes = 0
         self._num_offered = 0
         self._last_failure = ""
+        self._is_closed = False
         self._filled = asyncio.Event()
         self._workers = [asyncio.create_task(self._work()) for _ in range(MAX_IN_FLIGHT)]
         champion.tap = self.offer
@@ -64,7 +65,8 @@ class Shadow:
         if not falls_within(self._limits.share, b"%d" % self._num_offered, SHADOW):
             return
         num_bytes = copy.num_bytes
-        if len(self._queue) >= MAX_QUEUED or self._num_queued_bytes + num_bytes > MAX_QUEUED_BYTES:
+        is_full = len(self._queue) >= MAX_QUEUED or self._num_queued_bytes + num_bytes > MAX_QUEUED_BYTES
+        if is_full or self._is_closed:
             self._statistics.count("dropped", copy.num_items)
             return
         self._queue.append(copy)
@@ -73,6 +75,7 @@ class Shadow:
 
     def close(self) -> None:
         """Forget what is queued and give up what is asked."""
+        self._is_closed = True
         if self.champion.tap == self.offer:
             self.champion.tap = None
         for worker in self._workers:
