@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -12,18 +13,22 @@ from export.compress.half_precision import Bf16, Fp16
 from export.export_checkpoint import export_checkpoint
 from export.generative.recipe import GenerativeRecipe
 from export.recipe import load_export_recipe
+from registry.package import ModelPackage
 from tasks.errors import InvalidRecipe
 from tests.captioning_recipes import tiny_recipe as captioning_recipe
 from tests.language_subjects import document
 from training.checkpoint import CheckpointFacts, save_checkpoint
+from training.data.cache import CACHE_VARIABLE
 from training.data.source import open_source
 from training.kind import open_kind
 from training.recipe import Recipe, parse_recipe
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TIDEGATE_CACHE", str(tmp_path / "cache"))
+@pytest.fixture(scope="module", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 def untrained(recipe: Recipe, folder: Path) -> None:
@@ -86,33 +91,35 @@ def test_checkpoint_of_a_language_model_becomes_a_package(tmp_path: Path) -> Non
     assert package.variant("fp32").evidence.num_examples == 12
 
 
-def test_checkpoint_of_a_captioner_becomes_a_package_with_an_encoder(tmp_path: Path) -> None:
-    untrained(captioning_recipe(), tmp_path / "checkpoint")
-    package = export_checkpoint(tmp_path / "checkpoint", tolerant_recipe("captioning"), tmp_path / "package")
-    assert package.manifest.image_sizes
-    assert {graph.graphs["encoder"].file for graph in package.manifest.variants.values()} == {"encoder.onnx"}
-    assert all(name.endswith(".jpg") or name.endswith(".png") for name in package.manifest.golden_inputs)
-    evidence = package.variant("fp32").evidence
-    assert [gate.value for gate in evidence.gates if gate.name == "continuations_changed"] == [0]
-    assert evidence.num_bytes > package.graph_path("fp32", "encoder").stat().st_size
-
-
-def test_captioner_for_a_gpu_has_its_encoder_in_16_bits_too(tmp_path: Path) -> None:
-    untrained(captioning_recipe(), tmp_path / "checkpoint")
+@pytest.fixture(scope="module")
+def captioner(own_cache: None, tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
+    """With the variants of its recipe, and in 16 bits."""
+    folder = tmp_path_factory.mktemp("captioner")
+    untrained(captioning_recipe(), folder / "checkpoint")
     recipe = tolerant_recipe("captioning")
-    plain, loose = recipe.variants["fp32"], recipe.variants["int8"]
     steps = {"fp16": Fp16(), "bf16": Bf16()}
-    halves = {name: msgspec.structs.replace(loose, steps=(step,)) for name, step in steps.items()}
-    recipe = msgspec.structs.replace(recipe, variants={"fp32": plain, **halves})
-    package = export_checkpoint(tmp_path / "checkpoint", recipe, tmp_path / "package")
-    graphs = {name: variant.graphs["encoder"] for name, variant in package.manifest.variants.items()}
+    halves = {name: msgspec.structs.replace(recipe.variants["int8"], steps=(step,)) for name, step in steps.items()}
+    recipe = msgspec.structs.replace(recipe, variants={**recipe.variants, **halves})
+    return export_checkpoint(folder / "checkpoint", recipe, folder / "package")
+
+
+def test_checkpoint_of_a_captioner_becomes_a_package_with_an_encoder(captioner: ModelPackage) -> None:
+    assert captioner.manifest.image_sizes
+    assert all(name.endswith(".jpg") or name.endswith(".png") for name in captioner.manifest.golden_inputs)
+    evidence = captioner.variant("fp32").evidence
+    assert [gate.value for gate in evidence.gates if gate.name == "continuations_changed"] == [0]
+    assert evidence.num_bytes > captioner.graph_path("fp32", "encoder").stat().st_size
+
+
+def test_captioner_for_a_gpu_has_its_encoder_in_16_bits_too(captioner: ModelPackage) -> None:
+    graphs = {name: variant.graphs["encoder"] for name, variant in captioner.manifest.variants.items()}
     assert {name: graph.file for name, graph in graphs.items()} == {
-        "fp32": "encoder.onnx",
+        **dict.fromkeys(("fp32", "int8", "int4"), "encoder.onnx"),
         "fp16": "fp16/encoder.onnx",
         "bf16": "bf16/encoder.onnx",
     }
     assert graphs["fp32"].outputs == graphs["fp16"].outputs == graphs["bf16"].outputs
-    sizes = {name: package.graph_path(name, "encoder").stat().st_size for name in graphs}
+    sizes = {name: captioner.graph_path(name, "encoder").stat().st_size for name in graphs}
     assert max(sizes["fp16"], sizes["bf16"]) < sizes["fp32"]
 
 
