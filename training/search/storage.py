@@ -7,6 +7,7 @@ from pathlib import Path
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
+from sqlalchemy import Connection, event
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
 from registry.tracking import database_file
@@ -52,13 +53,23 @@ def open_storage(
 
 def connect(url: str, heartbeat_seconds: int, silent_seconds: int) -> optuna.storages.RDBStorage:
     """Raises what SQLAlchemy raises."""
-    embedded = {"connect_args": {"timeout": BUSY_SECONDS}} if database_file(url) is not None else {}
+    is_embedded = database_file(url) is not None
+    embedded = {"connect_args": {"timeout": BUSY_SECONDS, "isolation_level": None}} if is_embedded else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return optuna.storages.RDBStorage(
+        storage = optuna.storages.RDBStorage(
             url,
             engine_kwargs=embedded,
             heartbeat_interval=heartbeat_seconds,
             grace_period=silent_seconds,
             heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(MAX_RETRIES),
         )
+    if is_embedded:
+        event.listen(storage.engine, "begin", lock_database)
+    return storage
+
+
+def lock_database(connection: Connection) -> None:
+    """SQLite knows no rows that are locked until they are written: of two that read that a trial waits to be taken
+    both would take it. So a transaction has the database from its start."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

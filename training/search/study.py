@@ -102,6 +102,8 @@ class Study:
             try:
                 once = partial(self._measure, measure)
                 self._study.optimize(once, n_trials=1, catch=(Failed, Repeated), callbacks=[heard])
+            except UpdateFinishedTrialError:
+                pass  # taken for dead while it ended: what the other measured counts
             except ValueError:
                 if not self._taken_for_dead:
                     raise
