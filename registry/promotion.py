@@ -21,12 +21,13 @@ from registry.gates import PromotionPolicy, judge, unreadable_champion_gate
 from registry.lock import Lock, hold_lock
 from registry.manifest import GateResult
 from registry.package import ModelPackage
-from registry.reference import CHAMPION, ModelRef, VersionInfo, check_alias
+from registry.reference import CHALLENGER, CHAMPION, ModelRef, VersionInfo, check_alias
 from registry.store import PackageStore
 from tasks.errors import BadInput, Conflict, GateFailed, InvalidPackage, NotFound
 
-LOCK_TTL_S = 30.0
-"""Reading an alias, writing an event and moving the alias take well under a second, even over HTTP."""
+LOCK_TTL_S = 120.0
+"""Reading an alias, writing an event and moving the alias take well under a second, even over HTTP; on a machine that
+trains beside it they have been seen to take half a minute."""
 NOBODY = ""
 """The version in an event or a precondition where no version holds the alias."""
 UNWRITTEN = ""
@@ -72,6 +73,33 @@ def promote(
     with hold_lock(store, ref.name, who, LOCK_TTL_S) as lock:
         check_expected(ref.name, alias, expected, holder(store, ref.name, alias))
         return move(store, msgspec.structs.replace(event, gates=gates, force_reason=overruled), lock)
+
+
+def nominate(
+    store: PackageStore,
+    ref: ModelRef,
+    *,
+    cache: Path,
+    who: str,
+    policy: PromotionPolicy | None = None,
+    self_test: SelfTest | None = None,
+) -> PromotionEvent:
+    """Make a version the challenger, whatever its gates say: they are judged against the champion, as they will be when
+    it is to take its place, and kept with the event.
+
+    Raises Conflict where it is the challenger already or somebody else is promoting, NotFound, NotReady, InvalidPackage
+    for a damaged candidate.
+    """
+    candidate = store.resolve(ref)
+    gates = run_gates(
+        store, candidate, holder(store, ref.name, CHAMPION), cache, policy or PromotionPolicy(), self_test
+    )
+    with hold_lock(store, ref.name, who, LOCK_TTL_S) as lock:
+        before = holder(store, ref.name, CHALLENGER)
+        if before is not None and before.version == candidate.version:
+            raise Conflict(f"{candidate} is the challenger already; there is nothing to do")
+        event = new_event("promote", candidate, CHALLENGER, before, who)
+        return move(store, msgspec.structs.replace(event, gates=gates), lock)
 
 
 def rollback(

@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 
 from tasks.errors import TidegateError
-from tidegate import engine_commands, key_commands, model_commands, registry_commands, serving_commands
+from tidegate import (
+    engine_commands,
+    key_commands,
+    model_commands,
+    registry_commands,
+    retrain_command,
+    serving_commands,
+)
 from tidegate.exit_codes import EXIT_CODES, UNEXPECTED, exit_code_table
 from tidegate.options import StoreOption, examples
 from tidegate.output import note
@@ -55,6 +62,7 @@ def tidegate(
 
 
 model_commands.register(app)
+retrain_command.register(app)
 registry_commands.register(app)
 serving_commands.register(app)
 engine_commands.register(app)

@@ -57,3 +57,14 @@ def find_versions(tracking_uri: str, reference: str) -> list[ModelVersion]:
         known = ", ".join(str(each.version) for each in ordered)
         raise NotFound(f"{registered!r} has no version {version}; there are: {known}")
     return wanted
+
+
+def version_of_run(tracking_uri: str, name: str, run_id: str) -> int:
+    """The version of "<name>-trained" that a run made. Raises NotFound."""
+    for each in find_versions(tracking_uri, name):
+        if each.run_id == run_id:
+            return int(each.version)
+    raise NotFound(
+        f"the training of this version of {name!r} (run {run_id}) is not in {tracking_uri} any more; train the model "
+        f"again: tidegate train {name}"
+    )

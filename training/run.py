@@ -47,19 +47,21 @@ class TrainedModel(msgspec.Struct, frozen=True):
     metrics: dict[str, float]
 
 
-def train(recipe: Recipe, *, workdir: Path, tracking_uri: str, resume: bool = False) -> TrainedModel:
+def train(
+    recipe: Recipe, *, workdir: Path, tracking_uri: str, resume: bool = False, parent_run_id: str = ""
+) -> TrainedModel:
     """Trains, evaluates, calibrates and registers one model as the next version of "<recipe.name>-trained".
 
     Everything is written under `workdir` and to the tracking store. `resume` continues the run of the same recipe
-    that was interrupted last; raises NotFound where there is none. Started by torchrun, all processes take part and
-    all return the same result.
+    that was interrupted last; raises NotFound where there is none. `parent_run_id`: the MLflow run that this one goes
+    on from. Started by torchrun, all processes take part and all return the same result.
     """
     if recipe.model.warm_start and not resume:
         check_origin(recipe.model.warm_start, tracking_uri)
     world = World.from_environment()
     folder = run_folder(workdir, recipe)
     if world.rank == 0:
-        tracker = open_run(recipe, workdir, tracking_uri, folder, resume)
+        tracker = reopen_run(folder) if resume else start_run(recipe, workdir, tracking_uri, folder, parent_run_id)
         try:
             trained = train_tracked(recipe, folder, tracker, last_checkpoint(folder, resume))
         except BaseException as error:
@@ -87,19 +89,30 @@ def run_folder(workdir: Path, recipe: Recipe) -> Path:
     return workdir.absolute() / "training" / f"{recipe.name}-{digest[:12]}"
 
 
-def open_run(recipe: Recipe, workdir: Path, tracking_uri: str, folder: Path, resume: bool) -> RunTracker:
-    """The MLflow run to write to: a new one in an empty folder, or the interrupted one."""
+def is_interrupted(recipe: Recipe, workdir: Path) -> bool:
+    """Whether a training of this recipe was begun here and did not end."""
+    return (run_folder(workdir, recipe) / STATE_FILE).is_file()
+
+
+def reopen_run(folder: Path) -> RunTracker:
+    """The MLflow run of an interrupted training. Raises NotFound."""
     state_file = folder / STATE_FILE
-    if resume:
-        if not state_file.is_file():
-            raise NotFound(f"no interrupted training of this recipe under {folder.parent}; start it without --resume")
-        state = msgspec.json.decode(state_file.read_bytes(), type=RunState)
-        return RunTracker.reopen(state.tracking_uri, state.run_id)
+    if not state_file.is_file():
+        raise NotFound(f"no interrupted training of this recipe under {folder.parent}; start it without --resume")
+    state = msgspec.json.decode(state_file.read_bytes(), type=RunState)
+    return RunTracker.reopen(state.tracking_uri, state.run_id)
+
+
+def start_run(recipe: Recipe, workdir: Path, tracking_uri: str, folder: Path, parent_run_id: str) -> RunTracker:
+    """A new MLflow run, and an empty folder for its state."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     tags = {"mlflow.runName": recipe.name, "tidegate.recipe": recipe.name, "mlflow.source.git.commit": git_commit()}
+    if parent_run_id:
+        tags["mlflow.parentRunId"] = parent_run_id
     tracker = RunTracker.start(tracking_uri, workdir, f"{recipe.name}-training", tags)
     tracker.log_params(flatten_params(msgspec.to_builtins(recipe)))
+    state_file = folder / STATE_FILE
     state_file.write_bytes(msgspec.json.encode(RunState(run_id=tracker.run_id, tracking_uri=tracking_uri)))
     return tracker
 

@@ -33,8 +33,8 @@ Places = tuple[int, ...]
 
 def open_joined(config: JoinedConfig) -> SplitSource:
     """All parts, split by split, in the classes of the first one: the others may lack some, and may have them in
-    another order. Raises InvalidRecipe for a part whose targets are of another kind or of a class that is not there.
-    """
+    another order. What one part does not know (boxes, masks) the joined source does not teach. Raises InvalidRecipe for
+    a part whose targets are of another kind or of a class that is not there."""
     sources = [open_source(part) for part in config.parts]
     first = sources[0]
     places = [find_places(source, first, part.source) for source, part in zip(sources, config.parts, strict=True)]
@@ -43,7 +43,9 @@ def open_joined(config: JoinedConfig) -> SplitSource:
         parts = [relabelled(source.split(name), place) for source, place in zip(sources, places, strict=True)]
         splits[name] = JoinedSplit([parts[0], *parts[1:] * (config.repeat if name == "train" else 1)])
     if isinstance(first, AnnotatedSource):
-        return AnnotatedSplitSource(first.labels, first.mask_labels, splits)
+        labels = first.labels if all(source.labels for source in sources) else ()
+        has_masks = all(isinstance(source, AnnotatedSource) and source.mask_labels for source in sources)
+        return AnnotatedSplitSource(labels, first.mask_labels if has_masks else (), splits)
     return DocumentSource(splits) if isinstance(first, DocumentSource) else SplitSource(first.labels, splits)
 
 
@@ -69,7 +71,7 @@ def find_places(source: DataSource, first: DataSource, name: str) -> Places:
             f"({', '.join(first.labels)}); a new class needs a new training, with all data in one recipe"
         )
     ours, theirs = (each.mask_labels if isinstance(each, AnnotatedSource) else () for each in (source, first))
-    if ours != theirs:
+    if ours and theirs and ours != theirs:
         raise InvalidRecipe(
             f"data.parts: the masks of {name} mean {list(ours)}, those of the first part {list(theirs)}; write them "
             "with the same values"

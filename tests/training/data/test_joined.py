@@ -98,6 +98,18 @@ def test_boxes_keep_their_classes_by_name(tmp_path: Path) -> None:
     assert source.labels == alone.labels == ("ship", "buoy")
 
 
+def test_what_one_part_does_not_know_is_not_taught(tmp_path: Path) -> None:
+    for kind in ("images", "labels"):
+        (tmp_path / kind).mkdir()
+    (tmp_path / "classes.txt").write_text("\n".join("0123456789"))
+    for index in range(8):
+        (tmp_path / "images" / f"{index}.png").write_bytes(encode_png(np.full((8, 8), index, np.uint8)))
+    few = {"train_size": 3, "validation_size": 2, "test_size": 2, "max_digits": 2}
+    tables = [{"source": "scenes", **few}, {"source": "yolo", "path": str(tmp_path)}]
+    source = open_source(convert_tables({"source": "joined", "parts": tables}, JoinedConfig, "here"))
+    assert (source.labels, source.mask_labels) == (tuple("0123456789"), ())
+
+
 def test_texts_stay_texts(tmp_path: Path) -> None:
     for place in ("a", "b"):
         (tmp_path / place).mkdir()

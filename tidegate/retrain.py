@@ -1,0 +1,201 @@
+"""Retraining: the champion learns on from more data, and stands beside itself as the challenger.
+
+What is to be done is written down before each step is begun, so that a retraining that was killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from export.recipe import AnyRecipe, NamedRecipe, typed_recipe
+from registry.package import ModelPackage
+from registry.promotion import nominate
+from registry.reference import CHALLENGER, ModelRef, VersionInfo
+from registry.store import PackageStore, open_store
+from registry.tracking import HOME
+from tasks.errors import BadInput, InvalidPackage, NotFound
+from tidegate.lifecycle import build_folder, publish, require_tracking
+from tidegate.output import note
+from tidegate.promotion import person, promote_model, replay_here
+from training.progress import pulse
+from training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from training.retraining import Origin
+
+FOLDER = HOME / "retraining"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What somebody asked for. `data`: what is added, None for the champion's own data alone; `is_new_normal`: drift is
+    measured from it alone from now on; `recipe`: of the export, where it is not to be the champion's."""
+
+    name: str
+    data: Path | None = None
+    overrides: Sequence[str] = ()
+    is_new_normal: bool = False
+    recipe: NamedRecipe | None = None
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """<name>.json: a retraining that is not done yet. `trained`, `package`: the versions that it made so far."""
+
+    champion: str
+    parent_run_id: str
+    training: Recipe
+    export: dict[str, Any]
+    trained: int | None = None
+    package: str | None = None
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """One model's retraining. Every step may be taken again after it was interrupted."""
+
+    name: str
+    store: PackageStore
+    tracking_uri: str
+
+    @property
+    def file(self) -> Path:
+        return FOLDER / f"{self.name}.json"
+
+    def resume(self) -> Plan:
+        """The plan of the retraining that was interrupted. Raises NotFound."""
+        try:
+            return msgspec.json.decode(self.file.read_bytes(), type=Plan)
+        except FileNotFoundError:
+            raise NotFound(f"no interrupted retraining of {self.name!r} here; start it without --resume") from None
+        except msgspec.MsgspecError as error:
+            raise InvalidPackage(f"{self.file}: {error}; start the retraining again without --resume") from error
+
+    def begin(self, request: Request) -> Plan:
+        """A plan that goes on from the champion. Raises NotFound, BadInput, InvalidRecipe."""
+        from training.checkpoint import read_facts
+        from training.registered import newest_checkpoint, version_of_run
+        from training.retraining import Origin
+
+        champion = self.store.resolve(ModelRef.parse(self.name))
+        package = self.store.fetch(champion, HOME / "cache")
+        run_id = package.manifest.lineage.run_id
+        if not run_id:
+            raise BadInput(
+                f"{champion} was made elsewhere and imported: there is no recipe to train it by again; train it where "
+                "it was made, and import it again"
+            )
+        reference = f"{self.name}/{version_of_run(self.tracking_uri, self.name, run_id)}"
+        note(f"the champion is {champion}, trained as {self.name}-trained version {reference.partition('/')[2]}")
+        with TemporaryDirectory(prefix="tidegate-retrain-") as folder:
+            found = newest_checkpoint(self.tracking_uri, reference, Path(folder)).folder
+            origin = Origin(reference, found, read_facts(found))
+            training = training_recipe(origin, request)
+        if request.recipe is None:
+            export = package.manifest.lineage.recipe["export"]
+        else:
+            export = msgspec.to_builtins(request.recipe.for_task(training.task))
+        plan = Plan(champion=champion.version, parent_run_id=run_id, training=training, export=export)
+        return self.keep(plan)
+
+    def keep(self, plan: Plan, **changes: Any) -> Plan:
+        """The plan as it is now, on disk."""
+        plan = msgspec.structs.replace(plan, **changes)
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.file.with_suffix(".partial")
+        partial.write_bytes(msgspec.json.format(msgspec.json.encode(plan), indent=2))
+        partial.rename(self.file)
+        return plan
+
+    def train(self, plan: Plan) -> Plan:
+        """Registers the next version of "<name>-trained"."""
+        if plan.trained is not None:
+            return plan
+        with pulse("loading the training framework"):
+            from training.run import is_interrupted, train
+
+        trained = train(
+            plan.training,
+            workdir=HOME,
+            tracking_uri=self.tracking_uri,
+            resume=is_interrupted(plan.training, HOME),
+            parent_run_id=plan.parent_run_id,
+        )
+        note(f"registered {self.name}-trained version {trained.version}")
+        return self.keep(plan, trained=trained.version)
+
+    def export(self, plan: Plan) -> tuple[ModelPackage, VersionInfo]:
+        """Registers a package, the champion tried on its held-out examples. Raises GateFailed."""
+        from export.export_checkpoint import export_checkpoint
+        from training.registered import newest_checkpoint
+
+        if plan.package is not None:
+            made = self.store.resolve(ModelRef(name=self.name, version=plan.package))
+            return self.store.fetch(made, HOME / "cache"), made
+        champion = self.store.fetch(self.store.resolve(ModelRef(name=self.name, version=plan.champion)), HOME / "cache")
+        recipe: AnyRecipe = typed_recipe(plan.export, f"the export recipe of {self.name}/{plan.champion}")
+        with build_folder() as folder:
+            found = newest_checkpoint(self.tracking_uri, f"{self.name}/{plan.trained}", folder)
+            built = export_checkpoint(found.folder, recipe, folder / "package", run_id=found.run_id, rival=champion)
+            package, made = publish(self.store, built)
+        self.keep(plan, package=made.version)
+        return package, made
+
+    def nominate(self, made: VersionInfo) -> None:
+        """Makes it the challenger."""
+        if CHALLENGER not in self.store.resolve(ModelRef(name=self.name, version=made.version)).aliases:
+            ref = ModelRef(name=self.name, version=made.version)
+            nominate(self.store, ref, cache=HOME / "cache", who=person(), self_test=replay_here)
+
+    def end(self) -> None:
+        """Forgets the plan: there is nothing left to go on with."""
+        self.file.unlink(missing_ok=True)
+
+
+def training_recipe(origin: Origin, request: Request) -> Recipe:
+    """The champion's recipe with the data of the request. Raises NotFound, BadInput, InvalidRecipe."""
+    from training.data.added import added_data
+    from training.data.captured_snapshot import is_captured, take_snapshot
+    from training.retraining import joined_data, retraining_recipe
+
+    recipe, labels = origin.recipe, tuple(origin.facts.task.get("labels", ()))
+    data = recipe.data
+    if request.data is not None and is_captured(request.data, request.name):
+        added = take_snapshot(request.data, request.name, recipe.task, labels, FOLDER / "data")
+        data = joined_data(data, added, request.is_new_normal)
+    elif request.data is not None:
+        data = joined_data(data, added_data(request.data, recipe.task, labels), request.is_new_normal)
+    with pulse("looking whether the champion's data are what they were"):
+        learns_on = origin.has_its_data()
+    if not learns_on:
+        note(
+            "the champion's data have changed since it was trained: what is held out now it may have learnt from then, "
+            "so the training begins with new weights"
+        )
+    return retraining_recipe(origin, data, request.overrides, learns_on)
+
+
+def retrain(request: Request, store_uri: str | None, resume: bool, promotes: bool) -> str:
+    """Trains, exports, holds against the champion, registers as challenger; promotes it if asked and every gate holds.
+    Returns what was measured, as a table.
+
+    Raises GateFailed where it is not to be promoted: it is the challenger then."""
+    from export.report import format_report
+
+    tracking_uri = require_tracking(store_uri)
+    retraining = Retraining(request.name, open_store(store_uri), tracking_uri)
+    plan = retraining.train(retraining.resume() if resume else retraining.begin(request))
+    package, made = retraining.export(plan)
+    retraining.nominate(made)
+    retraining.end()
+    if promotes:
+        promote_model(retraining.store, str(made), expected=plan.champion)
+        note(f"{made} is the champion")
+    else:
+        note(f"{made} is the challenger; next: tidegate promote {made}")
+    return format_report(package)
