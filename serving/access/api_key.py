@@ -9,18 +9,20 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 PATTERN = re.compile(rb"tg_([0-9a-f]{12})_([0-9a-f]{64})")
 
 
-@dataclass(frozen=True, slots=True)
-class ApiKey:
-    """`id` is no secret: it says which key to compare with."""
+class ApiKey(NamedTuple):
+    """`id` is no secret: it says which key to compare with. Made for every request, and so a tuple."""
 
     id: str
-    secret: bytes = field(repr=False)
+    secret: bytes
     """64 hexadecimal digits."""
+
+    def __repr__(self) -> str:
+        return f"ApiKey(id={self.id!r})"
 
     def text(self) -> str:
         """What its holder is given."""
