@@ -114,7 +114,7 @@ class Study:
 
     def _queue_next(self) -> None:
         """Of a space that can be tried whole, the first point that nobody tries or tried; others the sampler draws."""
-        taken = [each.params for each in self._trials() if self._counts(each)]
+        taken = [drawn(each) for each in self._trials() if self._counts(each)]
         untried = [point for point in self._grid if point not in taken]
         if untried and not self._trials(TrialState.WAITING):
             self._study.enqueue_trial(untried[0])
@@ -167,7 +167,7 @@ class Study:
     def _refuse_repeat(self, trial: optuna.Trial) -> None:
         """Raises Repeated where a trial before this one tries the same, or did so."""
         for other in self._trials():
-            if self._counts(other) and other.number < trial.number and other.params == trial.params:
+            if self._counts(other) and other.number < trial.number and drawn(other) == trial.params:
                 self._num_repeats += 1
                 trial.set_user_attr(REPEATS, other.number)
                 raise Repeated
@@ -218,6 +218,11 @@ class Study:
     def _trials(self, *states: TrialState) -> list[FrozenTrial]:
         found: list[FrozenTrial] = self._study.get_trials(deepcopy=False, states=states or None)
         return found
+
+
+def drawn(trial: FrozenTrial) -> dict[str, Any]:
+    """What a trial tries, also where it was queued for it and has only just begun."""
+    return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
 
 
 def describe(trial: FrozenTrial) -> Trial:
