@@ -1,101 +1,25 @@
 """When somebody must look. Every alert has a page in docs/runbooks/ for whoever is woken by it.
 
 `critical` is worth waking somebody: callers are without answers, or get wrong ones. `warning` waits for the morning.
+Faults and drift have alerts of their own beside these (fault_rules.py, drift_alerts.py).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from deploy.prometheus.rule import Alert, Group, Recording
+from deploy.prometheus.fault_rules import BY_MODEL
+from deploy.prometheus.rule import Alert, Group
 from serving.config import ServerConfig
-from serving.metrics import CODES
 
-BY_MODEL = "(namespace, job, model)"
-FAULTS = "|".join(code for codes in CODES.values() for code in codes if code not in ("200", "OK"))
-"""Codes that are the server's fault. What was asked wrongly is not, nor what is refused under load: that has an alert
-of its own."""
-FAULT_BUDGET = 0.001
-"""The share of requests that may fail: an objective of 99.9 % over thirty days."""
-MIN_FAULTS = 10
-"""Fewer in the long window wake nobody: one in fifty requests of a quiet night is no outage."""
 P99_LIMIT_S = 1.0
 FIRST_TOKEN_LIMIT_S = 5.0
 REFUSED_SHARE = 0.01
 WAITING_LIMIT = ServerConfig().max_waiting // 2
 """Per replica. Twice as many fill the queue of a model that generates, and somebody is refused."""
-NOTICEABLE, STRONG = 0.1, 0.3
-"""Jensen–Shannon distances. In a large fleet chance explains no difference, and not every one matters."""
-
-
-@dataclass(frozen=True)
-class Burn:
-    """The budget is spent `factor` times as fast as it lasts thirty days, over the long window, and still is."""
-
-    long: str
-    short: str
-    factor: float
-    hold: str
-    severity: str
-
-
-BURNS = (
-    Burn("1h", "5m", 14.4, "2m", "critical"),
-    Burn("6h", "30m", 6.0, "15m", "critical"),
-    Burn("3d", "6h", 1.0, "1h", "warning"),
-)
-"""2 % of the budget in an hour, 5 % in six, 10 % in three days (Beyer et al., The Site Reliability Workbook, 2018)."""
-
-
-def fault_group() -> Group:
-    """Shares of faults over every window that an alert looks at."""
-    windows = sorted({window for burn in BURNS for window in (burn.long, burn.short)}, key=seconds_of)
-    rules = [
-        Recording(
-            "tidegate:fault_ratio",
-            f"""
-            sum by {BY_MODEL} (rate(tidegate_requests_total{{code=~"{FAULTS}"}}[{window}]))
-              / sum by {BY_MODEL} (rate(tidegate_requests_total[{window}]))
-            """,
-            {"window": window},
-        )
-        for window in windows
-    ]
-    return Group("tidegate-faults", "30s", rules)
-
-
-def seconds_of(window: str) -> int:
-    """ "6h" → 21,600."""
-    return int(window[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[window[-1]]
 
 
 def alert_group() -> Group:
-    """Every alert but those of drift."""
-    return Group("tidegate-alerts", "30s", (*fault_alerts(), *load_alerts(), *state_alerts()))
-
-
-def fault_alerts() -> list[Alert]:
-    """One name, three speeds."""
-    return [
-        Alert(
-            name="TidegateFaults",
-            expression=f"""
-            tidegate:fault_ratio{{window="{burn.long}"}} > {burn.factor * FAULT_BUDGET:g}
-              and ignoring (window) tidegate:fault_ratio{{window="{burn.short}"}} > {burn.factor * FAULT_BUDGET:g}
-              and ignoring (window)
-                sum by {BY_MODEL} (increase(tidegate_requests_total{{code=~"{FAULTS}"}}[{burn.long}])) >= {MIN_FAULTS}
-            """,
-            hold=burn.hold,
-            severity=burn.severity,
-            runbook="faults",
-            summary="{{ $value | humanizePercentage }} of the requests to model {{ $labels.model }} fail",
-            description=f"Over {burn.long} and still over {burn.short}, faults of the server and not of its callers "
-            f"spend the error budget of {FAULT_BUDGET:.1%} more than {burn.factor:g} times as fast as it lasts thirty "
-            "days. An empty model stands for requests that reached none.",
-            labels={"window": burn.long},
-        )
-        for burn in BURNS
-    ]
+    """Of load and of state."""
+    return Group("tidegate-alerts", "30s", (*load_alerts(), *state_alerts()))
 
 
 def load_alerts() -> list[Alert]:
@@ -236,37 +160,3 @@ def state_alerts() -> list[Alert]:
             description="ONNX Runtime answers instead: right, and slower. tidegate_engine_fallback_info says why.",
         ),
     ]
-
-
-def drift_alert_group() -> Group:
-    """Of every window: `signal_surprise` decides whether, `signal_distance` how grave."""
-    drifted = "and tidegate:signal_surprise > 1"
-    where = "Signal {{ $labels.signal }} of model {{ $labels.model }} version {{ $labels.version }}"
-    text = (
-        "Jensen–Shannon distance to the reference over {{ $labels.window }} and the whole fleet. At these numbers of "
-        "pictures chance does not go so far."
-    )
-    return Group(
-        "tidegate-drift-alerts",
-        "1m",
-        (
-            Alert(
-                name="TidegateStrongDrift",
-                expression=f"tidegate:signal_distance >= {STRONG:g} {drifted}",
-                hold="10m",
-                severity="critical",
-                runbook="drift",
-                summary=f"{where} is far from what it was trained on: {{{{ $value | humanize }}}}",
-                description=text,
-            ),
-            Alert(
-                name="TidegateDrift",
-                expression=f"tidegate:signal_distance >= {NOTICEABLE:g} < {STRONG:g} {drifted}",
-                hold="10m",
-                severity="warning",
-                runbook="drift",
-                summary=f"{where} has moved away from what it was trained on: {{{{ $value | humanize }}}}",
-                description=text,
-            ),
-        ),
-    )

@@ -78,7 +78,8 @@ def count_rules(chosen: DriftWindow) -> list[Recording]:
 
 
 def joining_rules(chosen: DriftWindow) -> list[Recording]:
-    """Bins of which either sample must be expected to hold a few, were they alike; the thin ones together are one.
+    """Bins of which either sample must be expected to hold a few, were they alike; the thin ones together are one, and
+    are left out where even they are but a handful of pictures: the correction for them would weaken all else.
 
     Who is thin follows from the sum of both samples, on which the test is conditional: looking is allowed."""
     expected = """
@@ -92,7 +93,9 @@ def joining_rules(chosen: DriftWindow) -> list[Recording]:
             or
             label_replace(
               sum without (bin) ({counts} and @signal_bin_expected < {MIN_EXPECTED})
-              and sum without (bin) (@signal_bin_expected < {MIN_EXPECTED}) >= {MIN_EXPECTED},
+              and sum without (bin) (
+                (@signal_live + @signal_reference) and @signal_bin_expected < {MIN_EXPECTED}
+              ) >= {MIN_EXPECTED},
               "bin", "{THIN}", "", ""
             )
         """

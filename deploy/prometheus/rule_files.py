@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deploy.prometheus.alert_rules import alert_group, drift_alert_group, fault_group
+from deploy.prometheus.alert_rules import alert_group
+from deploy.prometheus.drift_alerts import drift_alert_group
 from deploy.prometheus.drift_rules import DriftWindow, drift_group
+from deploy.prometheus.fault_rules import fault_group
 from deploy.prometheus.rule import file_text
 
 DRIFT_WINDOWS = (DriftWindow("1h", "1m"), DriftWindow("1d", "2m"))
