@@ -8,15 +8,26 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BENCHMARKS = ("decode", "nms", "serving", "generation", "generation_http", "swap", "drift", "compression")
+BENCHMARKS = (
+    ("decode",),
+    ("nms",),
+    ("serving",),
+    ("generation",),
+    ("generation_http",),
+    ("swap",),
+    ("drift",),
+    ("compression",),
+    ("compression", "--bars"),
+)
+"""Program, then its options."""
 
 
 def main() -> int:
     """Runs all, whatever becomes of one. The exit status counts those that broke."""
     num_broken = 0
-    for name in BENCHMARKS:
-        print(f"\n═══ {name} ═══", flush=True)
-        num_broken += subprocess.run([sys.executable, "-m", f"benchmarks.{name}"]).returncode != 0
+    for name, *options in BENCHMARKS:
+        print(f"\n═══ {' '.join((name, *options))} ═══", flush=True)
+        num_broken += subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *options]).returncode != 0
     return num_broken
 
 

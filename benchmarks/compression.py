@@ -8,6 +8,7 @@ same trained network, tried on the same held-out examples, timed in the same rou
 store does not hold yet is trained first, by the recipe of its name. Gates decide nothing here: what misses one is told.
 
 With `--bars`, on a ResNet-18 of full width: int8 and half of the channels must each be 1.8 times as fast as float32.
+And on that and on a VGG: Deep Compression must make the file 35 times smaller at no more than half a point of accuracy.
 Exits with 1 if a bar is missed.
 """
 
@@ -38,6 +39,7 @@ from training.recipe import TaskName
 
 MODELS = ("digits", "stdlib-llama")
 BAR_MODEL, BAR_TECHNIQUES, BAR_BATCHES, BAR_RATIO = "digits-resnet18", ("int8-minmax", "channel-pruning"), (1, 8), 1.8
+STORED_MODELS, STORED_TECHNIQUE, STORED_RATIO, STORED_DROP = ("digits-vgg", BAR_MODEL), "deep-compression", 35.0, 0.005
 BATCHES = (1, 16)
 NUM_CALIBRATION = 64
 """Pictures for a first look at whether a graph can be quantized at all."""
@@ -182,6 +184,28 @@ def show_table(name: str, asked: Sequence[str], overrides: Sequence[str], second
 
 
 def show_bars(overrides: Sequence[str], seconds: float) -> bool:
+    """What must be faster and what must be smaller. Was all of it?"""
+    faster = show_speed_bars(overrides, seconds)
+    smaller = [show_storage_bar(name, overrides, seconds) for name in STORED_MODELS]
+    return faster and all(smaller)
+
+
+def show_storage_bar(name: str, overrides: Sequence[str], seconds: float) -> bool:
+    """Deep Compression of one model. Is it small enough, and good enough?"""
+    with open_model(name) as checkpoint:
+        recipe, _ = combined_recipe(checkpoint.recipe.task, (STORED_TECHNIQUE,), overrides)
+        tried = try_all(checkpoint, recipe, BAR_BATCHES, seconds)
+    print(f"\n{name}\n{format_tried(tried, BAR_BATCHES)}\n\n{format_stages(tried.evidence)}")
+    plain, stored = tried.evidence[FLOAT], tried.evidence[STORED_TECHNIQUE]
+    ratio, drop = plain.num_bytes / stored.num_bytes, stored.loss_against(plain)
+    passed = ratio >= STORED_RATIO and drop <= STORED_DROP
+    small = f"{ratio:.1f}× ≥ {STORED_RATIO:g}"
+    good = f"{100 * drop:.2f} ≤ {100 * STORED_DROP:g} points lost"
+    print(f"{STORED_TECHNIQUE} of {name}: {small}, {good}   {'pass' if passed else 'MISS'}")
+    return passed
+
+
+def show_speed_bars(overrides: Sequence[str], seconds: float) -> bool:
     """The two techniques that must be faster. Were both?"""
     with open_model(BAR_MODEL) as checkpoint:
         recipe, _ = combined_recipe(checkpoint.recipe.task, BAR_TECHNIQUES, overrides)
@@ -203,7 +227,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--technique", action="append", choices=techniques(), help="default: all")
     parser.add_argument("--set", action="append", default=[], help="change a field of every recipe")
     parser.add_argument("--seconds", type=float, default=1.0, help="of timing each variant at each batch size")
-    parser.add_argument("--bars", action="store_true", help="judge the two techniques that must be faster")
+    parser.add_argument("--bars", action="store_true", help="judge what must be faster, and what must be smaller")
     asked = parser.parse_args(arguments)
     print(describe_machine())
     times, passed = CpuTimes.now(), True
