@@ -6,21 +6,22 @@ from collections.abc import Iterator
 
 from prometheus_client.metrics_core import Metric
 
-from serving.challenger.statistics import ChallengerStatistics
+from serving.challenger.statistics import CANARY_OUTCOMES, SHADOW_OUTCOMES, ChallengerStatistics
 from serving.metric_families import MODEL_LABELS, add_histogram, counter, gauge, histogram
 
 PAIR_LABELS = ("model", "champion", "challenger")
 
 
 def challenger_metrics(statistics: ChallengerStatistics) -> Iterator[Metric]:
-    """Nothing but names where no challenger was ever followed."""
+    """Nothing but names where no challenger was ever followed; else every outcome from the start: a counter that begins
+    at 1 has not grown, as rules see it."""
     yield from shadow_metrics(statistics)
     requests = counter(
         "canary_requests", "Requests meant for the challenger, by who answered.", (*MODEL_LABELS, "outcome")
     )
     for labels, canary in list(statistics.canaries.items()):
-        for outcome, count in list(canary.outcomes.items()):
-            requests.add_metric((*labels, outcome), count)
+        for outcome in CANARY_OUTCOMES:
+            requests.add_metric((*labels, outcome), canary.outcomes.get(outcome, 0))
     yield requests
     ready = gauge("challenger_ready", "1 for a challenger that answers, 0 for one that does not.")
     for model, version, is_ready in statistics.states():
@@ -43,6 +44,6 @@ def shadow_metrics(statistics: ChallengerStatistics) -> Iterator[Metric]:
         add_histogram(agreement, labels, pair.agreement)
         add_histogram(seconds, (*labels, "champion"), pair.champion_seconds)
         add_histogram(seconds, (*labels, "challenger"), pair.challenger_seconds)
-        for outcome, count in list(pair.outcomes.items()):
-            copies.add_metric((*labels, outcome), count)
+        for outcome in SHADOW_OUTCOMES:
+            copies.add_metric((*labels, outcome), pair.outcomes.get(outcome, 0))
     yield from (agreement, seconds, copies)

@@ -15,6 +15,7 @@ from registry.reference import CHALLENGER, CHAMPION, ModelRef, VersionInfo
 from registry.store import PackageStore
 from serving.challenger.canary import PATIENCE_S, Canary
 from serving.challenger.challenger_loader import ChallengerLoader
+from serving.challenger.configured import left_alone
 from serving.challenger.replay import LocalModel
 from serving.challenger.shadow import Shadow, ShadowLimits
 from serving.challenger.share import CANARY, falls_within
@@ -61,6 +62,8 @@ class Challengers:
     def start(self) -> None:
         """Begin to follow. What is served by now is not kept waiting."""
         if self._config.challenger_share or self._config.shadow_share:
+            for model in left_alone(self._config):
+                log.info("%s follows no champion in the store, and has no challenger", model)
             self._follower = asyncio.create_task(self._follow(self._make_loader()))
 
     async def stop(self) -> None:
@@ -151,7 +154,8 @@ class Challengers:
         try:
             info = await loader.resolve(name)
         except Exception as error:
-            log.warning("whether %s has a challenger can not be asked: %s", name, error)
+            if self._metrics.registry_up:  # else it is known, and was said when it began
+                log.warning("whether %s has a challenger can not be asked: %s", name, error)
             return
         if info is None or not self._is_wanted(info):
             self._remove(name)

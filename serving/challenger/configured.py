@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from registry.reference import CHALLENGER, CHAMPION, ModelRef
@@ -10,6 +11,9 @@ from tasks.errors import InvalidRecipe
 
 class Configured(Protocol):
     """The settings that are about more than one version."""
+
+    @property
+    def upstreams(self) -> Iterable[str]: ...
 
     @property
     def models(self) -> tuple[str, ...]: ...
@@ -22,6 +26,13 @@ class Configured(Protocol):
 
     @property
     def shadow_share(self) -> float: ...
+
+
+def left_alone(config: Configured) -> list[str]:
+    """Of what is configured, the models that can have no challenger: versions that are pinned, aliases of their own,
+    and what another server runs."""
+    pinned = [text for text in config.models if ModelRef.parse(text).alias != CHAMPION]
+    return [*pinned, *config.upstreams]
 
 
 def check_challenger(config: Configured) -> None:

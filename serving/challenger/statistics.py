@@ -10,6 +10,8 @@ from serving.statistics import Histogram, stage
 
 AGREEMENT_BOUNDS = (0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
 """What lies above the last one is full agreement."""
+SHADOW_OUTCOMES = ("compared", "dropped", "failed", "incomparable")
+CANARY_OUTCOMES = ("answered", "unavailable", "failed", "expired")
 MAX_KNOWN = 4
 """Challengers of one model that are remembered."""
 Key = TypeVar("Key", bound=tuple[str, ...])
@@ -26,7 +28,8 @@ class PairStatistics:
     outcomes: dict[str, int] = field(default_factory=dict)
 
     def count(self, outcome: str, num_items: int) -> None:
-        """Pictures or prompts: compared, dropped, failed or incomparable."""
+        """Pictures or prompts by one of SHADOW_OUTCOMES. failed: the challenger could not answer what the champion did.
+        incomparable: two answers would say nothing about the versions."""
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + num_items
 
 
@@ -37,7 +40,8 @@ class CanaryStatistics:
     outcomes: dict[str, int] = field(default_factory=dict)
 
     def count(self, outcome: str) -> None:
-        """answered, or, where the champion did: unavailable or failed. expired: nobody could."""
+        """By one of CANARY_OUTCOMES. unavailable, failed: the champion answered, for the challenger was not there, or
+        could not. expired: nobody did, in the time that the caller gave."""
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
 
 

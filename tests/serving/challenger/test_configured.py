@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from serving.challenger.configured import left_alone
 from serving.config import load_config
 from tasks.errors import InvalidRecipe
 
@@ -33,6 +34,12 @@ def test_what_contradicts_a_share_is_refused_with_what_to_do(settings: dict[str,
             load_config({}, settings | {share: 0.1})
         assert f"{share} 0.1" in str(refused.value)
         assert "leave" in str(refused.value)
+
+
+def test_what_can_have_no_challenger_is_told() -> None:
+    upstreams = {"assistant": {"url": "http://127.0.0.1:9000/v1"}}
+    config = load_config({}, {"models": ("digits", "cats/3", "dogs@tried"), "upstreams": upstreams})
+    assert left_alone(config) == ["cats/3", "dogs@tried", "assistant"]
 
 
 def test_a_pinned_version_beside_a_champion_contradicts_nothing() -> None:
