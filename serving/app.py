@@ -23,6 +23,7 @@ from serving.batcher import BatchLimits
 from serving.config import ServerConfig
 from serving.console.routes import build_console
 from serving.drift_feed import DriftFeed
+from serving.feedback.routes import build_feedback
 from serving.front import build_front
 from serving.generator import GeneratorLimits
 from serving.http_server import HttpServer
@@ -31,6 +32,7 @@ from serving.metrics import Metrics
 from serving.model_host import ModelHost
 from serving.oip.grpc import add_services
 from serving.oip.shared_memory import SharedMemoryRegions
+from serving.open_aftermath import open_aftermath
 from serving.scrape import Scrapes
 from serving.surroundings import Surroundings
 from serving.workers import DecodePool, available_cpus
@@ -60,7 +62,10 @@ class App:
         self._drift_feed = DriftFeed(config.drift_queue, config.drift_cpu_share)
         limits = BatchLimits(config.max_queue, config.max_wait_ms / 1000)
         generator_limits = GeneratorLimits(config.max_waiting)
-        surroundings = Surroundings(self._decode_pool, self._drift_feed, limits, config.max_pixels, generator_limits)
+        self._aftermath = open_aftermath(config, self.metrics)
+        surroundings = Surroundings(
+            self._decode_pool, self._drift_feed, limits, config.max_pixels, generator_limits, self._aftermath
+        )
         self.host = ModelHost(store, config, self.metrics, surroundings)
         self._regions = SharedMemoryRegions(config.shared_memory, config.max_body_bytes)
         keys = LiveKeys(Path(config.api_keys), self.metrics.access) if config.api_keys else None
@@ -68,7 +73,8 @@ class App:
         self._watches = [one.watch for one in (keys, tls) if one is not None]
         self.access = Access(config.admin_token, self.metrics.access, keys)
         console = build_console(self.host, store, config, self.access)
-        front = build_front(self.host, config, self.metrics, self._regions, self.access, console)
+        feedback = build_feedback(self._aftermath, config)
+        front = build_front(self.host, config, self.metrics, self._regions, self.access, console, feedback)
         admin = build_admin(self.host, config, self._regions, self.access)
         self._http = HttpServer(front, listen(config.host, config.http_port, "http_port"), config, tls)
         self._admin = HttpServer(admin, listen(config.admin_host, config.admin_port, "admin_port"), config, tls)
@@ -102,6 +108,7 @@ class App:
         await self._admin.stop()
         await self.host.stop()
         self._drift_feed.close()
+        await asyncio.to_thread(self._aftermath.close)
         self._decode_pool.close()
         self._regions.close()
         await asyncio.gather(self._scrapes.stop(), *(watch.stop() for watch in self._watches))

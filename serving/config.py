@@ -15,6 +15,7 @@ import msgspec
 
 from registry.manifest import Name
 from serving.access.tls_check import check_tls
+from serving.capture.capture_check import check_capture
 from serving.challenger.configured import check_challenger
 from serving.engine_choice import EngineChoice, EngineName, Transport
 from serving.engines.engine_key import BuildSettings, OptimizationLevel
@@ -37,6 +38,7 @@ HOST_AND_PORT = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}")
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Hours = Annotated[float, msgspec.Meta(gt=0, le=100_000)]
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 ShareOrNone = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
@@ -139,6 +141,16 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     drift_queue: Positive = 128
     drift_cpu_share: Share = 0.01
     """The part of one core that signals may cost; what does not fit is dropped and counted."""
+    feedback_memory: Annotated[int, msgspec.Meta(ge=0)] = 20_000
+    """Answers of one model that are remembered until somebody tells what would have been right."""
+    feedback_hours: Hours = 24.0
+    """For how long they are."""
+    capture_share: ShareOrNone = 0.0
+    """Of the pictures and prompts, kept in `capture_dir` with what was answered; 0 = off."""
+    capture_dir: str = ""
+    capture_budget_bytes: Positive = 2**30
+    """What that folder may hold in all, whoever writes there; the oldest makes room for the newest."""
+    capture_retention_hours: Hours = 168.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @property
@@ -161,6 +173,7 @@ def load_config(environment: Mapping[str, str], flags: Mapping[str, Any], file: 
     config = convert(values | convert_source(given, "command line"), "configuration")
     check_engine(config)
     check_tls(config.tls_certificate, config.tls_key)
+    check_capture(config.capture_share, config.capture_dir)
     check_challenger(config)
     return config
 

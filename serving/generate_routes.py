@@ -44,16 +44,21 @@ async def answer_caption(
         raise BadInput(f"stream must be true or false, got {told[:40]!r}")
     if not FLAGS[told.lower()]:
         return predictions_answer(
-            model, await gather_or_cancel([caption(model, file, values, deadline) for file in form.files])
+            model,
+            await gather_or_cancel(
+                [caption(model, file, values, deadline, index) for index, file in enumerate(form.files)]
+            ),
         )
     if len(form.files) > 1:
         raise BadInput(f"a stream is about one picture, and {len(form.files)} were sent: send each in its own request")
     return await begin_stream(await prompt_picture(model, form.files[0], values, deadline))
 
 
-async def caption(model: Served, payload: bytes, values: Mapping[str, str], deadline: Deadline) -> Prediction:
-    """Of one picture."""
-    prompted = await prompt_picture(model, payload, values, deadline)
+async def caption(
+    model: Served, payload: bytes, values: Mapping[str, str], deadline: Deadline, index: int
+) -> Prediction:
+    """Of one picture, the request's `index`th."""
+    prompted = await prompt_picture(model, payload, values, deadline, index)
     return await prompted.predict()
 
 

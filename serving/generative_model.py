@@ -10,11 +10,14 @@ from functools import partial
 from time import monotonic, time
 
 from registry.package import ModelPackage
+from serving.asked import Asked
 from serving.batch_plan import BatchPlan
 from serving.batcher import Batcher
+from serving.capture.item import ModelFacts
 from serving.challenger.copies import PromptCopy, Tap
 from serving.deadline import Deadline, within
 from serving.drift_feed import DriftCounts, Observed, Watched
+from serving.feedback.judge_text import TextJudge, remembered
 from serving.generation.answering import Answering
 from serving.generation.request import Constraint, GenerationRequest
 from serving.generation.statistics import GenerationStatistics
@@ -54,6 +57,8 @@ class GenerativeModel(Leased):
         self._graphs, self._surroundings = loaded.graphs, surroundings
         self._loop = asyncio.get_running_loop()
         self._watched = Watched(self.monitor, self.drift)
+        facts = ModelFacts.of(name, version, loaded.variant, self.task.spec)
+        self._witness = surroundings.aftermath.witness(facts, TextJudge())
         self.generator = Generator(loaded.graphs.decoder, surroundings.generator_limits, generation)
         self._pictures = self._open_pictures(loaded.encoder_plan)
 
@@ -80,9 +85,15 @@ class GenerativeModel(Leased):
             return await self._pictures.run(payload, deadline)
 
     async def start(
-        self, prompt: Prompt, params: GenerationParams, deadline: Deadline, encoded: Encoded | None = None
+        self,
+        prompt: Prompt,
+        params: GenerationParams,
+        deadline: Deadline,
+        encoded: Encoded | None = None,
+        asked: Asked | None = None,
     ) -> Answering:
-        """Begin to answer; the version is not closed before that has ended. `encoded`: what the prompt was made of.
+        """Begin to answer; the version is not closed before that has ended. `encoded`: what the prompt was made of;
+        `asked`: as it came, None where nobody will hear the answer.
 
         Raises BadInput or TooLarge for what can not be generated so, a constraint among it; Unsupported, Overloaded,
         DeadlineExceeded or NotReady."""
@@ -96,7 +107,7 @@ class GenerativeModel(Leased):
         )
         answering = self.generator.submit(request)
         self.num_in_flight += 1
-        answering.add_done_callback(partial(self._conclude, prompt, encoded))
+        answering.add_done_callback(partial(self._conclude, prompt, encoded, asked))
         return answering
 
     async def _constraint(self, params: GenerationParams, deadline: Deadline) -> Callable[[], Constraint] | None:
@@ -106,7 +117,7 @@ class GenerativeModel(Leased):
         async with self.preparing(params, deadline):
             return await self._surroundings.decode_pool.run(partial(self._graphs.constraints.compile, params))
 
-    def _conclude(self, prompt: Prompt, encoded: Encoded | None, answering: Answering) -> None:
+    def _conclude(self, prompt: Prompt, encoded: Encoded | None, asked: Asked | None, answering: Answering) -> None:
         """It has ended, however. What was answered is looked at on the loop's next turn, when it is on its way."""
         self.num_in_flight -= 1
         if answering.is_answered:
@@ -114,6 +125,10 @@ class GenerativeModel(Leased):
             best = max(answering.answers, key=lambda answer: answer.score)
             observed = Observed(self._watched, partial(self.task.signals, prompt, best, encoded))
             self._loop.call_soon(self._surroundings.drift_feed.offer, [observed])
+            if asked is not None:
+                ranked = sorted(answering.answers, key=lambda answer: answer.score, reverse=True)
+                said, conclude = remembered(best.text), partial(self.task.finish, ranked)
+                self._witness.answered(asked, answering.request.params, said, conclude)
             if self.tap is not None:
                 payload, seconds = b"" if encoded is None else encoded.payload, monotonic() - answering.arrived_at
                 copy = PromptCopy(prompt, answering.request.params, payload, answering.answers[0], seconds)

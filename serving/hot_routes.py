@@ -29,6 +29,8 @@ OPENAI = "openai"
 OPENAI_MODELS = re.compile(r"/v1/models(/[^/]+)?")
 """The list of models, which the front does not answer by hand, and one of them."""
 OIP_CALLS = frozenset({"infer", GENERATE, GENERATE_STREAM})
+SLOW_CALLS = frozenset({"drift", "feedback"})
+"""Of the task API: FastAPI answers them."""
 JSON_CALLS = frozenset({GENERATE, GENERATE_STREAM, COMPLETIONS, CHAT})
 """Calls whose body is nothing but JSON."""
 
@@ -65,7 +67,7 @@ def find_route(path: str) -> Route | None:
         _, api, models, name, _, version, call = parts
     else:
         return OPENAI_ROUTES.get(path)
-    is_hot = (api == "v2" and call in OIP_CALLS) or (api == "v1" and call != "drift")
+    is_hot = (api == "v2" and call in OIP_CALLS) or (api == "v1" and call not in SLOW_CALLS)
     return Route(api, name, version, call) if is_hot and models == "models" else None
 
 

@@ -16,7 +16,13 @@ from prometheus_client.process_collector import ProcessCollector
 
 from serving.access.access_metrics import access_metrics
 from serving.access.counts import AccessCounts
+from serving.capture.capture_metrics import capture_metrics
+from serving.capture.statistics import CaptureStatistics
+from serving.challenger.challenger_metrics import challenger_metrics
+from serving.challenger.statistics import ChallengerStatistics
 from serving.drift_metrics import drift_metrics
+from serving.feedback.feedback_metrics import feedback_metrics
+from serving.feedback.statistics import FeedbackStatistics
 from serving.generation.statistics import GenerationStatistics
 from serving.generation_metrics import generation_metrics
 from serving.metric_families import MODEL_LABELS, add_histogram, counter, gauge, histogram
@@ -41,6 +47,9 @@ class Metrics:
     states: Callable[[], Iterable[tuple[str, str, str]]] = tuple
     """(model, state, reason) of everything configured; set by the host."""
     access: AccessCounts = field(default_factory=AccessCounts)
+    challengers: ChallengerStatistics = field(default_factory=ChallengerStatistics)
+    feedback: FeedbackStatistics = field(default_factory=FeedbackStatistics)
+    capture: CaptureStatistics = field(default_factory=CaptureStatistics)
     registry_up: bool = True
     """Did the registry answer when it was last asked?"""
 
@@ -99,7 +108,10 @@ class Metrics:
         yield from engine_metrics(series)
         yield from drift_metrics(series)
         yield from generation_metrics(series)
+        yield from challenger_metrics(self.challengers)
         yield from access_metrics(self.access)
+        yield from feedback_metrics(self.feedback)
+        yield from capture_metrics(self.capture)
         yield from self._model_states()
         up = gauge("registry_up", "1 while the registry answers; models are served either way.", ())
         up.add_metric((), float(self.registry_up))

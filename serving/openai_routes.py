@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from fastapi import APIRouter, Response
 from serving.answer import Answer, json_answer
 from serving.answer_group import AnswerGroup, Answering
 from serving.api import json_response, to_response
+from serving.asked import Asked
 from serving.deadline import Deadline
 from serving.event_stream import EventStream, event
 from serving.generative_model import GenerativeModel
@@ -54,7 +55,9 @@ async def answer_completion(
     prompts = await prompts_of(model, given, params, deadline)
     texts = [one if isinstance(one, str) else task.tokenizer.decode(one) for one in given]
     wire = CompletionWire(head_of(model, "cmpl"), request, texts, task.tokenizer)
-    return await answer_group(await start_all(model, prompts, params, deadline), wire, is_stream=bool(request.stream))
+    return await answer_group(
+        await start_all(model, prompts, texts, params, deadline), wire, is_stream=bool(request.stream)
+    )
 
 
 async def answer_chat(
@@ -63,19 +66,28 @@ async def answer_chat(
     """A conversation gets its next message, of any length that there is room for."""
     request = read_request(body, ChatRequest)
     params = task.parse_params({"max_tokens": task.context} | request.params())
-    prompt = await chat_prompt(model, request.turns(), params, deadline)
+    turns = request.turns()
+    prompt = await chat_prompt(model, turns, params, deadline)
     wire = ChatWire(head_of(model, "chatcmpl"), request, task.tokenizer)
-    return await answer_group(await start_all(model, [prompt], params, deadline), wire, is_stream=bool(request.stream))
+    return await answer_group(
+        await start_all(model, [prompt], [turns], params, deadline), wire, is_stream=bool(request.stream)
+    )
 
 
 async def start_all(
-    model: GenerativeModel, prompts: Sequence[Prompt], params: GenerationParams, deadline: Deadline
+    model: GenerativeModel,
+    prompts: Sequence[Prompt],
+    given: Sequence[str | Sequence[Mapping[str, str]]],
+    params: GenerationParams,
+    deadline: Deadline,
 ) -> AnswerGroup:
-    """All of them or none: what refuses one of them refuses the request."""
+    """All of them or none: what refuses one of them refuses the request. `given`: as they came, each a text or the
+    messages of a conversation."""
     started: list[Answering] = []
     try:
-        for prompt in prompts:
-            started.append(await model.start(prompt, params, deadline))
+        for index, prompt in enumerate(prompts):
+            asked = Asked.now(index, prompt=given[index])
+            started.append(await model.start(prompt, params, deadline, asked=asked))
     except BaseException:
         for answering in started:
             answering.cancel()

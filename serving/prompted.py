@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from serving.answer_group import AnswerGroup
+from serving.asked import Asked
 from serving.deadline import Deadline
 from serving.generation.request import Delta, Usage
 from serving.prompts import generative, text_prompt, text_task
@@ -55,9 +56,12 @@ def check_takes_text(served: Served) -> None:
         text_task(generative(served))
 
 
-async def prompt_text(served: Served, text: str, values: Mapping[str, object], deadline: Deadline) -> Prompted:
-    """`values`: the parameters as they came. Raises BadInput, Unsupported for a model that takes no text, Overloaded,
-    NotReady."""
+async def prompt_text(
+    served: Served, text: str, values: Mapping[str, object], deadline: Deadline, index: int = 0
+) -> Prompted:
+    """`values`: the parameters as they came; `index`: which of the request's texts it is.
+
+    Raises BadInput, Unsupported for a model that takes no text, Overloaded, NotReady."""
     if isinstance(served, UpstreamModel):
         params = served.parse_params(values)
         group = AnswerGroup([served.start(text, params, deadline)], params.n)
@@ -66,15 +70,19 @@ async def prompt_text(served: Served, text: str, values: Mapping[str, object], d
     task = text_task(model)
     params = task.parse_params(values)
     prompt = await text_prompt(model, text, params, deadline)
-    group = AnswerGroup([await model.start(prompt, params, deadline)], params.n)
+    group = AnswerGroup([await model.start(prompt, params, deadline, asked=Asked.now(index, prompt=text))], params.n)
     return Prompted(model, params, group, task.finish, task.wire_outputs)
 
 
-async def prompt_picture(served: Served, payload: bytes, values: Mapping[str, object], deadline: Deadline) -> Prompted:
-    """`payload`: encoded. Raises as `prompt_text`, and TooLarge."""
+async def prompt_picture(
+    served: Served, payload: bytes, values: Mapping[str, object], deadline: Deadline, index: int = 0
+) -> Prompted:
+    """`payload`: encoded; `index`: which of the request's pictures it is. Raises as `prompt_text`, and TooLarge."""
     model = generative(served)
     params = model.task.parse_params(values)
     with model.lease():
         encoded = await model.encode(payload, deadline)
-        answering = await model.start(model.task.prompt_of(encoded), params, deadline, encoded)
+        answering = await model.start(
+            model.task.prompt_of(encoded), params, deadline, encoded, Asked.now(index, picture=payload)
+        )
     return Prompted(model, params, AnswerGroup([answering], params.n), model.task.finish, model.task.wire_outputs)

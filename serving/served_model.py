@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from time import monotonic
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from registry.package import ModelPackage
+from serving.asked import Asked
 from serving.batcher import Batcher, gather_or_cancel
+from serving.capture.item import ModelFacts
 from serving.challenger.copies import PictureCopy, Tap, TensorCopy
 from serving.deadline import Deadline, within
 from serving.drift_feed import DriftCounts, Observed, Watched
+from serving.feedback.judge import picture_judge
 from serving.lease import Leased
+from serving.logs import CURRENT_REQUEST
 from serving.model_loader import LoadedModel
 from serving.picture_stage import PictureStage, row_of
 from serving.retirement import close_both, close_remote
@@ -49,6 +53,10 @@ class ServedModel(Leased):
         """Gets a copy of whatever was answered, if somebody wants that."""
         self._surroundings = surroundings
         self._watched = Watched(self.monitor, self.drift)
+        self._witness = surroundings.aftermath.picture_witness(
+            ModelFacts.of(name, version, loaded.variant, self.task.spec),
+            picture_judge(self.task.spec, surroundings.max_pixels),
+        )
         # Defaults: what a caller asks to see must not change what is watched.
         self._signals = partial(signals_of, self.task, self.task.parse_params({}))
 
@@ -66,21 +74,34 @@ class ServedModel(Leased):
         """For how long the runtime has been at its current batch."""
         return self.batcher.stalled_s()
 
-    def predict(self, payload: bytes, params: Params, deadline: Deadline) -> Coroutine[Any, Any, Prediction]:
-        """An encoded picture → the task's prediction in original pixels.
+    async def predict(self, payload: bytes, params: Params, deadline: Deadline, index: int = 0) -> Prediction:
+        """An encoded picture, the request's `index`th, → the task's prediction in original pixels.
 
         Raises BadInput or TooLarge for the picture; Overloaded, DeadlineExceeded or NotReady.
         """
-        return self.answer(payload, params, deadline, self.task.decode_output)
+        asked = Asked.now(index, picture=payload)
+        prediction, said = await self.answer(payload, params, deadline, self._conclude)
+        self._witness.answered(asked, params, said, prediction)
+        return prediction
 
-    def draw(self, payload: bytes, params: Params, deadline: Deadline) -> Coroutine[Any, Any, Picture]:
+    async def draw(self, payload: bytes, params: Params, deadline: Deadline) -> Picture:
         """An encoded picture → the task's prediction as a picture, for params that want one. Raises as `predict`."""
 
-        def conclude(outputs: Mapping[str, Array], sample: Sample, params: Params) -> Picture:
-            prediction = self.task.decode_output(outputs, sample, params)
-            return self.task.draw(payload, prediction, params, self._surroundings.max_pixels)
+        def conclude(
+            outputs: Mapping[str, Array], sample: Sample, params: Params
+        ) -> tuple[Picture, Prediction, object]:
+            prediction, said = self._conclude(outputs, sample, params)
+            return self.task.draw(payload, prediction, params, self._surroundings.max_pixels), prediction, said
 
-        return self.answer(payload, params, deadline, conclude)
+        asked = Asked.now(0, picture=payload)
+        picture, prediction, said = await self.answer(payload, params, deadline, conclude)
+        self._witness.answered(asked, params, said, prediction)
+        return picture
+
+    def _conclude(self, outputs: Mapping[str, Array], sample: Sample, params: Params) -> tuple[Prediction, object]:
+        """The prediction, and what is remembered of it until somebody tells what would have been right."""
+        prediction = self.task.decode_output(outputs, sample, params)
+        return prediction, self._witness.recall(outputs, sample, prediction)
 
     async def answer(
         self, payload: bytes, params: Params, deadline: Deadline, conclude: Conclude[Conclusion]
@@ -112,7 +133,9 @@ class ServedModel(Leased):
         # Before anything is spent on them: a body may hold millions of empty "pictures".
         self.batcher.reserve(len(payloads))
         self.batcher.unreserve(len(payloads))
-        return await gather_or_cancel([self.predict(payload, params, deadline) for payload in payloads])
+        return await gather_or_cancel(
+            [self.predict(payload, params, deadline, index) for index, payload in enumerate(payloads)]
+        )
 
     async def infer(
         self, tensors: Mapping[str, Array], deadline: Deadline, outputs: Sequence[str] | None = None
@@ -131,6 +154,8 @@ class ServedModel(Leased):
             ]
             self._watch(rows)
         self.drift.dropped += num_rows - room
+        if self._witness.wants_rows():
+            self.batcher.loop.call_soon(self._witness.answered_rows, CURRENT_REQUEST.get(), computed)
         if self.tap is not None:
             self.batcher.loop.call_soon(self.tap, TensorCopy(tensors, computed, monotonic() - began_at))
         return dict(computed) if outputs is None else {name: computed[name] for name in outputs}

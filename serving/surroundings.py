@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from serving.aftermath import Aftermath
 from serving.batcher import BatchLimits
 from serving.drift_feed import DriftFeed
 from serving.generator import GeneratorLimits
@@ -19,3 +20,4 @@ class Surroundings:
     limits: BatchLimits
     max_pixels: int
     generator_limits: GeneratorLimits
+    aftermath: Aftermath = field(default_factory=Aftermath)

@@ -41,20 +41,22 @@ async def infer_prompts(model: Served, request: InferRequest) -> dict[str, Array
         raise BadInput("classification applies to outputs that hold a number for each class; there are none here")
     if isinstance(model, GenerativeModel):
         model.generator.check_fits(len(payloads) * model.task.parse_params(request.params).num_slots)
-    items = await gather_or_cancel([infer_prompt(model, payload, request) for payload in payloads])
+    items = await gather_or_cancel(
+        [infer_prompt(model, payload, request, index) for index, payload in enumerate(payloads)]
+    )
     return {name: np.concatenate([item[name] for item in items]) for name in names}
 
 
-async def infer_prompt(model: Served, payload: bytes, request: InferRequest) -> Mapping[str, Array]:
-    prompted = await put(model, payload, request)
+async def infer_prompt(model: Served, payload: bytes, request: InferRequest, index: int) -> Mapping[str, Array]:
+    prompted = await put(model, payload, request, index)
     return prompted.wire_outputs(await prompted.predict())
 
 
-async def put(model: Served, payload: bytes, request: InferRequest) -> Prompted:
-    """One prompt or picture is being answered from here on."""
+async def put(model: Served, payload: bytes, request: InferRequest, index: int = 0) -> Prompted:
+    """One prompt or picture, the request's `index`th, is being answered from here on."""
     if input_spec(model).name == ENCODED_INPUT:
-        return await prompt_picture(model, payload, request.params, request.deadline)
-    return await prompt_text(model, decode_text(payload, TEXT_INPUT), request.params, request.deadline)
+        return await prompt_picture(model, payload, request.params, request.deadline, index)
+    return await prompt_text(model, decode_text(payload, TEXT_INPUT), request.params, request.deadline, index)
 
 
 def payloads_of(model: Served, request: InferRequest) -> Sequence[bytes]:

@@ -18,11 +18,13 @@ from serving.admin_routes import build_admin
 from serving.batcher import BatchLimits
 from serving.config import ServerConfig
 from serving.drift_feed import DriftFeed
+from serving.feedback.routes import build_feedback
 from serving.front import build_front
 from serving.generator import GeneratorLimits
 from serving.metrics import Metrics
 from serving.model_host import ModelHost
 from serving.oip.shared_memory import SharedMemoryRegions
+from serving.open_aftermath import open_aftermath
 from serving.surroundings import Surroundings
 from serving.workers import DecodePool
 
@@ -56,13 +58,13 @@ async def protocol_server(package: Path, folder: Path, **settings: Any) -> Async
     config = ServerConfig(**(knobs | settings))
     pool, feed = DecodePool(1), DriftFeed(16, 1.0)
     metrics, regions = Metrics(), SharedMemoryRegions(config.shared_memory, config.max_body_bytes)
-    host = ModelHost(
-        store, config, metrics, Surroundings(pool, feed, BatchLimits(64), config.max_pixels, GeneratorLimits(64))
-    )
+    aftermath = open_aftermath(config, metrics)
+    surroundings = Surroundings(pool, feed, BatchLimits(64), config.max_pixels, GeneratorLimits(64), aftermath)
+    host = ModelHost(store, config, metrics, surroundings)
     await host.start()
     keys = LiveKeys(Path(config.api_keys), metrics.access) if config.api_keys else None
     access = Access(config.admin_token, metrics.access, keys)
-    front = build_front(host, config, metrics, regions, access)
+    front = build_front(host, config, metrics, regions, access, build_feedback(aftermath, config))
     admin = build_admin(host, config, regions, access)
     try:
         async with client(front, {}) as http, client(admin, {"Authorization": f"Bearer {TOKEN}"}) as admin_http:
@@ -72,6 +74,7 @@ async def protocol_server(package: Path, folder: Path, **settings: Any) -> Async
         feed.close()
         pool.close()
         regions.close()
+        aftermath.close()
 
 
 def client(application: Any, headers: Mapping[str, str]) -> httpx.AsyncClient:
