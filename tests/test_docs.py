@@ -12,6 +12,7 @@ import pytest
 import typer
 
 from export.recipe import NamedRecipe
+from serving.access.key_file import parse_keys
 from serving.config import FOREIGN_VARIABLES, PREFIX, ServerConfig
 from serving.openai.chat_request import ChatRequest
 from serving.openai.completion_request import CompletionRequest
@@ -22,7 +23,7 @@ from training.recipe import load_recipe
 
 ROOT = Path(__file__).parent.parent
 PAGES = {
-    path.relative_to(ROOT).as_posix(): path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    path.relative_to(ROOT).as_posix(): path for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 }
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
@@ -105,6 +106,13 @@ def test_variables_are_settings() -> None:
     known = {PREFIX + name.upper() for name in ServerConfig.__struct_fields__} | FOREIGN_VARIABLES
     for page in PAGES:
         assert set(re.findall(rf"\b{PREFIX}[A-Z_]+\b", text_of(page))) <= known, page
+
+
+def test_key_files_are_as_shown() -> None:
+    shown = [block for language, block in BLOCK.findall(text_of("docs/access.md")) if language == "toml"]
+    assert shown
+    for block in shown:
+        assert parse_keys(block.encode())
 
 
 def test_upstreams_are_declared_as_shown() -> None:
