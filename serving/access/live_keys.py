@@ -29,13 +29,13 @@ class LiveKeys:
             self._take(read_key_file(self._path))
         except InvalidRecipe as error:
             self._counts.key_file_ok = False
-            log.error("%s; the %d keys read before stay valid", error, len(self.keyring.accounts))
+            log.error("%s; the keys read before, %d, stay valid", error, len(self.keyring.accounts))
 
     def _take(self, entries: KeyEntries) -> None:
         self._counts.know_keys(entry.name for entry in entries.values())
         self.keyring = Keyring(entries, self._counts, self.keyring.accounts)
         self._counts.key_file_ok = True
-        log.info("%d keys read from %s", len(entries), self._path)
+        log.info("key file %s read, keys: %d", self._path, len(entries))
         if not entries:
             log.warning("key file %s holds no keys: only the administrator's token lets in", self._path)
         if exposure := exposure_of(self._path):
