@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-DAY_FORMAT, TIME_FORMAT = "%Y-%m-%d", "%H%M%S"
+DAY_FORMAT, TIME_FORMAT = "%Y-%m-%d", "%H%M%S%f"
+"""To the microsecond, so that names of batches sort as they were opened, whoever opened them."""
 ROWS_SUFFIX, TRUTH_SUFFIX = ".rows.parquet", ".truth.parquet"
 
 
@@ -74,9 +75,9 @@ class Batch:
 
     @property
     def opened_at(self) -> datetime | None:
-        """To the second, UTC; None where the name is none of ours."""
+        """UTC; None where the name is none of ours."""
         try:
-            told = datetime.strptime(f"{self.day} {self.stem[:6]}", f"{DAY_FORMAT} {TIME_FORMAT}")
+            told = datetime.strptime(f"{self.day} {self.stem[:12]}", f"{DAY_FORMAT} {TIME_FORMAT}")
         except ValueError:
             return None
         return told.replace(tzinfo=UTC)

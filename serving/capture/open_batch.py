@@ -40,10 +40,9 @@ class OpenBatch:
     def add(self, answer: CapturedAnswer) -> int:
         """Its picture is a file when this returns. Returns the bytes that were written."""
         asked, facts = answer.asked, answer.facts
-        picture = ""
-        if asked.picture:
-            picture = self._put(asked.picture, suffix_of(asked.picture))
+        # First what may go wrong without the disk's fault: no picture is left without a row.
         prompt = asked.prompt if isinstance(asked.prompt, str) else msgspec.json.encode(asked.prompt).decode()
+        parameters, prediction = msgspec.json.encode(answer.params).decode(), summary_of(answer.conclude())
         row = CapturedRow(
             request_id=asked.request_id,
             index=asked.index,
@@ -52,13 +51,13 @@ class OpenBatch:
             version=facts.version,
             variant=facts.variant,
             kind=facts.kind,
-            parameters=msgspec.json.encode(answer.params).decode(),
-            prediction=summary_of(answer.conclude()),
-            picture=picture,
+            parameters=parameters,
+            prediction=prediction,
+            picture=self._put(asked.picture, suffix_of(asked.picture)) if asked.picture else "",
             prompt=prompt,
         )
         self.rows.append(row)
-        self._reckon(row.request_id, row.parameters, row.prediction, row.prompt)
+        self._reckon(row.request_id, parameters, prediction, prompt)
         return len(asked.picture)
 
     def add_label(self, label: CapturedLabel) -> int:

@@ -88,8 +88,9 @@ class CaptureWriter:
             self._fail(model, done.num_items, error)
             self._discard(done.batch)
         else:
-            self._statistics.count(model, "kept", done.num_items)
-            self._is_failing = self._is_failing and not done.num_items
+            if done.num_items:
+                self._statistics.count(model, "kept", done.num_items)
+                self._is_failing = False
         del self._open[model]
 
     def _discard(self, batch: Batch) -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitoring.captured import ROWS_SUFFIX, TRUTH_SUFFIX, Batch, CapturedRow, TruthRow, batch_of
@@ -39,6 +39,7 @@ def test_a_row_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert read_rows(tmp_path / "some.parquet", CapturedRow) == [kept, row("b")]
 
 
+@settings(max_examples=20)
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.integers(0, 2**31 - 1))
 def test_any_text_and_index_can_be_kept(tmp_path_factory: pytest.TempPathFactory, text: str, index: int) -> None:
     path = tmp_path_factory.mktemp("rows") / "some.parquet"

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
@@ -38,6 +38,7 @@ def png(mask: Any, mode: str | None = None) -> bytes:
     return buffer.getvalue()
 
 
+@settings(max_examples=30)
 @given(arrays(np.float32, (3, 50), elements=st.floats(-10, 10, width=32)))
 def test_the_best_five_of_many_classes_are_those_of_a_full_sort(logits: Any) -> None:
     judge = ClassificationJudge(MANY)
@@ -73,6 +74,7 @@ BOX = st.tuples(st.integers(0, 20), st.integers(0, 20), st.integers(21, 40), st.
 BOXES = st.lists(st.tuples(st.integers(0, 2), BOX), max_size=6)
 
 
+@settings(max_examples=30)
 @given(BOXES, BOXES)
 def test_what_is_found_and_what_is_missed_add_up(found: Any, true: Any) -> None:
     judge = DetectionJudge(LABELS)
@@ -90,6 +92,7 @@ def test_an_empty_box_is_refused() -> None:
 MASKS = arrays(np.uint8, (4, 6), elements=st.sampled_from([0, 1, 2, 255]))
 
 
+@settings(max_examples=30)
 @given(MASKS, MASKS)
 def test_intersections_never_exceed_unions(true: Any, answered: Any) -> None:
     verdict = SegmentationJudge(LABELS, 100).judge(WholeMask(answered), feedback(mask=png(true)))

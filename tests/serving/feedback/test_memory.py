@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.feedback.memory import Duplicate, Expired, Memory
@@ -78,6 +78,7 @@ def test_the_same_id_again_takes_the_place_of_the_answer_before() -> None:
     assert memory.take("a", 0).version == "2"
 
 
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.floats(0, 3))))
 def test_it_never_holds_more_or_older_than_it_may(coming: list[tuple[str, float]]) -> None:
     memory, clock = remembering(max_answers=3, max_age_s=5)
