@@ -12,7 +12,7 @@ import msgspec
 from export.compress.steps import Steps, check_names, check_steps
 from export.generative.recipe import GenerativeRecipe
 from export.section import Count, Positive, Section, Share
-from export.technique_recipe import Extension, extended_name, merge
+from export.technique_recipe import Extension, check_overrides, extended_name, merge
 from tasks.detection_spec import SuppressionInside
 from tasks.errors import InvalidRecipe
 from training.recipe import TaskName
@@ -110,6 +110,7 @@ class NamedRecipe:
         if "extends" in facts:
             if task is None:
                 raise InvalidRecipe(f"{origin} extends the recipe of a task: it is complete only beside a model")
+            check_overrides(self._overrides, task)
             base, _ = RECIPES.read(extended_name(facts, task, origin), ())
             facts = merge(facts, base, task, origin)
         return typed_recipe(facts, origin)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -59,8 +59,7 @@ def merge(facts: Mapping[str, Any], base: Mapping[str, Any], task: TaskName, ori
     """The whole recipe, untyped: `base` with what the file changes, its float32 variant and those of the file.
 
     Raises InvalidRecipe where the file has nothing for models of this task."""
-    extension = convert_tables(facts, Extension, origin)
-    field = "generative_tolerances" if is_generative(task) else "tolerances"
+    extension, field = convert_tables(facts, Extension, origin), tolerances_field(task)
     variants = {name: each for name, each in base["variants"].items() if is_plain(each)}
     check_extension(extension.variants, variants, origin)
     asked = {name: getattr(each, field) for name, each in extension.variants.items()}
@@ -77,6 +76,22 @@ def merge(facts: Mapping[str, Any], base: Mapping[str, Any], task: TaskName, ori
         raise InvalidRecipe(f"{origin}: none of its variants has {field}, so it is not for models of {task}")
     changed = {name: value for name, value in facts.items() if name not in ("extends", "variants")}
     return {**base, **changed, "variants": variants}
+
+
+def tolerances_field(task: TaskName) -> str:
+    """Where a file says what models of a task may lose."""
+    return "generative_tolerances" if is_generative(task) else "tolerances"
+
+
+def check_overrides(overrides: Sequence[str], task: TaskName) -> None:
+    """Raises InvalidRecipe for a limit that is of models of the other protocol: it would change nothing."""
+    field = tolerances_field(task)
+    other = {"tolerances", "generative_tolerances"} - {field}
+    for override in overrides:
+        parts = override.partition("=")[0].strip().split(".")
+        if parts[0] == "variants" and other & set(parts[2:3]):
+            meant = ".".join([*parts[:2], field, *parts[3:]])
+            raise InvalidRecipe(f"override {override!r}: what models of {task} may lose is in {meant}")
 
 
 def check_extension(own: Mapping[str, TechniqueVariant], plain: Container[str], origin: str) -> None:

@@ -214,3 +214,24 @@ def test_tolerances_of_the_float_variant_can_be_changed_beside_a_technique() -> 
     assert plain.steps == ()
     assert plain.tolerances.max_class_drop == 0.25
     assert plain.tolerances.min_decision_agreement == 0.999
+
+
+@pytest.mark.parametrize(
+    ("task", "given", "meant"),
+    [
+        ("text_generation", "tolerances.min_decision_agreement=0", "generative_tolerances.min_decision_agreement"),
+        ("segmentation", "generative_tolerances.max_class_drop=1", "tolerances.max_class_drop"),
+    ],
+)
+def test_a_limit_of_the_other_protocol_is_not_passed_over(task: TaskName, given: str, meant: str) -> None:
+    with pytest.raises(InvalidRecipe, match=rf"what models of {task} may lose is in variants\.pruned\.{meant}$"):
+        load_export_recipe("magnitude-pruning", [f"variants.pruned.{given}"], task)
+
+
+@pytest.mark.parametrize("name", sorted(TECHNIQUES))
+def test_what_decoders_may_lose_is_limited_by_class_too(name: str) -> None:
+    try:
+        recipe = load_export_recipe(name, (), "text_generation")
+    except InvalidRecipe:
+        return  # not for them, as other tests say
+    assert all(each.tolerances.max_class_drop is not None for each in recipe.variants.values() if each.steps)
