@@ -94,8 +94,13 @@ class Connection(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def _close_if_idle(self) -> None:
-        if self.cycle is None or self.cycle.response_complete:
+        """At once where nothing is left to be sent: a proper end of TLS waits for a client who may not even listen."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            return
+        if self.transport.get_write_buffer_size():
             self.transport.close()
+        else:
+            self.transport.abort()
 
     def _refuse(self, status: bytes, error: str, headers: bytes = b"") -> None:
         body = msgspec.json.encode({"error": error})

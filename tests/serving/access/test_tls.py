@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -42,11 +43,14 @@ async def encrypted(tmp_path: Path) -> AsyncIterator[Encrypted]:
     ports = dict.fromkeys(("http_port", "grpc_port", "metrics_port", "admin_port"), 0)
     files = {"tls_certificate": str(certificate), "tls_key": str(key)}
     (tmp_path / "store").mkdir()
-    config = ServerConfig(**ports, **files, admin_token="secret", cache_dir=str(tmp_path / "cache"))
+    config = ServerConfig(
+        **ports, **files, admin_token="secret", drain_timeout_s=60.0, cache_dir=str(tmp_path / "cache")
+    )
     app = build_app(LocalStore(tmp_path / "store"), config)
     await app.start()
     yield Encrypted(app, authority, certificate, key)
-    await app.stop()
+    if not app.host.draining:
+        await app.stop()
 
 
 async def serial_of(port: int, context: ssl.SSLContext) -> int:
@@ -118,6 +122,21 @@ async def test_a_renewed_certificate_is_shown_to_who_connects_from_then_on(
         assert await serial_of(ports.admin, authority.trusted()) == serial
         assert await grpc_health(ports.grpc, authority.file.read_bytes())
         assert (await before.get(f"https://127.0.0.1:{ports.http}{LIVE}")).status_code == 200
+
+
+async def test_a_client_that_keeps_its_connection_and_does_not_listen_does_not_hold_up_the_end(
+    encrypted: Encrypted,
+) -> None:
+    def ask() -> ssl.SSLSocket:
+        plain = socket.create_connection(("127.0.0.1", encrypted.app.ports.http), timeout=20)
+        connection = encrypted.authority.trusted().wrap_socket(plain, server_hostname="localhost")
+        connection.sendall(f"GET {LIVE} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
+        assert connection.recv(12) == b"HTTP/1.1 200"
+        return connection
+
+    with await asyncio.to_thread(ask):
+        async with asyncio.timeout(20):
+            await encrypted.app.stop()
 
 
 def test_a_bad_renewal_leaves_the_certificate_as_it_was(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
