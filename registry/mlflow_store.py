@@ -37,12 +37,12 @@ from registry.mlflow_tags import DIGEST_TAG, LOCK_TAG, PACKAGE_TAG, event_tags, 
 from registry.package import ModelPackage, open_package
 from registry.package_cache import fetch_into
 from registry.reference import ModelRef, VersionInfo, check_alias, check_name, no_such_version
-from registry.tracking import EXPERIMENT, database_file
+from registry.tracking import EXPERIMENT, artifact_location, database_file
 from tasks.errors import BadInput, NotFound, NotReady, Unsupported
 
 
 class MlflowStore:
-    """PackageStore on an MLflow tracking server (http, https) or database (sqlite; needs full mlflow)."""
+    """PackageStore on an MLflow tracking server (http, https) or database (sqlite, postgresql…; needs full mlflow)."""
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
@@ -188,13 +188,12 @@ class MlflowStore:
             self.client.set_registered_model_tag(name, PACKAGE_TAG, "1")
 
     def experiment_id(self) -> str:
-        """Our experiment, made where it is missing. Beside a database its artifacts get a folder of their own; without
-        one MLflow would put `./mlruns` into the working directory."""
+        """Our experiment, made where it is missing. Without a place of their own MLflow would put its artifacts into
+        `./mlruns` of the working directory."""
         found = self.client.get_experiment_by_name(EXPERIMENT)
         if found is not None:
             return str(found.experiment_id)
-        beside = None if self.database is None else (self.database.resolve().parent / "artifacts").as_uri()
-        return str(self.client.create_experiment(EXPERIMENT, beside))
+        return str(self.client.create_experiment(EXPERIMENT, artifact_location(self.uri)))
 
     @contextmanager
     def translated(self) -> Iterator[None]:

@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tasks.errors import BadInput
+
 HOME = Path(".tidegate")
 """The embedded store, in the working directory: mlflow.db and the folder of artifacts."""
 EXPERIMENT = "tidegate"
+
+ARTIFACT_ROOT_VARIABLE = "MLFLOW_DEFAULT_ARTIFACT_ROOT"
+"""MLflow's own name, of the option of its server."""
 
 TRACKING_SCHEMES = ("http://", "https://", "sqlite:///", "postgresql", "mysql", "mssql", "databricks")
 
@@ -25,3 +30,24 @@ def is_tracking_uri(location: str) -> bool:
 def database_file(uri: str) -> Path | None:
     """The file of an sqlite URI: sqlite:///relative or sqlite:////absolute, one slash belongs to the notation."""
     return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+
+
+def artifact_location(uri: str, folder: Path | None = None) -> str | None:
+    """Where a new experiment keeps its artifacts; None where a tracking server decides.
+
+    Those of an embedded database go into `folder`, or else into one beside it. Another database is shared by machines,
+    so its artifacts go where all of them reach: raises BadInput unless MLFLOW_DEFAULT_ARTIFACT_ROOT says where that is.
+    """
+    if uri.startswith("http"):
+        return None
+    database = database_file(uri)
+    if database is not None:
+        return (folder or database.resolve().parent / "artifacts").absolute().as_uri()
+    root = os.environ.get(ARTIFACT_ROOT_VARIABLE)
+    if not root:
+        raise BadInput(
+            f"{uri.partition('://')[0]}://… is a database without a server in front of it, which knows no place for "
+            f"artifacts: set {ARTIFACT_ROOT_VARIABLE} to one that every machine reaches (s3://bucket/folder, or a "
+            "shared folder), or use an MLflow server (http://…)"
+        )
+    return root

@@ -21,7 +21,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 
-from registry.tracking import database_file
+from registry.tracking import artifact_location, database_file
 
 CHECKPOINT_ARTIFACT = "checkpoint"
 MAX_PARAM_CHARACTERS = 500
@@ -131,10 +131,7 @@ def experiment_id(client: MlflowClient, tracking_uri: str, workdir: Path, name: 
     found = client.get_experiment_by_name(name)
     if found is not None:
         return str(found.experiment_id)
-    # Without a location of its own, an embedded store would put ./mlruns into the working directory.
-    location = (
-        None if urlparse(tracking_uri).scheme in ("http", "https") else (workdir / "artifacts").absolute().as_uri()
-    )
+    location = artifact_location(tracking_uri, workdir / "artifacts")
     try:
         return str(client.create_experiment(name, location))
     except MlflowException as error:

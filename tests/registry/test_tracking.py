@@ -1,0 +1,39 @@
+"""What a tracking URI means, and where the artifacts of its experiments go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from registry.tracking import artifact_location, is_tracking_uri
+from tasks.errors import BadInput
+
+
+@pytest.mark.parametrize("uri", ["http://mlflow:5000", "sqlite:///mlflow.db", "postgresql+psycopg://mlflow@db/mlflow"])
+def test_servers_and_databases_are_tracking_uris(uri: str) -> None:
+    assert is_tracking_uri(uri)
+
+
+def test_a_folder_is_none() -> None:
+    assert not is_tracking_uri("/mnt/models")
+
+
+def test_a_server_decides_by_itself() -> None:
+    assert artifact_location("https://mlflow.example.com") is None
+
+
+def test_an_embedded_database_keeps_artifacts_beside_it(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    assert artifact_location(uri) == (tmp_path / "artifacts").as_uri()
+    assert artifact_location(uri, tmp_path / "elsewhere") == (tmp_path / "elsewhere").as_uri()
+
+
+def test_a_shared_database_needs_to_be_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    uri = "postgresql+psycopg://mlflow:hunter2@db/mlflow"
+    monkeypatch.delenv("MLFLOW_DEFAULT_ARTIFACT_ROOT", raising=False)
+    with pytest.raises(BadInput, match="MLFLOW_DEFAULT_ARTIFACT_ROOT") as told:
+        artifact_location(uri, tmp_path)
+    assert "hunter2" not in str(told.value)
+    monkeypatch.setenv("MLFLOW_DEFAULT_ARTIFACT_ROOT", "s3://bucket/artifacts")
+    assert artifact_location(uri, tmp_path) == "s3://bucket/artifacts"
