@@ -16,10 +16,10 @@ import msgspec
 from export.recipe import AnyRecipe, NamedRecipe, typed_recipe
 from registry.package import ModelPackage
 from registry.promotion import nominate
-from registry.reference import CHALLENGER, ModelRef, VersionInfo
+from registry.reference import CHALLENGER, CHAMPION, ModelRef, VersionInfo
 from registry.store import PackageStore, open_store
 from registry.tracking import HOME
-from tasks.errors import BadInput, InvalidPackage, NotFound
+from tasks.errors import BadInput, Conflict, GateFailed, InvalidPackage, NotFound
 from tidegate.lifecycle import build_folder, publish, require_tracking
 from tidegate.output import note
 from tidegate.promotion import person, promote_model, replay_here
@@ -27,6 +27,7 @@ from training.progress import pulse
 from training.recipe import Recipe
 
 if TYPE_CHECKING:
+    from training.data.config import DataConfig
     from training.retraining import Origin
 
 FOLDER = HOME / "retraining"
@@ -141,16 +142,37 @@ class Retraining:
         recipe: AnyRecipe = typed_recipe(plan.export, f"the export recipe of {self.name}/{plan.champion}")
         with build_folder() as folder:
             found = newest_checkpoint(self.tracking_uri, f"{self.name}/{plan.trained}", folder)
-            built = export_checkpoint(found.folder, recipe, folder / "package", run_id=found.run_id, rival=champion)
-            package, made = publish(self.store, built)
-        self.keep(plan, package=made.version)
-        return package, made
+            already = self.find_made(plan, champion, found.run_id)
+            if already is None:
+                built = export_checkpoint(found.folder, recipe, folder / "package", run_id=found.run_id, rival=champion)
+                already = publish(self.store, built)
+        self.keep(plan, package=already[1].version)
+        return already
+
+    def find_made(self, plan: Plan, champion: ModelPackage, run_id: str) -> tuple[ModelPackage, VersionInfo] | None:
+        """What `export` registered before it could be written down."""
+        for info in reversed(self.store.versions(self.name)):
+            if info.run_id == run_id:
+                package = self.store.fetch(info, HOME / "cache")
+                exported = package.manifest.lineage.recipe["export"]
+                if exported == plan.export and champion.digest in package.manifest.rivals:
+                    return package, info
+        return None
 
     def nominate(self, made: VersionInfo) -> None:
         """Makes it the challenger."""
-        if CHALLENGER not in self.store.resolve(ModelRef(name=self.name, version=made.version)).aliases:
-            ref = ModelRef(name=self.name, version=made.version)
+        ref = ModelRef(name=self.name, version=made.version)
+        if not {CHALLENGER, CHAMPION} & {*self.store.resolve(ref).aliases}:
             nominate(self.store, ref, cache=HOME / "cache", who=person(), self_test=replay_here)
+
+    def promote(self, made: VersionInfo, plan: Plan) -> None:
+        """Makes it the champion. Raises GateFailed, and Conflict where another one has become champion meanwhile: then
+        it was held against the wrong one."""
+        try:
+            promote_model(self.store, str(made), expected=plan.champion)
+        except (GateFailed, Conflict):
+            self.end()
+            raise
 
     def end(self) -> None:
         """Forgets the plan: there is nothing left to go on with."""
@@ -159,17 +181,11 @@ class Retraining:
 
 def training_recipe(origin: Origin, request: Request) -> Recipe:
     """The champion's recipe with the data of the request. Raises NotFound, BadInput, InvalidRecipe."""
-    from training.data.added import added_data
-    from training.data.captured_snapshot import is_captured, take_snapshot
     from training.retraining import joined_data, retraining_recipe
 
-    recipe, labels = origin.recipe, tuple(origin.facts.task.get("labels", ()))
-    data = recipe.data
-    if request.data is not None and is_captured(request.data, request.name):
-        added = take_snapshot(request.data, request.name, recipe.task, labels, FOLDER / "data")
-        data = joined_data(data, added, request.is_new_normal)
-    elif request.data is not None:
-        data = joined_data(data, added_data(request.data, recipe.task, labels), request.is_new_normal)
+    data = origin.recipe.data
+    if request.data is not None:
+        data = joined_data(data, find_added(origin, request.data, request.name), request.is_new_normal)
     with pulse("looking whether the champion's data are what they were"):
         learns_on = origin.has_its_data()
     if not learns_on:
@@ -180,11 +196,25 @@ def training_recipe(origin: Origin, request: Request) -> Recipe:
     return retraining_recipe(origin, data, request.overrides, learns_on)
 
 
+def find_added(origin: Origin, path: Path, name: str) -> DataConfig:
+    """What is at `path`, captured by servers or gathered otherwise. Raises NotFound, BadInput, InvalidRecipe."""
+    from training.data.added import added_data
+    from training.data.captured_snapshot import Captured, is_captured
+    from training.retraining import snapshots_below
+
+    task, labels = origin.recipe.task, tuple(origin.facts.task.get("labels", ()))
+    if not is_captured(path, name):
+        return added_data(path, task, labels)
+    keep = (FOLDER / "data").resolve()
+    captured = Captured(path, name, task, labels, origin.chat_template())
+    return captured.take_snapshot(keep, snapshots_below(keep, origin.recipe.data))
+
+
 def retrain(request: Request, store_uri: str | None, resume: bool, promotes: bool) -> str:
     """Trains, exports, holds against the champion, registers as challenger; promotes it if asked and every gate holds.
     Returns what was measured, as a table.
 
-    Raises GateFailed where it is not to be promoted: it is the challenger then."""
+    Raises GateFailed or Conflict where it can not be promoted: it is the challenger then."""
     from export.report import format_report
 
     tracking_uri = require_tracking(store_uri)
@@ -192,10 +222,9 @@ def retrain(request: Request, store_uri: str | None, resume: bool, promotes: boo
     plan = retraining.train(retraining.resume() if resume else retraining.begin(request))
     package, made = retraining.export(plan)
     retraining.nominate(made)
-    retraining.end()
+    note(f"{made} is the challenger" + ("" if promotes else f"; next: tidegate promote {made}"))
     if promotes:
-        promote_model(retraining.store, str(made), expected=plan.champion)
+        retraining.promote(made, plan)
         note(f"{made} is the champion")
-    else:
-        note(f"{made} is the challenger; next: tidegate promote {made}")
+    retraining.end()
     return format_report(package)

@@ -9,13 +9,18 @@ from typing import Any
 
 import msgspec
 
+from tasks.chat_template import ChatTemplate
 from training.checkpoint import CheckpointFacts
-from training.data.config import DataConfig, JoinedConfig
+from training.data.config import DataConfig, FilesConfig, JoinedConfig
 from training.data.source import open_source
+from training.language.chat_template_file import CHAT_TEMPLATE_FILE, open_chat_template_file
 from training.networks.build import check_model
 from training.recipe import NETWORK_KINDS, Recipe, parse_recipe
 from training.recipe_file import apply_override
 from training.tokenizer_file import TOKENIZER_FILE, keep_tokenizer
+
+MAX_CONVERSATION_CHARACTERS = 1_000_000
+"""Far more than any context holds: what a server took, it took within its own limits."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +41,30 @@ class Origin:
         held out now may have been learnt from then."""
         return open_source(self.recipe.data).digest == self.facts.dataset_digest
 
+    def chat_template(self) -> ChatTemplate | None:
+        """How it is given conversations; None where it takes none."""
+        path = self.folder / CHAT_TEMPLATE_FILE
+        if not path.is_file():
+            return None
+        end_of_text = self.recipe.text_config.tokenizer.end_of_text
+        return ChatTemplate(path, {"bos_token": end_of_text, "eos_token": end_of_text}, MAX_CONVERSATION_CHARACTERS)
+
+
+def parts_of(data: DataConfig) -> tuple[DataConfig, ...]:
+    """The sources of which it is made."""
+    return data.parts if isinstance(data, JoinedConfig) else (data,)
+
+
+def snapshots_below(keep: Path, data: DataConfig) -> list[Path]:
+    """Snapshots of captured requests that a model has learnt from. `keep`: where they are kept."""
+    paths = [Path(part.path) for part in parts_of(data) if isinstance(part, FilesConfig)]
+    return [path for path in paths if path.is_relative_to(keep)]
+
 
 def joined_data(known: DataConfig, added: DataConfig, is_new_normal: bool) -> JoinedConfig:
     """What was learnt from, and what was added. A part that is there already is not taken twice."""
-    before = known.parts if isinstance(known, JoinedConfig) else (known,)
     repeat = known.repeat if isinstance(known, JoinedConfig) else 1
-    parts = (*(part for part in before if part != added), added)
+    parts = (*(part for part in parts_of(known) if part != added), added)
     return JoinedConfig(parts=parts, repeat=repeat, normal="last" if is_new_normal else "all")
 
 
@@ -54,6 +77,10 @@ def retraining_recipe(origin: Origin, data: DataConfig, overrides: Sequence[str]
     words = origin.folder / TOKENIZER_FILE
     if words.is_file():
         facts["text"]["tokenizer"]["path"] = str(keep_tokenizer(words.read_bytes()))
+    template = origin.folder / CHAT_TEMPLATE_FILE
+    if template.is_file():
+        end_of_text = origin.recipe.text_config.tokenizer.end_of_text
+        facts["text"]["chat_template"] = str(open_chat_template_file(str(template), end_of_text))
     for override in overrides:
         apply_override(facts, override)
     told = f"the recipe of {origin.reference}" + (f" with {', '.join(overrides)}" if overrides else "")

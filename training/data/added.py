@@ -10,7 +10,15 @@ from typing import Any
 import msgspec
 
 from tasks.errors import BadInput, InvalidRecipe, NotFound
-from training.data.config import DataConfig, FolderConfig, MaskFolderConfig, TextFilesConfig, VocConfig, YoloConfig
+from training.data.config import (
+    DataConfig,
+    FolderConfig,
+    JoinedConfig,
+    MaskFolderConfig,
+    TextFilesConfig,
+    VocConfig,
+    YoloConfig,
+)
 from training.recipe import TaskName
 from training.recipe_file import convert_tables
 
@@ -73,6 +81,8 @@ def read_table(path: Path) -> DataConfig:
 
 
 def absolute(config: DataConfig) -> DataConfig:
-    """The same with a path that does not depend on the working directory."""
+    """The same with paths that do not depend on the working directory."""
+    if isinstance(config, JoinedConfig):
+        return msgspec.structs.replace(config, parts=tuple(absolute(part) for part in config.parts))
     given = getattr(config, "path", "")
     return msgspec.structs.replace(config, path=str(Path(given).resolve())) if given else config
