@@ -35,7 +35,10 @@ def write_rows(path: Path, rows: Sequence[CapturedRow] | Sequence[TruthRow]) -> 
     schema = schema_of(type(rows[0]))
     columns = [pyarrow.array([getattr(row, one.name) for row in rows], one.type) for one in schema]
     with path.open("wb") as file:
-        parquet.write_table(pyarrow.table(columns, schema=schema), file, compression=COMPRESSION)
+        # Least and greatest texts of each column would only make small files larger.
+        parquet.write_table(
+            pyarrow.table(columns, schema=schema), file, compression=COMPRESSION, write_statistics=False
+        )
         file.flush()
         os.fsync(file.fileno())
 

@@ -69,8 +69,8 @@ class OpenBatch:
         return len(label.mask)
 
     def _reckon(self, *texts: str) -> None:
-        """A character takes up to four bytes; names, numbers and times together take less than a kilobyte."""
-        self.max_bytes_of_rows += 1_024 + 4 * sum(map(len, texts))
+        """Names, numbers and times of a row take less than the 256 bytes beside its texts."""
+        self.max_bytes_of_rows += 256 + sum(len(text.encode()) for text in texts)
 
     def _put(self, content: bytes, suffix: str, prefix: str = "") -> str:
         """A new file of this batch. Returns its name."""
