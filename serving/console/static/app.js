@@ -49,7 +49,7 @@ function showServer() {
   const [kind, text] = state.trouble
     ? ["bad", state.trouble.status ? `refused (${state.trouble.status})` : "not reachable"]
     : !state.models ? ["", "connecting …"]
-      : [ready === known ? "good" : "warn", known ? `${ready} of ${known} models ready` : "no models"];
+      : [ready === known ? "good" : "warn", known ? `${ready} of ${known} ready` : "no models"];
   if (status.textContent !== text) status.textContent = text;
   status.className = `status ${kind}`;
   if (!state.models) panel.replaceChildren(state.trouble

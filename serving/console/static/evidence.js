@@ -1,7 +1,7 @@
 // The evidence of every variant of a model: what it was measured to be, and the gates that it passed.
 
 import {make, table} from "./dom.js";
-import {bytes, count, figure, metric, milliseconds, percent, points, words} from "./format.js";
+import {bytes, count, figure, metric, milliseconds, percent, points, signed, words} from "./format.js";
 
 export function evidence(model) {
   const rows = model.variants.map((variant) => [
@@ -19,13 +19,13 @@ export function evidence(model) {
 
 const nameCell = (model, variant) => [make("strong", {}, variant.name), " ",
   variant.name === model.variant && make("span", {class: "badge accent"}, "serving"),
-  make("span", {class: "sub"}, `${variant.precision} on ${variant.provider.toUpperCase()}, ${count(variant.num_examples)} examples`)];
+  make("span", {class: "sub"}, `${variant.precision} on ${variant.provider.toUpperCase()}`)];
 
 function metricCell(variant) {
   const shown = metric(variant.value, variant.better);
   if (variant.trained === null) return shown;
   const change = variant.better === "higher"
-    ? `${points(variant.value - variant.trained)} pt` : `${variant.value >= variant.trained ? "+" : "−"}${figure(Math.abs(variant.value - variant.trained))}`;
+    ? `${points(variant.value - variant.trained)} pt` : signed(variant.value - variant.trained, 3);
   return [shown, make("span", {class: "sub"}, `${change} to trained`)];
 }
 
@@ -53,7 +53,7 @@ function inFull(variant) {
     make("span", {class: `badge ${gate.passed ? "good" : "bad"}`}, gate.passed ? "held" : "failed")]);
   const classes = variant.worst.map((one) => [one.label, String(one.support), percent(one.trained), percent(one.variant),
     `${points(one.difference_low)} … ${points(one.difference_high)}`]);
-  return make("section", {"aria-label": variant.name}, make("h4", {}, variant.name),
+  return make("section", {"aria-label": variant.name}, make("h4", {}, `${variant.name}, measured on ${count(variant.num_examples)} held-out examples`),
     table(`Gates of ${variant.name}`, [["Gate"], ["Measured", "number"], ["Limit", "number"], ["Verdict"]], gates),
     classes.length > 0 && make("div", {class: "classes"},
       table(`Classes of ${variant.name}`, [[`Class (worst ${classes.length} of ${variant.num_classes})`], ["Examples", "number"],

@@ -17,12 +17,14 @@ export const count = (value) => GROUPED.format(value);
 
 export const percent = (share, digits = 1) => Number.isFinite(share) ? `${(share * 100).toFixed(digits)} %` : "–";
 
-/** A difference of shares in percentage points, with its sign. */
-export function points(difference) {
-  const shown = (difference * 100).toFixed(1);
-  if (Number(shown) === 0) return "±0.0";
-  return `${difference > 0 ? "+" : "−"}${shown.replace("-", "")}`;
+/** A difference with its sign. */
+export function signed(difference, digits) {
+  const shown = Math.abs(difference).toFixed(digits);
+  return `${Number(shown) === 0 ? "±" : difference > 0 ? "+" : "−"}${shown}`;
 }
+
+/** A difference of shares in percentage points. */
+export const points = (difference) => signed(difference * 100, 1);
 
 export function bytes(number) {
   if (number < 1000) return `${number} B`;

@@ -52,5 +52,6 @@ function paint(canvas, prediction, hidden) {
       pixels.data[at + 3] = 255;
     });
   }
-  canvas.getContext("2d").putImageData(pixels, 0, 0);
+  // Pixels are put and never drawn: such a canvas is best kept where the processor has it.
+  canvas.getContext("2d", {willReadFrequently: true}).putImageData(pixels, 0, 0);
 }
