@@ -53,7 +53,7 @@ def test_it_carries_recipes_and_pages_and_no_tests(wheel: Path) -> None:
         path.relative_to(ROOT).as_posix()
         for package in ("tidegate", "tasks", "registry", "monitoring", "serving", "training", "export")
         for path in (ROOT / package).rglob("*")
-        if path.suffix in {".py", ".toml", ".html"}
+        if path.suffix in {".py", ".toml", ".html", ".css", ".js", ".svg"}
     }
     assert checkout <= names
     assert not [name for name in names if name.startswith(("tests", "benchmarks", "deploy"))]
