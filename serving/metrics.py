@@ -133,9 +133,13 @@ class Metrics:
     def _model_states(self) -> Iterator[Metric]:
         ready = gauge("model_ready", "1 for a model that answers.", ("model",))
         info = gauge("model_state_info", "State of each model, and why.", ("model", "state", "reason"))
-        for name, state, reason in self.states():
-            ready.add_metric((name,), float(state == "READY"))
-            info.add_metric((name, state, reason[:MAX_REASON]), 1)
+        # Several references of one model may be configured, and a series is shown once.
+        states = {(name, state, reason[:MAX_REASON]) for name, state, reason in self.states()}
+        answering = {name for name, state, _ in states if state == "READY"}
+        for name in sorted({name for name, _, _ in states}):
+            ready.add_metric((name,), float(name in answering))
+        for labels in sorted(states):
+            info.add_metric(labels, 1)
         yield from (ready, info)
 
 

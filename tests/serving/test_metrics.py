@@ -53,6 +53,18 @@ def test_faults_and_failed_loads_count_from_0_so_that_the_first_is_seen_to_come(
     assert samples(metrics, "tidegate_model_load_failures_total") == {(("model", "digits"),): 1}
 
 
+def test_a_model_with_two_references_is_shown_once_and_ready_if_either_is() -> None:
+    states = [("digits", "READY", ""), ("digits", "READY", ""), ("digits", "UNAVAILABLE", "no such version")]
+    text = generate_latest(Metrics(states=lambda: states).registry).decode()
+    shown = [line for line in text.splitlines() if line.startswith("tidegate_model_")]
+    assert shown == [
+        'tidegate_model_ready{model="digits"} 1.0',
+        'tidegate_model_state_info{model="digits",reason="",state="READY"} 1.0',
+        'tidegate_model_state_info{model="digits",reason="no such version",state="UNAVAILABLE"} 1.0',
+        'tidegate_model_load_failures_total{model="digits"} 0.0',
+    ]
+
+
 def test_histograms_are_cumulative_and_complete() -> None:
     metrics = Metrics()
     statistics = metrics.for_model("digits", "3", (1, 2))
