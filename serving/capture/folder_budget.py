@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from monitoring.captured import ROWS_SUFFIX, Batch, batch_of, is_unfinished
+from monitoring.captured import DAY_FORMAT, ROWS_SUFFIX, Batch, batch_of, is_unfinished
 from serving.capture.statistics import CaptureStatistics
 
 STALE = timedelta(hours=1)
@@ -65,8 +66,10 @@ class FolderBudget:
             path.unlink(missing_ok=True)
         self._sizes.pop(batch, None)
         self._statistics.num_removed += 1
-        if batch.day < datetime.now(UTC).strftime("%Y-%m-%d") and not any(folder.glob("*")):
-            folder.rmdir()
+        if batch.day < datetime.now(UTC).strftime(DAY_FORMAT):
+            # Not empty, or gone: both may be another server's doing.
+            with suppress(OSError):
+                folder.rmdir()
         self._tell()
 
     def _tell(self) -> None:

@@ -55,6 +55,8 @@ class CaptureWriter:
             self._surveyed_at = now
             try:
                 self._budget.survey(datetime.now(UTC), self._open_batches())
+            except FileNotFoundError:
+                pass  # another server removed a folder that was being looked at; the next look will do
             except OSError as error:
                 self._fail_once(error)
 
