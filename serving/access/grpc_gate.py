@@ -33,21 +33,15 @@ class GatedCalls(grpc.GenericRpcHandler):  # type: ignore[misc]
             # A stream's messages are requests, and charged one by one.
             (self._access.identify if handler.request_streaming else self._access.admit)(headers)
         except TidegateError as error:
-            return self._refusing(handler, error)
+            return self._refusing(error)
         return handler
 
-    def _refusing(self, handler: Any, error: TidegateError) -> Any:
-        """A handler of the same kind, which a client's stub understands, and that refuses."""
+    def _refusing(self, error: TidegateError) -> Any:
+        """A handler that refuses. One of streams, whatever the call: it answers before a message was read."""
         code, details = status_of(error)
 
-        async def refuse(sent: Any, context: grpc.aio.ServicerContext) -> None:
+        async def refuse(messages: Any, context: grpc.aio.ServicerContext) -> None:
             self._metrics.request_without_model(PROTOCOL, code.name)
             await context.abort(code, details)
 
-        make = {
-            (False, False): grpc.unary_unary_rpc_method_handler,
-            (False, True): grpc.unary_stream_rpc_method_handler,
-            (True, False): grpc.stream_unary_rpc_method_handler,
-            (True, True): grpc.stream_stream_rpc_method_handler,
-        }[bool(handler.request_streaming), bool(handler.response_streaming)]
-        return make(refuse)
+        return grpc.stream_stream_rpc_method_handler(refuse)

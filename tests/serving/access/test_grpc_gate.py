@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +95,12 @@ async def test_tritons_client_brings_its_key_as_a_header(guarded: Guarded) -> No
         with pytest.raises(InferenceServerException, match="no API key of this server") as refused:
             await client.infer(**image(), headers=bearer(new_key().text()))
         assert refused.value.status() == "StatusCode.UNAUTHENTICATED"
+
+
+async def test_a_stranger_is_refused_before_his_message_is_there(guarded: Guarded) -> None:
+    async with grpc.aio.insecure_channel(guarded.address) as channel, asyncio.timeout(20):
+        call = channel.stream_stream(f"/{SERVICE}/ModelInfer")(metadata=(("x-api-key", "guess"),))
+        assert (await call.code()).name == REFUSED  # nothing was written, and the end not announced
 
 
 async def test_who_asks_too_often_is_refused(guarded: Guarded) -> None:
