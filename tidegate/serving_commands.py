@@ -17,6 +17,7 @@ SERVE_EXAMPLES = examples(
     "tidegate serve digits@challenger cats/3",
     "tidegate serve --store ./packages --http-port 80",
     "TIDEGATE_ADMIN_TOKEN=… tidegate serve digits",
+    "TIDEGATE_API_KEYS=keys.toml tidegate serve digits     for holders of keys alone: tidegate keys --help",
 )
 PREDICT_EXAMPLES = examples(
     "tidegate predict digits seven.jpg",
