@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,8 +66,15 @@ def start_server(folder: Path, packages: Iterable[ModelPackage], **settings: str
         "TIDEGATE_CACHE_DIR": str(folder / "cache"),
         "MLFLOW_TRACKING_URI": str(store.root),
     }
+    with run_server(environment) as started:
+        yield started
+
+
+@contextmanager
+def run_server(environment: Mapping[str, str], folder: Path | None = None) -> Iterator[RunningServer]:
+    """A server of these variables, in this working directory."""
     command = [sys.executable, "-m", "tidegate", "serve"]
-    child = subprocess.Popen(command, stderr=subprocess.PIPE, env=os.environ | environment, text=True)
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, env={**os.environ, **environment}, cwd=folder, text=True)
     lines: list[dict[str, Any]] = []
     started = threading.Event()
 

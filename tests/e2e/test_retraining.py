@@ -1,0 +1,92 @@
+"""A model whose world changes: the alarm, the retraining, the promotion under load, and quiet again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.workshop import (
+    Traffic,
+    Workshop,
+    accuracy,
+    drift_of,
+    negatives,
+    open_workshop,
+    sample,
+    wait_for,
+    write_classes,
+)
+from training.data.config import DigitsConfig
+from training.data.digits import open_digits
+
+pytestmark = pytest.mark.e2e
+WINDOW = 300
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    return open_workshop(tmp_path_factory.mktemp("workshop"))
+
+
+def test_a_world_that_changed_is_noticed_learnt_and_normal_from_then_on(workshop: Workshop) -> None:
+    scans, changed = list(open_digits(DigitsConfig()).split("test")), negatives("test")
+    write_classes(workshop.folder / "labelled", negatives("train", "validation"))
+    before = workshop.version("champion")
+    with workshop.serve() as server:
+        plain = accuracy(server, scans)
+        assert plain > 0.85
+        assert drift_of(server)["status"] == "steady"
+        unprepared = accuracy(server, changed)
+        assert unprepared < plain - 0.3
+        wait_for(lambda: drift_of(server)["status"] == "drift")
+        assert sample(server, "tidegate_drift_detected") == {before: 1.0}
+
+        with Traffic(server, changed) as traffic:
+            said = workshop.run("retrain", "digits", "--data", "labelled", "--new-is-normal", "--promote")
+            after = workshop.version("champion")
+            assert after != before
+            assert f"digits/{after} is the champion" in said
+            wait_for(lambda: traffic.answered[after] > WINDOW)
+        assert traffic.statuses == {"200": traffic.num_sent}, "every request was answered, and none was lost"
+        assert traffic.answered == {version: traffic.answered[version] for version in (before, after)}
+
+        assert accuracy(server, changed) > unprepared + 0.3
+        wait_for(lambda: drift_of(server)["num_images"] == WINDOW)
+        verdict = drift_of(server)
+        assert verdict["status"] == "steady", verdict
+        wait_for(lambda: sample(server, "tidegate_drift_detected") == {after: 0.0})
+        assert accuracy(server, scans) > plain - 0.05, "what was learnt before is not forgotten"
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    return list(folder.glob(".tidegate/training/*/last.ckpt"))
+
+
+def test_a_retraining_that_is_killed_twice_goes_on_where_it_was(workshop: Workshop) -> None:
+    client = workshop.mlflow
+    champion = client.get_model_version_by_alias("digits", "champion")
+    packages = {one.version for one in client.search_model_versions("name = 'digits'")}
+    trained = {one.version for one in client.search_model_versions("name = 'digits-trained'")}
+
+    longer = ("--set", "schedule.epochs=30")
+    workshop.kill_when(lambda: checkpoints(workshop.folder), "retrain", "digits", *longer)
+    assert {one.version for one in client.search_model_versions("name = 'digits-trained'")} == trained
+    workshop.kill_when(
+        lambda: list(workshop.folder.glob(".tidegate/build-*/package/*")), "retrain", "digits", "--resume"
+    )
+    assert {one.version for one in client.search_model_versions("name = 'digits'")} == packages
+    (made,) = {one.version for one in client.search_model_versions("name = 'digits-trained'")} - trained
+    said = workshop.run("retrain", "digits", "--resume")
+
+    (candidate,) = {one.version for one in client.search_model_versions("name = 'digits'")} - packages
+    assert f"digits/{candidate} is the challenger" in said
+    assert workshop.version("challenger") == str(candidate)
+    assert workshop.version("champion") == str(champion.version)
+    run_id = client.get_model_version("digits-trained", made).run_id
+    assert client.get_model_version("digits", candidate).run_id == run_id
+    run = client.get_run(run_id)
+    assert (run.info.status, run.data.tags["mlflow.parentRunId"]) == ("FINISHED", champion.run_id)
+    assert [one.step for one in client.get_metric_history(run_id, "val_accuracy")] == list(range(1, 31))
+    code, said = workshop.fail("retrain", "digits", "--resume")
+    assert (code, "no interrupted retraining" in said) == (3, True)
