@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from tasks.generation import Generated, Prompt
 from tasks.generation_params import GenerationParams
 from tasks.task import Array, Params, Sample
@@ -71,4 +73,12 @@ Tap = Callable[[Copy], None]
 
 
 def bytes_of(tensors: Mapping[str, Array]) -> int:
-    return sum(array.nbytes for array in tensors.values())
+    return sum(kept_bytes(array) for array in tensors.values())
+
+
+def kept_bytes(array: Array) -> int:
+    """What it keeps in memory: a row of a batch keeps the whole batch, a tensor of a body that body."""
+    base = array.base
+    if isinstance(base, np.ndarray | memoryview):
+        return base.nbytes
+    return len(base) if isinstance(base, bytes) else array.nbytes
