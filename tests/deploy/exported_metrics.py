@@ -16,12 +16,12 @@ SUFFIXES: Mapping[str, tuple[str, ...]] = {
 
 
 def exported_metrics() -> dict[str, frozenset[str]]:
-    """Name of a series → its labels, those of the scrape left out."""
+    """Name of a series → its labels, those of the scrape left out. Of the process too."""
     metrics = Metrics()
     metrics.for_model("any", "1", (1,))
     metrics.for_generation("any", "1", 1)
     found = {}
-    for family in metrics.collect():
+    for family in metrics.registry.collect():
         for suffix in SUFFIXES[family.type]:
             labels = frozenset(family._labelnames) | ({"le"} if suffix == "_bucket" else set())
             found[family.name + suffix] = labels

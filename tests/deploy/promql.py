@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-SELECTOR = re.compile(r"\b((?:tidegate[:_]|up\b)[a-zA-Z0-9_:]*)(?:\{([^}]*)\})?")
+SELECTOR = re.compile(r"\b((?:tidegate[:_]|process_|up\b|ALERTS\b)[a-zA-Z0-9_:]*)(?:\{([^}]*)\})?")
 MATCHER = re.compile(r"(\w+)\s*(=~|!~|!=|=)\s*\"([^\"]*)\"")
 LABEL_LIST = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([\w\s,]*)\)")
 

@@ -14,30 +14,17 @@ from deploy.prometheus.drift_rules import FLEET, DriftWindow
 from deploy.prometheus.rule_files import rule_files
 from serving.metrics import CODES
 from serving.status import STATUSES
-from tests.deploy.exported_metrics import SCRAPE_LABELS, exported_metrics
+from tests.deploy.exported_metrics import SCRAPE_LABELS
+from tests.deploy.known_series import ALERTS, RECORDINGS, known_series
 from tests.deploy.promql import listed_labels, selections
 
 ROOT = Path(__file__).parents[2]
 FILES = rule_files()
 ANNOTATIONS = {"summary", "description", "runbook_url"}
-NOT_OURS = {"up": frozenset[str]()}
 
 
 def rules_of(text: str) -> list[dict[str, Any]]:
     return [rule for group in yaml.safe_load(text)["groups"] for rule in group["rules"]]
-
-
-RECORDINGS = [rule for text in FILES.values() for rule in rules_of(text) if "record" in rule]
-ALERTS = [rule for text in FILES.values() for rule in rules_of(text) if "alert" in rule]
-
-
-def known_labels() -> dict[str, frozenset[str]]:
-    """Every series that there is, those of the rules too → all labels that it may have."""
-    known = {**exported_metrics(), **NOT_OURS}
-    for rule in RECORDINGS:
-        parts = [known[selected.name] for selected in selections(rule["expr"])]
-        known[rule["record"]] = frozenset().union(*parts) | set(rule.get("labels", {}))
-    return known
 
 
 def title(rule: dict[str, Any]) -> str:
@@ -55,7 +42,7 @@ def test_no_other_file_is_loaded() -> None:
 
 @pytest.mark.parametrize("rule", [*RECORDINGS, *ALERTS], ids=title)
 def test_every_series_and_label_exists(rule: dict[str, Any]) -> None:
-    known = known_labels()
+    known = known_series()
     asked = selections(rule["expr"])
     assert asked
     for selected in asked:
@@ -110,7 +97,7 @@ def test_runbooks_and_windows_may_be_chosen() -> None:
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs" / "runbooks").glob("*.md")), ids=lambda path: path.stem)
 def test_a_page_asks_for_what_there_is(page: Path) -> None:
-    known = known_labels()
+    known = known_series()
     queries = re.findall(r"query instant \S+ '([^']+)'", page.read_text(encoding="utf-8"))
     assert queries, "a page shows how to see it"
     for query in queries:
