@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -72,6 +72,12 @@ class Witness:
             self.desk.remember(self.facts.model, self.facts.version, asked.request_id, asked.index, said)
         if self.capture is not None and self.capture.wants():
             self.capture.offer(CapturedAnswer(self.facts, asked, datetime.now(UTC), params, conclude))
+
+    def heard(self, request_id: str, first: int, said: Sequence[object]) -> None:
+        """What another server answered a request with, from its `first` text or choice on."""
+        if request_id and self.desk.remembers:
+            for index, one in enumerate(said, first):
+                self.desk.remember(self.facts.model, self.facts.version, request_id, index, one)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ class ModelHost:
         self._cache = Path(config.cache_dir)
         self._last_good = LastGood(self._cache)
         self._host: HostFacts = detect_host()
-        self._upstreams = Upstreams(config, metrics, surroundings.drift_feed)
+        self._upstreams = Upstreams(config, metrics, surroundings.drift_feed, surroundings.aftermath)
         self._slots: dict[str, ModelSlot] = {}
         self._by_name: dict[str, Served] = {}
         self._by_version: dict[tuple[str, str], Served] = {}

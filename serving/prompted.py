@@ -64,7 +64,7 @@ async def prompt_text(
     Raises BadInput, Unsupported for a model that takes no text, Overloaded, NotReady."""
     if isinstance(served, UpstreamModel):
         params = served.parse_params(values)
-        group = AnswerGroup([served.start(text, params, deadline)], params.n)
+        group = AnswerGroup([served.start(text, params, deadline, index)], params.n)
         return Prompted(served, params, group, served.finish, TextGeneration.wire_outputs)
     model = generative(served)
     task = text_task(model)

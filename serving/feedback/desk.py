@@ -89,9 +89,7 @@ class FeedbackDesk:
     def _claim(self, model: str, feedback: Feedback) -> Claim:
         memory = self._memories.get(model)
         if memory is None:
-            raise NotFound(
-                f"feedback on model {model!r} is not taken here: it is not served, or another server runs it"
-            )
+            raise NotFound(f"there is no model {model!r} here")
         try:
             taken = memory.take(feedback.request_id, feedback.index)
         except NotFound as error:

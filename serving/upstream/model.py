@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from monitoring.monitor import Monitor
+from serving.aftermath import Witness
 from serving.answer import Answer, json_answer
 from serving.deadline import Deadline, within
 from serving.drift_feed import DriftCounts, DriftFeed, Observed, Watched
 from serving.event_stream import EventStream
+from serving.feedback.judge_text import remembered
 from serving.generation.statistics import GenerationStatistics
 from serving.json_fields import read_fields
 from serving.lease import Leased
+from serving.logs import CURRENT_REQUEST
 from serving.openai.request import read_request
 from serving.statistics import ModelStatistics
 from serving.upstream.answering import UpstreamAnswering
@@ -69,6 +73,8 @@ class UpstreamModel(Leased):
         self.drift = DriftCounts()
         self.ailment = "it was not asked yet"
         """Why it can not answer, as it seemed at the last look; empty when it can."""
+        self.witness: Witness | None = None
+        """Sees what was answered, if somebody wants that."""
         self._declared, self._drift_feed = declared, drift_feed
         self._there = declared.model or name
         self._client = UpstreamClient(declared.url)
@@ -100,9 +106,10 @@ class UpstreamModel(Leased):
         visit.succeed()
         return json_answer(answer | {"model": self.name})
 
-    def start(self, text: str, params: GenerationParams, deadline: Deadline) -> UpstreamAnswering:
-        """A text goes on there. Raises BadInput, Overloaded or NotReady at once; the rest comes with the answer."""
-        visit, pump = self._send("completions", completion_body(self._there, text, params), deadline)
+    def start(self, text: str, params: GenerationParams, deadline: Deadline, index: int = 0) -> UpstreamAnswering:
+        """A text, the request's `index`th, goes on there. Raises BadInput, Overloaded or NotReady at once; the rest
+        comes with the answer."""
+        visit, pump = self._send("completions", completion_body(self._there, text, params), deadline, index)
         return UpstreamAnswering(pump, visit)
 
     def parse_params(self, values: Mapping[str, object]) -> GenerationParams:
@@ -150,25 +157,34 @@ class UpstreamModel(Leased):
         await self.until_returned(timeout_s)
         await self._client.close()
 
-    def _send(self, path: str, body: Mapping[str, Any], deadline: Deadline) -> tuple[Visit, Pump]:
-        key, visit = self._key(), self._visit()
+    def _send(
+        self, path: str, body: Mapping[str, Any], deadline: Deadline, index: int | None = None
+    ) -> tuple[Visit, Pump]:
+        """`index`: of a text that is one of a request's; None where the body is the whole request."""
+        key, visit = self._key(), self._visit(index)
         return visit, Pump(self._client, path, key, body, deadline)
 
     def _key(self) -> str:
         """Read anew for each request: keys are changed while servers run."""
         return self._declared.api_key(os.environ)
 
-    def _visit(self) -> Visit:
+    def _visit(self, index: int | None = None) -> Visit:
         """Raises Overloaded."""
         limit = self._declared.max_in_flight
         if self.num_in_flight >= limit:
             self.generation.num_refused += 1
             raise Overloaded(f"{limit} requests for model {self.name!r} are being answered; try again later")
         self.num_in_flight += 1
-        return Visit(self.generation, self._watch, self._note_end)
+        return Visit(self.generation, self._watch, self._note_end, partial(self._hear, CURRENT_REQUEST.get(), index))
 
     def _note_end(self) -> None:
         self.num_in_flight -= 1
+
+    def _hear(self, request_id: str, index: int | None, answers: Sequence[Generated]) -> None:
+        """Of one text the best answer is judged, of a request that passed through each choice."""
+        if self.witness is not None and answers:
+            judged = answers if index is None else [max(answers, key=lambda answer: answer.score)]
+            self.witness.heard(request_id, index or 0, [remembered(answer.text) for answer in judged])
 
     def _watch(self, signals: Mapping[str, Observation]) -> None:
         self._drift_feed.offer([Observed(Watched(self.monitor, self.drift), lambda: signals)])

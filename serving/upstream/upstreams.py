@@ -9,14 +9,19 @@ from pathlib import Path
 
 from monitoring.monitor import Monitor
 from monitoring.profile import Profile, decode_profile
+from serving.aftermath import Aftermath
+from serving.capture.item import ModelFacts
 from serving.config import ServerConfig
 from serving.drift_feed import DriftFeed
+from serving.feedback.judge_text import TextJudge
 from serving.metrics import Metrics
 from serving.model_loader import monitor_config
 from serving.model_slot import ModelState, State
 from serving.upstream.declaration import Upstream
 from serving.upstream.model import VERSION, UpstreamModel
 
+KIND = "text_generation"
+"""Of task, whatever the other server makes of it."""
 NO_REFERENCE = Profile(num_images=0, signals={})
 log = logging.getLogger(__name__)
 
@@ -24,9 +29,10 @@ log = logging.getLogger(__name__)
 class Upstreams:
     """Lives on one event loop."""
 
-    def __init__(self, config: ServerConfig, metrics: Metrics, drift_feed: DriftFeed) -> None:
+    def __init__(self, config: ServerConfig, metrics: Metrics, drift_feed: DriftFeed, aftermath: Aftermath) -> None:
         """Raises InvalidRecipe where a key or profile is not where the configuration says."""
-        self._config, self._metrics, self._drift_feed = config, metrics, drift_feed
+        self._config, self._metrics = config, metrics
+        self._drift_feed, self._aftermath = drift_feed, aftermath
         self._prober: asyncio.Task[None] | None = None
         self.by_name = {name: self._open(name, declared) for name, declared in config.upstreams.items()}
 
@@ -58,7 +64,9 @@ class Upstreams:
         statistics = self._metrics.for_model(name, VERSION, (1,))
         generation = self._metrics.for_generation(name, VERSION, 0)
         monitor = Monitor(profile, monitor_config(self._config))
-        return UpstreamModel(name, declared, statistics, generation, monitor, self._drift_feed)
+        model = UpstreamModel(name, declared, statistics, generation, monitor, self._drift_feed)
+        model.witness = self._aftermath.witness(ModelFacts(name, VERSION, VERSION, KIND), TextJudge())
+        return model
 
     async def _follow(self) -> None:
         while True:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 
 from serving.generation.request import Usage
@@ -19,15 +19,17 @@ UNTOLD_TOKEN = -1
 
 
 class Visit:
-    """`watch` is called with the signals of an answer that has come to its end, `leave` once in any case."""
+    """`watch` is called with the signals of an answer that has come to its end, `hear` with all answers of a request
+    that has, `leave` once in any case."""
 
     def __init__(
         self,
         statistics: GenerationStatistics,
         watch: Callable[[Mapping[str, Observation]], None],
         leave: Callable[[], None],
+        hear: Callable[[Sequence[Generated]], None],
     ) -> None:
-        self._statistics, self._watch, self._leave = statistics, watch, leave
+        self._statistics, self._watch, self._leave, self._hear = statistics, watch, leave, hear
         self._arrived_at = self._last_at = monotonic()
         self._texts: defaultdict[int, list[str]] = defaultdict(list)
         self._logprobs: defaultdict[int, list[float]] = defaultdict(list)
@@ -77,6 +79,7 @@ class Visit:
             statistics.finished[answer.finish_reason] = statistics.finished.get(answer.finish_reason, 0) + 1
         if len(answers) == 1:
             self._watch(signals_of(usage, answers[0]))
+        self._hear(answers)
         self._end()
 
     def fail(self, error: BaseException) -> None:

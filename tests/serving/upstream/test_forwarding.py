@@ -39,7 +39,7 @@ class Passage:
 def passage(client: UpstreamClient, wants_usage: bool = True) -> Passage:
     statistics = GenerationStatistics(0)
     pump = Pump(client, "completions", "", {}, Deadline.after(10))
-    visit = Visit(statistics, lambda signals: None, lambda: None)
+    visit = Visit(statistics, lambda signals: None, lambda: None, lambda answers: None)
     return Passage(client, Forwarding("ours", pump, visit, wants_usage), statistics)
 
 

@@ -8,11 +8,18 @@ from typing import Any
 import pytest
 
 from monitoring.monitor import Monitor
+from serving.aftermath import Aftermath
 from serving.answer import Answer
+from serving.capture.item import ModelFacts
 from serving.deadline import Deadline
 from serving.drift_feed import DriftFeed
 from serving.event_stream import EventStream
+from serving.feedback.desk import FeedbackDesk, MemoryLimits
+from serving.feedback.given import Feedback
+from serving.feedback.judge_text import TextJudge
+from serving.feedback.statistics import FeedbackStatistics
 from serving.generation.statistics import GenerationStatistics
+from serving.logs import CURRENT_REQUEST
 from serving.statistics import ModelStatistics
 from serving.upstream.declaration import Upstream
 from serving.upstream.model import UpstreamModel
@@ -201,3 +208,13 @@ async def test_who_is_cancelled_hangs_up(server: CannedServer, model: UpstreamMo
     assert model.num_in_flight == 0
     assert model.generation.num_cancelled == 1
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_its_answers_take_feedback(server: CannedServer, model: UpstreamModel) -> None:
+    desk = FeedbackDesk(MemoryLimits(), FeedbackStatistics())
+    model.witness = Aftermath(desk).witness(ModelFacts("here", "upstream", "upstream", "text_generation"), TextJudge())
+    CURRENT_REQUEST.set("asked")
+    await forward(model)
+    said = WHOLE["choices"][0]["text"]  # type: ignore[index]
+    claim = desk.claim("here", Feedback(request_id="asked", references=(said,), rating="up"))
+    assert claim.verdict().told == {"exact": True, "token_f1": 1.0, "rating": 1.0}

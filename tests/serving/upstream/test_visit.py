@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ from serving.generation.request import Usage
 from serving.generation.statistics import GenerationStatistics
 from serving.upstream.visit import Visit
 from tasks.errors import BadInput, DeadlineExceeded, NotReady, Overloaded
+from tasks.generation import Generated
 from tasks.generation_signals import STOP_REASONS
 from tasks.task import Category, Observation, Scalar
 from tests.serving.upstream.told import fields
@@ -24,10 +25,14 @@ class Visited:
         self.statistics = GenerationStatistics(0)
         self.watched: list[Mapping[str, Observation]] = []
         self.num_left = 0
-        self.visit = Visit(self.statistics, self.watched.append, self._leave)
+        self.heard: list[str] = []
+        self.visit = Visit(self.statistics, self.watched.append, self._leave, self._hear)
 
     def _leave(self) -> None:
         self.num_left += 1
+
+    def _hear(self, answers: Sequence[Generated]) -> None:
+        self.heard += [answer.text for answer in answers]
 
     def note(self, *choices: Mapping[str, Any], **more: Any) -> None:
         self.visit.note_piece(fields({"choices": choices, **more}))
@@ -132,3 +137,18 @@ def test_who_leaves_is_counted_once(visited: Visited) -> None:
     visited.visit.leave()
     visited.visit.leave()
     assert (visited.statistics.num_cancelled, visited.num_left) == (1, 1)
+
+
+def test_answers_are_heard_once_they_are_whole(visited: Visited) -> None:
+    visited.note(piece("a"), piece("x", "stop", index=1))
+    visited.note(piece("b", "stop"))
+    assert visited.heard == []
+    visited.visit.succeed()
+    visited.visit.succeed()
+    assert visited.heard == ["ab", "x"]
+
+
+def test_answers_that_broke_off_are_not_heard(visited: Visited) -> None:
+    visited.note(piece("a"))
+    visited.visit.fail(NotReady("gone"))
+    assert visited.heard == []
