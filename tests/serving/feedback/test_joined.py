@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from registry.package import ModelPackage
-from tests.handmade import encoded
+from registry.store import LocalStore
+from tests.handmade import Handmade, build_package, encoded
 from tests.handmade_segmentation import encoded_patches
 from tests.serving.protocol_server import ProtocolServer, protocol_server
 
@@ -251,3 +252,30 @@ async def test_an_attached_mask_is_judged_like_a_remembered_one(segmenting: Prot
     feedback = {"request_id": "there", "version": "1", "mask": mask, "prediction": prediction}
     there = (await tell(segmenting, PATCHES, feedback)).json()
     assert there["iou"] == here["iou"]
+
+
+async def test_labels_that_come_after_a_swap_judge_the_version_that_answered(
+    package: ModelPackage, tmp_path: Path
+) -> None:
+    async with protocol_server(package.folder, tmp_path) as server:
+        await ask(server, f"{COLOURS}/classify", encoded(1), "before")
+        store = LocalStore(tmp_path / "store")
+        published = store.publish(build_package(tmp_path / "next", Handmade(shift=1.0)).folder)
+        store.set_alias("colours", "champion", published.version)
+        await server.host.load("colours")
+        await ask(server, f"{COLOURS}/classify", encoded(1), "after")
+        feedback = [{"request_id": request_id, "label": "red"} for request_id in ("before", "after")]
+        told = (await tell(server, COLOURS, feedback)).json()["results"]
+        wrong = await tell(server, COLOURS, {"request_id": "before", "version": "2", "label": "red"})
+    assert [one["model_version"] for one in told] == ["1", "2"]
+    assert wrong.status_code == 409
+
+
+async def test_without_a_memory_only_attached_predictions_count(package: ModelPackage, tmp_path: Path) -> None:
+    async with protocol_server(package.folder, tmp_path, feedback_memory=0) as server:
+        await ask(server, f"{COLOURS}/classify", encoded(1), "a")
+        feedback = {"request_id": "a", "label": "red"}
+        assert (await tell(server, COLOURS, feedback)).status_code == 404
+        attached = feedback | {"version": "1", "prediction": {"classes": [{"class_id": 1}]}}
+        assert (await tell(server, COLOURS, attached)).json()["correct"] is True
+        assert value(server, "feedback_remembered", model="colours") == 0
