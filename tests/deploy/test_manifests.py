@@ -36,5 +36,5 @@ def test_components_bring_what_they_are_for(rendered: Callable[[str], list[Docum
     assert "ServiceMonitor" in kinds["components/monitoring"]
     assert {"ClusterServingRuntime", "InferenceService"} <= kinds["components/kserve"]
     assert "StatefulSet" in kinds["components/postgres"]
-    assert {"Job", "TrainJob"} <= kinds["components/training"]
+    assert {"Job", "CronJob", "TrainJob"} <= kinds["components/training"]
     assert "Deployment" in kinds["components/triton"]
