@@ -22,8 +22,9 @@ from serving.served_model import ServedModel
 from tasks.errors import NotReady
 from tests.handmade import encoded
 from tests.serving.host_server import until
+from tests.serving.oip.test_grpc_stream import stream_of_bytes
 from tests.serving.protocol_server import ProtocolServer, protocol_server
-from tests.serving.wire import CLASSIFY, IMAGES, INFER, image_in_binary
+from tests.serving.wire import CLASSIFY, IMAGES, INFER, bytes_tensor, image_in_binary
 from tests.tiny_language import build_language_package
 
 JPEG = encoded(3)
@@ -238,3 +239,13 @@ async def test_streams_and_the_openai_api_say_who_writes_them(languages: Path, t
             )
             last = json.loads(generated.text.strip().splitlines()[-1].removeprefix("data: "))
             assert last["model_version"] == generated.headers[VERSION] == expected(request_id)
+        texts = service_pb2.ModelInferRequest.InferInputTensor(name="text_input", datatype="BYTES", shape=[1])
+        contents = [bytes_tensor(b"Return")]
+        for request_id in (f"order-{number}" for number in range(8)):
+            message = service_pb2.ModelInferRequest(
+                model_name="tiny", id=request_id, inputs=[texts], raw_input_contents=contents
+            )
+            message.parameters["max_tokens"].int64_param = 3
+            message.parameters["triton_enable_empty_final_response"].bool_param = True
+            told = await stream_of_bytes(server, message.SerializeToString())
+            assert {one.infer_response.model_version for one in told} == {expected(request_id)}
