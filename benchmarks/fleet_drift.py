@@ -52,34 +52,38 @@ class Sides:
 
 
 def fleet_statistic(sides: Sides) -> tuple[float, int]:
-    """G as the rules have it, corrected and divided by the design effect, and its degrees of freedom; (0, 0) where
+    """G as the rules have it, of effective counts and corrected, and its degrees of freedom; (0, 0) where
     there are not enough pictures to say anything."""
     reference, live = sides.reference, sides.live
     pooled, smaller = reference + live, min(reference.sum(), live.sum())
-    expected = pooled * smaller / pooled.sum() if smaller else np.zeros_like(pooled)
-    filled = expected >= MIN_EXPECTED
+    if not smaller:
+        return 0.0, 0
+    effects = bin_effects(sides, float(smaller))
+    effective = pooled / effects
+    filled = effective * smaller / pooled.sum() >= MIN_EXPECTED
     joined = np.array([row[filled] for row in (reference, live)])
-    if pooled[~filled].sum() >= MIN_EXPECTED:
+    if effective[~filled].sum() >= MIN_EXPECTED:
         joined = np.column_stack([joined, [row[~filled].sum() for row in (reference, live)]])
     num_bins = joined.shape[1]
     if num_bins < 2:
         return 0.0, 0
+    joined /= effects[filled].max()
     totals, columns = joined.sum(axis=1), joined.sum(axis=0)
     total = float(totals.sum())
     some = np.maximum(joined, 1e-9)
     statistic = 2 * float((joined * np.log(some / columns)).sum() + (totals * np.log(total / totals)).sum())
     correction = (float((total / totals).sum()) - 1) * (float((total / columns).sum()) - 1)
-    statistic /= 1 + correction / (6 * total * (num_bins - 1))
-    return statistic / design_effect(sides, filled, float(smaller)), num_bins - 1
+    return statistic / (1 + correction / (6 * total * (num_bins - 1))), num_bins - 1
 
 
-def design_effect(sides: Sides, filled: NDArray[np.bool_], smaller: float) -> float:
-    """The largest of any bin that is filled: how much less its weights vary than counts do."""
+def bin_effects(sides: Sides, smaller: float) -> Counts:
+    """How much less the weights of each bin [bins] vary than counts do: 1 where every picture falls into one bin."""
     total = sides.reference.sum() + sides.live.sum()
-    share = (sides.reference + sides.live)[filled] / total
-    variance = (sides.reference_squares + sides.live_squares)[filled] / total - share**2
-    effects = variance / (share * (1 - share))
-    return min(1.0, max(float(effects.max(initial=0.0)), MIN_INFORMATIVE / smaller))
+    share = (sides.reference + sides.live) / total
+    variance = (sides.reference_squares + sides.live_squares) / total - share**2
+    some = (share > 0) & (share < 1)
+    effects = np.divide(variance, share * (1 - share), out=np.zeros_like(share), where=some)
+    return np.minimum(1.0, np.maximum(effects, MIN_INFORMATIVE / smaller))
 
 
 def chi2_limit(degrees: int, alpha: float) -> float:

@@ -1,10 +1,10 @@
 """Does the traffic of a whole fleet still look like the reference? Recording rules that add up replicas, then judge.
 
 The statistics are those of monitoring/drift.py, as far as PromQL goes: the likelihood-ratio statistic G over all bins
-with Williams' correction, bins that are thin in both samples taken together. Its limit is the χ² quantile by Wilson &
-Hilferty (1931), with the normal quantile by Abramowitz & Stegun 26.2.23, corrected for the number of signals
-(Bonferroni). Signals that spread a picture over several bins have G divided by the largest design effect of a bin.
-Fisher's test of every single bin, which the server runs too, has no counterpart here.
+with Williams' correction, bins that are thin in both samples taken together. Of signals that spread a picture over
+several bins, effective counts are taken. The limit is the χ² quantile by Wilson & Hilferty (1931), with the normal
+quantile by Abramowitz & Stegun 26.2.23, corrected for the number of signals (Bonferroni). Fisher's test of every single
+bin, which the server runs too, has no counterpart here.
 
 Every recorded series carries `window`, so that a short and a long window stand side by side.
 """
@@ -42,7 +42,8 @@ class DriftWindow:
 
 def drift_group(chosen: DriftWindow) -> Group:
     """The rules of one window, in the order in which they build upon each other."""
-    rules = (*count_rules(chosen), *joining_rules(chosen), *limit_rules(chosen), *distance_rules(chosen))
+    parts = (count_rules, effect_rules, joining_rules, limit_rules, distance_rules)
+    rules = [rule for part in parts for rule in part(chosen)]
     return Group(f"tidegate-drift-{chosen.window}", chosen.interval, rules)
 
 
@@ -77,31 +78,71 @@ def count_rules(chosen: DriftWindow) -> list[Recording]:
     ]
 
 
+def effect_rules(chosen: DriftWindow) -> list[Recording]:
+    """How many votes the weights of a bin are worth: weights vary less than counts do (monitoring.drift tells how)."""
+    effect = """
+        (
+          (@signal_live_squares + @signal_reference_squares)
+            / ignoring (bin) group_left () (@signal_pictures + @signal_reference_total)
+          - @signal_pooled_share ^ 2
+        )
+        / (@signal_pooled_share * (1 - @signal_pooled_share))
+    """
+    kept = """
+        clamp_max(
+          @signal_raw_effect > ignoring (bin) group_left () @signal_least_effect
+          or @signal_raw_effect * 0 + ignoring (bin) group_left () @signal_least_effect,
+          1
+        )
+        or @signal_pooled * 0 + 1
+    """
+    return [
+        record(chosen, "signal_pooled", "@signal_live + @signal_reference"),
+        record(
+            chosen,
+            "signal_pooled_share",
+            "@signal_pooled / ignoring (bin) group_left () (@signal_pictures + @signal_reference_total)",
+        ),
+        record(chosen, "signal_least_effect", f"{MIN_INFORMATIVE} / @signal_smaller"),
+        record(chosen, "signal_raw_effect", effect),
+        record(chosen, "signal_bin_effect", kept),
+    ]
+
+
 def joining_rules(chosen: DriftWindow) -> list[Recording]:
     """Bins of which either sample must be expected to hold a few, were they alike; the thin ones together are one, and
     are left out where even they are but a handful of pictures: the correction for them would weaken all else.
 
-    Who is thin follows from the sum of both samples, on which the test is conditional: looking is allowed."""
+    Who is thin follows from the sum of both samples, on which the test is conditional: looking is allowed. Counts are
+    effective ones from here on, divided by the largest design effect of a bin that is not thin."""
     expected = """
-        (@signal_live + @signal_reference)
+        @signal_pooled / @signal_bin_effect
           * ignoring (bin) group_left () (@signal_smaller / (@signal_pictures + @signal_reference_total))
     """
 
     def joined(counts: str) -> str:
         return f"""
-            ({counts} and @signal_bin_expected >= {MIN_EXPECTED})
-            or
-            label_replace(
-              sum without (bin) ({counts} and @signal_bin_expected < {MIN_EXPECTED})
-              and sum without (bin) (
-                (@signal_live + @signal_reference) and @signal_bin_expected < {MIN_EXPECTED}
-              ) >= {MIN_EXPECTED},
-              "bin", "{THIN}", "", ""
+            (
+              ({counts} and @signal_bin_expected >= {MIN_EXPECTED})
+              or
+              label_replace(
+                sum without (bin) ({counts} and @signal_bin_expected < {MIN_EXPECTED})
+                and sum without (bin) (
+                  @signal_pooled / @signal_bin_effect and @signal_bin_expected < {MIN_EXPECTED}
+                ) >= {MIN_EXPECTED},
+                "bin", "{THIN}", "", ""
+              )
             )
+            / ignoring (bin) group_left () @signal_design_effect
         """
 
     return [
         record(chosen, "signal_bin_expected", expected),
+        record(
+            chosen,
+            "signal_design_effect",
+            f"max without (bin) (@signal_bin_effect and @signal_bin_expected >= {MIN_EXPECTED})",
+        ),
         record(chosen, "signal_joined_live", joined("@signal_live")),
         record(chosen, "signal_joined_reference", joined("@signal_reference")),
         record(chosen, "signal_bins", "count without (bin) (@signal_joined_reference) > 1"),
@@ -114,26 +155,6 @@ def joining_rules(chosen: DriftWindow) -> list[Recording]:
 
 def limit_rules(chosen: DriftWindow) -> list[Recording]:
     """How far chance alone takes two samples of these sizes: what G stays below, and the scale of PSI and distance."""
-    pooled_share = f"""
-        ((@signal_live + @signal_reference) and @signal_live_squares and @signal_bin_expected >= {MIN_EXPECTED})
-          / ignoring (bin) group_left () (@signal_pictures + @signal_reference_total)
-    """
-    bin_effect = """
-        (
-          (@signal_live_squares + @signal_reference_squares)
-            / ignoring (bin) group_left () (@signal_pictures + @signal_reference_total)
-          - @signal_pooled_share ^ 2
-        )
-        / (@signal_pooled_share * (1 - @signal_pooled_share))
-    """
-    design_effect = f"""
-        clamp_max(
-          max without (bin) (@signal_bin_effect) > {MIN_INFORMATIVE} / @signal_smaller
-          or {MIN_INFORMATIVE} / @signal_smaller and max without (bin) (@signal_bin_effect),
-          1
-        )
-        or @signal_bins * 0 + 1
-    """
     normal_limit = """
         @drift_tail - (2.515517 + 0.802853 * @drift_tail + 0.010328 * @drift_tail ^ 2)
           / (1 + 1.432788 * @drift_tail + 0.189269 * @drift_tail ^ 2 + 0.001308 * @drift_tail ^ 3)
@@ -145,13 +166,10 @@ def limit_rules(chosen: DriftWindow) -> list[Recording]:
         ) ^ 3
     """
     return [
-        record(chosen, "signal_pooled_share", pooled_share),
-        record(chosen, "signal_bin_effect", bin_effect),
-        record(chosen, "signal_design_effect", design_effect),
         record(chosen, "drift_tail", f"sqrt(-2 * ln({chosen.alpha:g} / count without (signal) (@signal_bins)))"),
         record(chosen, "drift_normal_limit", normal_limit),
         record(chosen, "signal_chi2_limit", chi2_limit),
-        record(chosen, "signal_chance", "@signal_design_effect * (1 / @signal_n + 1 / @signal_m)"),
+        record(chosen, "signal_chance", "1 / @signal_n + 1 / @signal_m"),
     ]
 
 
@@ -197,7 +215,7 @@ def distance_rules(chosen: DriftWindow) -> list[Recording]:
           * ((@signal_n + @signal_m) * sum without (bin) (1 / {pooled}) - 1)
           / (6 * (@signal_n + @signal_m) * (@signal_bins - 1))
     """
-    surprise = "@signal_g / @signal_g_correction / @signal_design_effect / @signal_chi2_limit"
+    surprise = "@signal_g / @signal_g_correction / @signal_chi2_limit"
     return [
         record(chosen, "signal_psi", psi),
         record(chosen, "signal_psi_limit", "@signal_chance * @signal_chi2_limit"),

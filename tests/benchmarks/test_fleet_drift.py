@@ -85,3 +85,15 @@ def test_a_signal_that_one_side_does_not_have_is_left_out() -> None:
     signals = sides_of(clean, rows[:300], rows[300:])
     assert set(signals) == {"light", "answer"}
     assert fleet_verdicts(signals, (1e-9,)) == server_verdicts(signals, (1e-9,)) == [False]
+
+
+def test_a_class_that_covers_little_of_a_mask_is_missed_as_soon_as_its_variation_allows() -> None:
+    """Its share of the pixels adds up to few pictures, and hardly varies."""
+    rng = np.random.default_rng(6)
+    small = [rng.normal(0.01, 0.002, size) for size in (5000, 500)]
+    small[1] *= 0.5
+    shares = [np.column_stack([1 - rows, rows]) for rows in small]
+    one = Sides(*(rows.sum(axis=0) for rows in shares), *((rows**2).sum(axis=0) for rows in shares))
+    statistic, degrees = fleet_statistic(one)
+    assert one.live[1] < 8
+    assert statistic > chi2_limit(degrees, 1e-5)
