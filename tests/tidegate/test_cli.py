@@ -76,7 +76,7 @@ def test_help_of_every_command_has_examples(command: str | None) -> None:
 
 def test_every_command_of_the_loop_is_there() -> None:
     loop = {"train", "export", "import", "models", "promote", "rollback", "history", "serve", "predict", "demo"}
-    assert loop | {"build-engines", "keys"} == set(typer.main.get_group(cli.app).commands)
+    assert loop | {"build-engines", "keys", "retrain"} == set(typer.main.get_group(cli.app).commands)
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("serve", "--help"), ("train", "--no-such-option"), ("--version",)])
