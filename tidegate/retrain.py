@@ -79,10 +79,6 @@ class Retraining:
 
     def begin(self, request: Request) -> Plan:
         """A plan that goes on from the champion. Raises NotFound, BadInput, InvalidRecipe."""
-        from training.checkpoint import read_facts
-        from training.registered import newest_checkpoint, version_of_run
-        from training.retraining import Origin
-
         champion = self.store.resolve(ModelRef.parse(self.name))
         package = self.store.fetch(champion, HOME / "cache")
         run_id = package.manifest.lineage.run_id
@@ -91,6 +87,10 @@ class Retraining:
                 f"{champion} was made elsewhere and imported: there is no recipe to train it by again; train it where "
                 "it was made, and import it again"
             )
+        with pulse("loading the training framework"):
+            from training.checkpoint import read_facts
+            from training.registered import newest_checkpoint, version_of_run
+            from training.retraining import Origin
         reference = f"{self.name}/{version_of_run(self.tracking_uri, self.name, run_id)}"
         note(f"the champion is {champion}, trained as {self.name}-trained version {reference.partition('/')[2]}")
         with TemporaryDirectory(prefix="tidegate-retrain-") as folder:
@@ -132,22 +132,29 @@ class Retraining:
 
     def export(self, plan: Plan) -> tuple[ModelPackage, VersionInfo]:
         """Registers a package, the champion tried on its held-out examples. Raises GateFailed."""
-        from export.export_checkpoint import export_checkpoint
-        from training.registered import newest_checkpoint
-
         if plan.package is not None:
-            made = self.store.resolve(ModelRef(name=self.name, version=plan.package))
-            return self.store.fetch(made, HOME / "cache"), made
+            known = self.store.resolve(ModelRef(name=self.name, version=plan.package))
+            return self.store.fetch(known, HOME / "cache"), known
+        with pulse("loading the training framework"):
+            from export.export_checkpoint import export_checkpoint
+            from training.registered import newest_checkpoint
+
         champion = self.store.fetch(self.store.resolve(ModelRef(name=self.name, version=plan.champion)), HOME / "cache")
         recipe: AnyRecipe = typed_recipe(plan.export, f"the export recipe of {self.name}/{plan.champion}")
         with build_folder() as folder:
             found = newest_checkpoint(self.tracking_uri, f"{self.name}/{plan.trained}", folder)
-            already = self.find_made(plan, champion, found.run_id)
-            if already is None:
-                built = export_checkpoint(found.folder, recipe, folder / "package", run_id=found.run_id, rival=champion)
-                already = publish(self.store, built)
-        self.keep(plan, package=already[1].version)
-        return already
+            made = self.find_made(plan, champion, found.run_id)
+            if made is None:
+                output = folder / "package"
+                try:
+                    built = export_checkpoint(found.folder, recipe, output, run_id=found.run_id, rival=champion)
+                except GateFailed:
+                    # It would miss again. Another attempt begins anew, with other data or another recipe.
+                    self.end()
+                    raise
+                made = publish(self.store, built)
+        self.keep(plan, package=made[1].version)
+        return made
 
     def find_made(self, plan: Plan, champion: ModelPackage, run_id: str) -> tuple[ModelPackage, VersionInfo] | None:
         """What `export` registered before it could be written down."""
