@@ -8,7 +8,7 @@ from grafana_foundation_sdk.models.units import Seconds as SecondsUnit
 from deploy.grafana.board import Section
 from deploy.grafana.panels import HALF, Query, heat, lines, stacked, states
 from deploy.grafana.runbook import explained
-from deploy.grafana.selection import MODEL, mean, quantile, rate, series, share, summed
+from deploy.grafana.selection import MODEL, growth, mean, quantile, rate, series, share, summed
 
 NO_CHALLENGER = "No challenger"
 READY = {"0": ("not ready", "red"), "1": ("ready", "green")}
@@ -53,7 +53,8 @@ def shadow() -> Section:
         for level in (0.5, 0.99)
     ]
     copies = summed(f"{pair}, outcome", rate(series("shadow_copies_total", MODEL)))
-    failures = summed("model", f"increase({series('challenger_load_failures_total', MODEL)}[$__range])")
+    failures = summed("model", growth(series("challenger_load_failures_total", MODEL)))
+    none = f"0 * {summed('model', series('challenger_ready', MODEL))}"
     return Section(
         "Shadow: requests that it is asked too, only to compare",
         [
@@ -81,7 +82,9 @@ def shadow() -> Section:
             lines(
                 "Challengers that could not be loaded, in the time shown",
                 NoUnit,
-                Query(f"{failures} or vector(0)", "{{model}}"),
-            ).span(HALF),
+                Query(f"{failures} or {none}", "{{model}}"),
+            )
+            .span(HALF)
+            .no_value(NO_CHALLENGER),
         ],
     )

@@ -8,7 +8,7 @@ from deploy.grafana import variables
 from deploy.grafana.board import Board, Section
 from deploy.grafana.panels import HALF, RED, Query, events, lines, prose, rows, stacked, states
 from deploy.grafana.runbook import explained
-from deploy.grafana.selection import MODEL, REPLICA, or_zero, rate, series, summed
+from deploy.grafana.selection import MODEL, REPLICA, rate, series, summed
 from deploy.grafana.variables import address
 
 MLFLOW = "http://localhost:5000"
@@ -85,8 +85,10 @@ def versions() -> Section:
             lines(
                 "Replicas that have a challenger",
                 NoUnit,
-                Query(or_zero(summed("model, version", challengers)), "{{model}} {{version}}"),
-            ).span(HALF),
+                Query(summed("model, version", challengers), "{{model}} {{version}}"),
+            )
+            .span(HALF)
+            .no_value("No challenger"),
             rows(
                 "In service",
                 NoUnit,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from deploy.grafana.__main__ import DASHBOARDS
 from deploy.grafana.dashboard_files import dashboard_files
@@ -125,3 +126,19 @@ def test_runbooks_may_be_elsewhere() -> None:
     for text in dashboard_files("https://wiki.example.com/runbooks").values():
         (variable,) = (one for one in json.loads(text)["templating"]["list"] if one["name"] == "runbooks")
         assert variable["query"] == "https://wiki.example.com/runbooks"
+
+
+def test_grafana_of_compose_is_told_where_they_and_prometheus_are() -> None:
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
+    mounts = dict(mount.split(":")[:2] for mount in compose["services"]["grafana"]["volumes"])
+    provisioning = next(ROOT / source for source, at in mounts.items() if at == "/etc/grafana/provisioning")
+    (provider,) = (
+        one for file in (provisioning / "dashboards").iterdir() for one in yaml.safe_load(file.read_text())["providers"]
+    )
+    assert mounts[f"./{DASHBOARDS.relative_to(ROOT)}"] == provider["options"]["path"]
+    (source,) = (
+        one
+        for file in (provisioning / "datasources").iterdir()
+        for one in yaml.safe_load(file.read_text())["datasources"]
+    )
+    assert (source["type"], source["isDefault"]) == ("prometheus", True)
