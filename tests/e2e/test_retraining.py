@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import httpx
 import pytest
+from mlflow import MlflowClient
 
+from registry.store import ModelRef, open_store
 from tests.e2e.workshop import (
     Traffic,
     Workshop,
@@ -14,6 +17,7 @@ from tests.e2e.workshop import (
     negatives,
     open_workshop,
     sample,
+    sideways,
     wait_for,
     write_classes,
 )
@@ -59,8 +63,45 @@ def test_a_world_that_changed_is_noticed_learnt_and_normal_from_then_on(workshop
         assert accuracy(server, scans) > plain - 0.05, "what was learnt before is not forgotten"
 
 
+def test_what_a_server_captured_and_people_labelled_is_learnt(workshop: Workshop) -> None:
+    sent = sideways("train")[:400]
+    unlabelled = sideways("validation")[:50]
+    captured = workshop.folder / "captured"
+    with workshop.serve(CAPTURE_SHARE="1", CAPTURE_DIR=str(captured)) as server:
+        with httpx.Client(base_url=f"http://{server.http}/v1/models/digits", trust_env=False, timeout=60) as client:
+            for example in unlabelled:
+                client.post("/classify", content=example.payload).raise_for_status()
+            for example in sent:
+                answer = client.post("/classify", content=example.payload).raise_for_status()
+                told = {"request_id": answer.headers["x-request-id"], "label": str(example.target)}
+                client.post("/feedback", json=told).raise_for_status()
+        wait_for(lambda: sample(server, "tidegate_captured_total", "outcome").get("kept") == 850)
+    said = workshop.run("retrain", "digits", "--data", "captured", "--set", "schedule.epochs=4")
+    version = workshop.version("challenger")
+    assert f"digits/{version} is the challenger; next: tidegate promote digits/{version}" in said
+
+    (snapshot,) = workshop.folder.glob(".tidegate/retraining/data/digits-*")
+    copied = {(path.read_bytes(), int(path.parent.name)) for path in snapshot.glob("*/*.png")}
+    assert copied == {(example.payload, example.target) for example in sent}
+    run = workshop.mlflow.get_run(workshop.mlflow.get_model_version("digits", version).run_id)
+    assert str(snapshot) in run.data.params["data.parts"]
+    store = open_store(f"sqlite:///{workshop.folder}/.tidegate/mlflow.db")
+    manifest = store.fetch(store.resolve(ModelRef.parse("digits@challenger")), workshop.folder / "cache").manifest
+    champion = store.resolve(ModelRef.parse("digits"))
+    ours, theirs = manifest.variants["fp32"].evidence, manifest.rivals[champion.digest]["fp32"]
+    assert ours.num_examples == theirs.num_examples
+    assert ours.metrics["accuracy"] > theirs.metrics["accuracy"], "the champion has never seen scans that lie on a side"
+
+
 def checkpoints(folder: Path) -> list[Path]:
     return list(folder.glob(".tidegate/training/*/last.ckpt"))
+
+
+def runs_below(client: MlflowClient, run_id: str) -> set[str]:
+    """Those that go on from a run."""
+    experiment = client.get_run(run_id).info.experiment_id
+    found = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{run_id}'")
+    return {run.info.run_id for run in found}
 
 
 def test_a_retraining_that_is_killed_twice_goes_on_where_it_was(workshop: Workshop) -> None:
@@ -69,6 +110,7 @@ def test_a_retraining_that_is_killed_twice_goes_on_where_it_was(workshop: Worksh
     packages = {one.version for one in client.search_model_versions("name = 'digits'")}
     trained = {one.version for one in client.search_model_versions("name = 'digits-trained'")}
 
+    known = runs_below(client, champion.run_id)
     longer = ("--set", "schedule.epochs=30")
     workshop.kill_when(lambda: checkpoints(workshop.folder), "retrain", "digits", *longer)
     assert {one.version for one in client.search_model_versions("name = 'digits-trained'")} == trained
@@ -87,6 +129,7 @@ def test_a_retraining_that_is_killed_twice_goes_on_where_it_was(workshop: Worksh
     assert client.get_model_version("digits", candidate).run_id == run_id
     run = client.get_run(run_id)
     assert (run.info.status, run.data.tags["mlflow.parentRunId"]) == ("FINISHED", champion.run_id)
-    assert [one.step for one in client.get_metric_history(run_id, "val_accuracy")] == list(range(1, 31))
+    assert {one.step for one in client.get_metric_history(run_id, "train_loss")} == {*range(1, 31)}
+    assert runs_below(client, champion.run_id) - known == {run_id}
     code, said = workshop.fail("retrain", "digits", "--resume")
     assert (code, "no interrupted retraining" in said) == (3, True)

@@ -17,7 +17,9 @@ from pathlib import Path
 import httpx
 import numpy as np
 from mlflow import MlflowClient
-from PIL import Image, ImageOps
+from numpy.typing import NDArray
+from PIL import Image
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.conftest import RunningServer, run_server
 from training.data.config import DigitsConfig
@@ -148,14 +150,19 @@ def open_workshop(folder: Path) -> Workshop:
 
 def negatives(*splits: SplitName) -> list[Example]:
     """Scans that somebody has inverted: dark ink on a light ground."""
+    return changed(splits, lambda pixels: 255 - pixels)
+
+
+def sideways(*splits: SplitName) -> list[Example]:
+    """Scans of which the top is at the left."""
+    return changed(splits, np.rot90)
+
+
+def changed(splits: Sequence[SplitName], change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]) -> list[Example]:
     source = open_digits(DigitsConfig())
     examples = [example for split in splits for example in source.split(split)]
-    return [Example(negative(example.payload), example.target) for example in examples]
-
-
-def negative(payload: bytes) -> bytes:
-    with Image.open(io.BytesIO(payload)) as picture:
-        return encode_png(np.asarray(ImageOps.invert(picture.convert("L"))))
+    pictures = [np.asarray(Image.open(io.BytesIO(example.payload))) for example in examples]
+    return [Example(encode_png(change(each)), one.target) for each, one in zip(pictures, examples, strict=True)]
 
 
 def write_classes(folder: Path, examples: Sequence[Example]) -> None:
@@ -221,11 +228,12 @@ def drift_of(server: RunningServer) -> dict[str, object]:
     return dict(answer.raise_for_status().json())
 
 
-def sample(server: RunningServer, name: str) -> dict[str, float]:
-    """Version → value of a metric of digits."""
-    from prometheus_client.parser import text_string_to_metric_families
-
+def sample(server: RunningServer, name: str, label: str = "version") -> dict[str, float]:
+    """Value of a label → value of a metric of digits, summed over all others."""
     text = httpx.get(f"http://{server.metrics}/metrics", trust_env=False, timeout=60).text
-    families = text_string_to_metric_families(text)
-    found = [one for family in families for one in family.samples if one.name == name]
-    return {one.labels["version"]: one.value for one in found if one.labels["model"] == "digits"}
+    found: Counter[str] = Counter()
+    for family in text_string_to_metric_families(text):
+        for one in family.samples:
+            if one.name == name and one.labels["model"] == "digits":
+                found[one.labels[label]] += one.value  # type: ignore[assignment]
+    return dict(found)

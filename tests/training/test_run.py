@@ -16,7 +16,8 @@ from training.classification.learner import ClassificationLearner
 from training.data.source import open_source
 from training.networks.config import ModelConfig
 from training.recipe import Recipe, ScheduleConfig
-from training.run import TrainedModel, train
+from training.registered import version_of_run
+from training.run import TrainedModel, is_interrupted, train
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +67,10 @@ def test_the_next_run_is_the_next_version_and_the_same_numbers(workdir: Path, he
     first = train(tiny_recipe, workdir=workdir, tracking_uri=store(workdir))
     second = train(tiny_recipe, workdir=workdir, tracking_uri=store(workdir))
     assert second.version == first.version + 1
+    for trained in (first, second):
+        assert version_of_run(store(workdir), "tiny", trained.run_id) == trained.version
+    with pytest.raises(NotFound, match=r"the training of this version of 'tiny' \(run gone\) is not in"):
+        version_of_run(store(workdir), "tiny", "gone")
     weights = [load_checkpoint(trained.folder).module.state_dict() for trained in (first, second)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
@@ -89,12 +94,16 @@ def test_an_interrupted_run_resumes_to_the_very_same_weights(
         original(self)
 
     monkeypatch.setattr(ClassificationLearner, "on_train_epoch_start", power_cut)
+    assert not is_interrupted(recipe, workdir)
     with pytest.raises(OSError, match="power cut"):
-        train(recipe, workdir=workdir, tracking_uri=store(workdir))
+        train(recipe, workdir=workdir, tracking_uri=store(workdir), parent_run_id=whole.run_id)
+    assert is_interrupted(recipe, workdir)
     monkeypatch.undo()
     monkeypatch.chdir(here)
     resumed = train(recipe, workdir=workdir, tracking_uri=store(workdir), resume=True)
+    assert not is_interrupted(recipe, workdir)
     assert same_weights(whole, resumed)
+    assert MlflowClient(store(workdir)).get_run(resumed.run_id).data.tags["mlflow.parentRunId"] == whole.run_id
     history = MlflowClient(store(workdir)).get_metric_history(resumed.run_id, "val_accuracy")
     assert sorted(metric.step for metric in history) == [1, 2, 3, 4, 4]
 
