@@ -211,7 +211,7 @@ def replicas() -> Section:
                 "A replica sees its own traffic alone, and later than the fleet.",
             ),
             lines(
-                "Largest distance",
+                "Largest distance, by replica",
                 NoUnit,
                 Query(f"max by (instance) ({series('drift_distance', OF_VERSION)})", "{{instance}}"),
             ).no_value("Fewer pictures than a verdict takes"),

@@ -40,7 +40,7 @@ def latency() -> Section:
                 "Models that generate have limits of their own: see the dashboard of generation.",
                 "TidegateSlow",
             ),
-            heat("From arrival to answer", SecondsUnit, buckets),
+            heat("From arrival to answer, distribution", SecondsUnit, buckets),
             *(
                 explained(
                     panel,

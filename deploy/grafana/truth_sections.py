@@ -7,28 +7,40 @@ from grafana_foundation_sdk.models.units import NoUnit, PercentUnit, RequestsPer
 from deploy.grafana.board import Section
 from deploy.grafana.panels import Query, bars, lines, stacked
 from deploy.grafana.runbook import explained
-from deploy.grafana.selection import MODEL, VERSION, growth, mean, rate, series, share, summed
+from deploy.grafana.selection import MODEL, VERSION, growth, mean, rate, series, summed
 
 NO_FEEDBACK = "No feedback"
 BY_CLASS = "model, version, label"
 CLASS = "{{model}} {{version}}: {{label}}"
 
 
-def shared(by: str, metric: str, part: str, whole: str = "") -> str:
-    """Share of what feedback counted in the time shown. `part`, `whole`: matchers of outcomes."""
-    counted = summed(by, growth(series(metric, VERSION, part)))
-    return f"{counted} / {summed(by, growth(series(metric, VERSION, *([whole] if whole else []))))}"
+def part_of(part: str, whole: str) -> str:
+    """0 for a class of which nothing was right: it has no counter of what was."""
+    return f"({part} or 0 * {whole}) / {whole}"
+
+
+def shared(by: str, metric: str, part: str, *whole: str) -> str:
+    """Share of what feedback counted in the time shown. `part`, `whole`: matchers of outcomes; no `whole`: of all."""
+    counted = [summed(by, growth(series(metric, VERSION, *outcomes))) for outcomes in ([part], whole)]
+    return part_of(*counted)
+
+
+def shared_over_time(metric: str, part: str) -> str:
+    """The same by version, at each moment."""
+    counted = [summed("model, version", rate(series(metric, VERSION, *outcomes))) for outcomes in ([part], [])]
+    return part_of(*counted)
 
 
 def classes() -> Section:
     """Classifications."""
     labels = "feedback_labels_total"
     correct = 'outcome="correct"'
-    over_time = share("model, version", series(labels, VERSION, correct), series(labels, VERSION))
     return Section(
         "Truth: classifications",
         [
-            lines("Accuracy", PercentUnit, Query(over_time, "{{model}} {{version}}")).max(1).no_value(NO_FEEDBACK),
+            lines("Accuracy", PercentUnit, Query(shared_over_time(labels, correct), "{{model}} {{version}}"))
+            .max(1)
+            .no_value(NO_FEEDBACK),
             explained(
                 bars("Accuracy by class", PercentUnit, Query(shared(BY_CLASS, labels, correct), CLASS))
                 .max(1)
@@ -52,19 +64,9 @@ def objects_and_texts() -> Section:
     found = 'outcome="true_positive"'
     recall = shared(BY_CLASS, objects, found, 'outcome=~"true_positive|missed"')
     precision = shared(BY_CLASS, objects, found, 'outcome=~"true_positive|false_positive"')
-    overlap = " / ".join(
-        summed(BY_CLASS, growth(series("feedback_pixels_total", VERSION, f'outcome="{outcome}"')))
-        for outcome in ("intersection", "union")
-    )
+    overlap = shared(BY_CLASS, "feedback_pixels_total", 'outcome="intersection"', 'outcome="union"')
     texts = [
-        Query(
-            share(
-                "model, version",
-                series("feedback_texts_total", VERSION, 'outcome="exact"'),
-                series("feedback_texts_total", VERSION),
-            ),
-            "{{model}} {{version}} exact",
-        ),
+        Query(shared_over_time("feedback_texts_total", 'outcome="exact"'), "{{model}} {{version}} exact"),
         Query(mean("model, version", "feedback_token_f1", VERSION), "{{model}} {{version}} F1 of words"),
         Query(mean("model, version", "feedback_rating", VERSION), "{{model}} {{version}} rating"),
     ]
@@ -73,15 +75,15 @@ def objects_and_texts() -> Section:
         "Truth: objects, masks, texts",
         [
             explained(
-                bars("Objects found", PercentUnit, Query(recall, CLASS)).max(1).no_value(NO_FEEDBACK),
-                "Recall: of the objects of each class that there were, in the time shown.",
+                bars("Recall of objects", PercentUnit, Query(recall, CLASS)).max(1).no_value(NO_FEEDBACK),
+                "Of the objects of each class that there were, the share that was found, in the time shown.",
             ),
             explained(
-                bars("Objects that there were", PercentUnit, Query(precision, CLASS)).max(1).no_value(NO_FEEDBACK),
-                "Precision: of the objects of each class that were answered, in the time shown.",
+                bars("Precision of objects", PercentUnit, Query(precision, CLASS)).max(1).no_value(NO_FEEDBACK),
+                "Of the objects of each class that were answered, the share that there was, in the time shown.",
             ),
             explained(
-                bars("Masks", PercentUnit, Query(overlap, CLASS)).max(1).no_value(NO_FEEDBACK),
+                bars("Overlap of masks", PercentUnit, Query(overlap, CLASS)).max(1).no_value(NO_FEEDBACK),
                 "Intersection over union of the pixels of each class, in the time shown.",
             ),
             lines("Texts", PercentUnit, *texts).max(1).no_value(NO_FEEDBACK),
