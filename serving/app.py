@@ -35,6 +35,7 @@ from serving.oip.shared_memory import SharedMemoryRegions
 from serving.open_aftermath import open_aftermath
 from serving.scrape import Scrapes
 from serving.surroundings import Surroundings
+from serving.tracing.tracing import open_tracing
 from serving.workers import DecodePool, available_cpus
 from tasks.errors import Conflict
 
@@ -72,16 +73,19 @@ class App:
         tls = open_tls(config, self.metrics)
         self._watches = [one.watch for one in (keys, tls) if one is not None]
         self.access = Access(config.admin_token, self.metrics.access, keys)
+        self._tracing = open_tracing(config)
         console = build_console(self.host, store, config, self.access)
         feedback = build_feedback(self._aftermath, config)
-        front = build_front(self.host, config, self.metrics, self._regions, self.access, console, feedback)
+        front = build_front(
+            self.host, config, self.metrics, self._regions, self.access, console, feedback, tracing=self._tracing
+        )
         admin = build_admin(self.host, config, self._regions, self.access)
         self._http = HttpServer(front, listen(config.host, config.http_port, "http_port"), config, tls)
         self._admin = HttpServer(admin, listen(config.admin_host, config.admin_port, "admin_port"), config, tls)
         scrapes = Scrapes(self.metrics.registry)
         self._scrapes = HttpServer(scrapes, listen(config.host, config.metrics_port, "metrics_port"), config)
         self._grpc = grpc_server(config)
-        add_services(self._grpc, self.host, config, self.metrics, self._regions, self.access)
+        add_services(self._grpc, self.host, config, self.metrics, self._regions, self.access, self._tracing)
         self._grpc_port = bind_grpc(self._grpc, config, tls)
 
     @property
@@ -109,6 +113,7 @@ class App:
         await self.host.stop()
         self._drift_feed.close()
         await asyncio.to_thread(self._aftermath.close)
+        await asyncio.to_thread(self._tracing.close)
         self._decode_pool.close()
         self._regions.close()
         await asyncio.gather(self._scrapes.stop(), *(watch.stop() for watch in self._watches))

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from time import monotonic
 
 from serving.batch_plan import BatchPlan
+from serving.tracing.trace import CURRENT_TRACE
 from tasks.task import Array
 
 Tensors = Mapping[str, Array]
@@ -17,11 +18,11 @@ Tensors = Mapping[str, Array]
 class QueuedItem:
     """One caller's rows. The future is touched by the loop alone."""
 
-    __slots__ = ("arrived_at", "expires_at", "future", "num_rows", "tensors")
+    __slots__ = ("arrived_at", "expires_at", "future", "num_rows", "tensors", "trace")
 
     def __init__(self, tensors: Tensors, num_rows: int, expires_at: float, future: asyncio.Future[Tensors]) -> None:
         self.tensors, self.num_rows, self.expires_at, self.future = tensors, num_rows, expires_at, future
-        self.arrived_at = monotonic()
+        self.arrived_at, self.trace = monotonic(), CURRENT_TRACE.get()
 
 
 class BatchQueue:

@@ -22,6 +22,7 @@ from serving.deadline import Deadline
 from serving.runtimes.runtime import Runtime
 from serving.slots import Executed, open_slots
 from serving.statistics import ModelStatistics
+from serving.tracing.trace import note_stage
 from tasks.errors import DeadlineExceeded, NotReady, Overloaded, TidegateError, TooLarge
 
 Result = TypeVar("Result")
@@ -161,6 +162,8 @@ class Batcher:
             stop = start + item.num_rows
             statistics.queue.observe(started_at - item.arrived_at)
             statistics.compute.observe(compute_s)
+            note_stage(item.trace, "queue", item.arrived_at, started_at)
+            note_stage(item.trace, "compute", started_at, finished_at)
             if item.future.done():
                 pass
             elif isinstance(outputs, TidegateError):

@@ -152,6 +152,10 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """What that folder may hold in all, whoever writes there; the oldest makes room for the newest."""
     capture_retention_hours: Hours = 168.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    traces_url: str = ""
+    """Where OpenTelemetry's traces go, by OTLP over HTTP: http://collector:4318/v1/traces. Empty: nowhere."""
+    trace_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.01
+    """The share of the requests that is followed; one whose `traceparent` header says so is in any case."""
 
     @property
     def engine_choice(self) -> EngineChoice:

@@ -37,6 +37,7 @@ from serving.oip.shared_memory import SharedMemoryRegions
 from serving.openai_routes import build_router as build_openai_router
 from serving.predict_routes import build_router as build_predict_router
 from serving.served import Served
+from serving.tracing.tracing import NO_TRACING, Tracing
 from tasks.errors import BadInput, NotReady, TidegateError
 
 log = logging.getLogger(__name__)
@@ -55,9 +56,11 @@ class Front:
         metrics: Metrics,
         regions: SharedMemoryRegions,
         access: Access,
+        tracing: Tracing,
         slow: FastAPI,
     ) -> None:
         self._host, self._config, self._metrics, self._access, self._slow = host, config, metrics, access, slow
+        self._tracing = tracing
         self._hot = HotRoutes(config, regions)
         self._disconnects = DisconnectWatch()
         self._id_prefix, self._numbers = os.urandom(4).hex().encode(), count(1)
@@ -83,6 +86,7 @@ class Front:
         headers: Headers = dict(scope["headers"])
         request_id = self._request_id(headers)
         CURRENT_REQUEST.set(request_id.decode())
+        trace = self._tracing.begin(f"{route.api} {route.call}", headers, arrival.at)
         model: Served | None = None
         canary: Canary | None = None
         answer: Answer | EventStream | Sent
@@ -113,10 +117,13 @@ class Front:
             answer = route.wording.internal_error(request_id)
         model = model if canary is None else canary.model
         # Counted before its end is sent: whoever has his answer finds it counted.
+        answered_at, trace_id = monotonic(), "" if trace is None else trace.trace_id
         if model is None:
             self._metrics.request_without_model(PROTOCOL, str(answer.status))
         else:
-            model.statistics.request(PROTOCOL, str(answer.status), monotonic() - arrival.at)
+            model.statistics.request(PROTOCOL, str(answer.status), answered_at - arrival.at, trace_id)
+        if trace is not None:
+            self._tracing.end(trace.about(model, request_id.decode(), answer.status), answered_at)
         if isinstance(answer, Sent):
             await end_events(send)
         elif answer is not CLIENT_LEFT:
@@ -198,6 +205,7 @@ def build_front(
     regions: SharedMemoryRegions,
     access: Access,
     *more: APIRouter,
+    tracing: Tracing = NO_TRACING,
 ) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
     """The application of the prediction port. `more`: what is answered beside predictions."""
     slow = new_api("Tidegate")
@@ -207,4 +215,4 @@ def build_front(
     for router in more:
         slow.include_router(router)
     add_docs(slow, host)
-    return Front(host, config, metrics, regions, access, slow)
+    return Front(host, config, metrics, regions, access, tracing, slow)

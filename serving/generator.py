@@ -29,6 +29,7 @@ from serving.generation.slot_pool import SlotPool
 from serving.generation.statistics import GenerationStatistics
 from serving.generation.step_runner import StepRunner
 from serving.generation.waiting_line import WaitingLine
+from serving.tracing.trace import note_stage
 from tasks.errors import DeadlineExceeded, NotReady, Overloaded, TooLarge
 
 STEP_GRACE_S = 2.0
@@ -219,6 +220,7 @@ class Generator:
     def _count_begun(self, sequence: Sequence) -> None:
         statistics, answering = self._statistics, sequence.answering
         statistics.queue.observe(sequence.placed_at - answering.arrived_at)
+        note_stage(answering.trace, "queue", answering.arrived_at, sequence.placed_at)
         if sequence.leader is None:
             statistics.num_prompt_tokens += sequence.prompt.length
             statistics.num_cached_tokens += answering.num_cached_tokens
@@ -230,6 +232,7 @@ class Generator:
         if not answering.first_token_at:
             answering.first_token_at = at
             statistics.first_token.observe(at - answering.arrived_at)
+            note_stage(answering.trace, "first token", sequence.placed_at, at)
         if sequence.last_token_at and delta.tokens and sequence.num_slots == 1:
             statistics.token.observe(at - sequence.last_token_at)
         sequence.last_token_at = at
@@ -238,6 +241,7 @@ class Generator:
             reason = delta.finished.finish_reason
             statistics.finished[reason] = statistics.finished.get(reason, 0) + 1
             held_s = at - sequence.placed_at
+            note_stage(answering.trace, "generate", sequence.placed_at, at)
             self._mean_slot_s = 0.9 * self._mean_slot_s + 0.1 * held_s if self._mean_slot_s else held_s
             if answering.num_missing == 1:
                 statistics.total.observe(at - answering.arrived_at)

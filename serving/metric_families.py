@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.samples import Exemplar
 
 from serving.statistics import Histogram
 
@@ -23,9 +26,11 @@ def histogram(name: str, help_text: str, labels: tuple[str, ...] = MODEL_LABELS)
 
 def add_histogram(metric: HistogramMetricFamily, labels: tuple[str, ...], observed: Histogram) -> None:
     """Prometheus counts cumulatively: everything up to each bound."""
-    counts, total = list(observed.counts), 0
-    buckets = []
-    for bound, count in zip((*observed.bounds, float("inf")), counts, strict=True):
+    counts, exemplars, total = list(observed.counts), dict(observed.exemplars), 0
+    buckets: list[Any] = []
+    for place, (bound, count) in enumerate(zip((*observed.bounds, float("inf")), counts, strict=True)):
         total += count
-        buckets.append(("+Inf" if bound == float("inf") else str(bound), float(total)))
+        label, found = "+Inf" if bound == float("inf") else str(bound), exemplars.get(place)
+        told = (Exemplar({"trace_id": found.trace_id}, found.value, found.at),) if found else ()
+        buckets.append((label, float(total), *told))
     metric.add_metric(labels, buckets, observed.total)

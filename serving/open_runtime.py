@@ -50,7 +50,9 @@ def open_tensorrt(
     except (NotFound, NotReady, Unsupported) as error:
         reason = str(error)
     name = package.manifest.name
-    log.error("no engine for graph %r of %s, variant %s: %s; ONNX Runtime is to run it on CUDA", role, name, variant, reason)
+    log.error(
+        "no engine for graph %r of %s, variant %s: %s; ONNX Runtime is to run it on CUDA", role, name, variant, reason
+    )
     engine.report(EngineFallback(variant, role, reason))
     try:
         return open_onnx_runtime(package, variant, threads, role, "cuda", engine)

@@ -11,6 +11,7 @@ from time import monotonic
 from serving.batcher import Batcher
 from serving.deadline import Deadline
 from serving.statistics import ModelStatistics
+from serving.tracing.trace import CURRENT_TRACE, note_stage
 from serving.workers import DecodePool
 from tasks.generation import Encoded, Encoder
 from tasks.task import Array, Sample
@@ -36,7 +37,9 @@ class PictureStage:
             sample, tensors = await self.pool.run(partial(self._decode, payload))
         finally:
             self.batcher.unreserve(1)
-        self.statistics.decode.observe(monotonic() - arrived_at)
+        decoded_at = monotonic()
+        self.statistics.decode.observe(decoded_at - arrived_at)
+        note_stage(CURRENT_TRACE.get(), "decode", arrived_at, decoded_at)
         batched = await self.batcher.infer({name: array[None] for name, array in tensors.items()}, 1, deadline)
         return Encoded(sample, tensors, row_of(batched, 0), payload)
 

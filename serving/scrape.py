@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.exposition import generate_latest as as_text
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.openmetrics.exposition import generate_latest as as_openmetrics
 
 from serving.answer import Answer, error_answer, method_not_allowed, send_answer
 from serving.http_body import Receive, Scope, Send
@@ -17,6 +20,7 @@ from tasks.errors import NotFound
 
 REQUEST_ID = b"scrape"
 PATHS = ("/", "/metrics")
+OPENMETRICS = "application/openmetrics-text;version=1.0.0"
 
 
 class Scrapes:
@@ -31,10 +35,13 @@ class Scrapes:
         elif scope["method"] not in ("GET", "HEAD"):
             answer = method_not_allowed(scope["method"], scope["path"], b"GET, HEAD")
         else:
-            answer = await self._answer()
+            answer = await self._answer(dict(scope["headers"]).get(b"accept", b"").decode("latin-1"))
         await send_answer(receive, send, answer, REQUEST_ID)
 
-    async def _answer(self) -> Answer:
-        """All metrics, in the text format. Written on a thread: it takes milliseconds."""
-        body = await asyncio.to_thread(generate_latest, self._registry)
-        return Answer(200, ((b"content-type", CONTENT_TYPE_PLAIN_0_0_4.encode()),), body)
+    async def _answer(self, accepted: str) -> Answer:
+        """All metrics, in OpenMetrics for who asks for it, as Prometheus does (it alone has exemplars), else in the
+        text format. Written on a thread: it takes milliseconds."""
+        asks = OPENMETRICS in accepted.replace(" ", "")
+        encode, content_type = (as_openmetrics, CONTENT_TYPE_LATEST) if asks else (as_text, CONTENT_TYPE_PLAIN_0_0_4)
+        body = await asyncio.to_thread(encode, self._registry)
+        return Answer(200, ((b"content-type", content_type.encode()),), body)

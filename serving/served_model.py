@@ -23,6 +23,7 @@ from serving.retirement import close_both, close_remote
 from serving.runtimes.runtime import RemoteRuntime, Runtime
 from serving.statistics import ModelStatistics
 from serving.surroundings import Surroundings
+from serving.tracing.trace import CURRENT_TRACE, note_stage
 from tasks.task import Array, Observation, Params, Picture, Prediction, Sample, Task
 
 Conclusion = TypeVar("Conclusion")
@@ -119,7 +120,9 @@ class ServedModel(Leased):
         seen = await self._pictures.run(payload, deadline)
         computed_at = monotonic()
         conclusion = await self._surroundings.decode_pool.run(partial(conclude, seen.outputs, seen.sample, params))
-        self.statistics.encode.observe(monotonic() - computed_at)
+        concluded_at = monotonic()
+        self.statistics.encode.observe(concluded_at - computed_at)
+        note_stage(CURRENT_TRACE.get(), "encode", computed_at, concluded_at)
         self._watch([Observed(self._watched, partial(self._signals, seen.sample, seen.tensors, seen.outputs))])
         if self.tap is not None:
             copy = PictureCopy(payload, params, seen.sample, seen.outputs, monotonic() - began_at)

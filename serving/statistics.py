@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from time import time
+from typing import NamedTuple
 
 from serving.engine_fallback import EngineFallback
 
@@ -19,20 +20,33 @@ STAGE_BOUNDS_S = (
 OK_CODES = frozenset({"200", "OK"})
 
 
+class Exemplar(NamedTuple):
+    """One request of a bucket that can be looked at: its trace, its value, and when it was seen, in seconds since the
+    epoch."""
+
+    trace_id: str
+    value: float
+    at: float
+
+
 class Histogram:
     """Counts of values in fixed buckets: `counts[i]` of values ≤ bounds[i] and above the bound before; one more
-    bucket for everything larger."""
+    bucket for everything larger. `exemplars`: of some buckets, the latest request that was followed."""
 
-    __slots__ = ("bounds", "counts", "total")
+    __slots__ = ("bounds", "counts", "exemplars", "total")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
+        self.exemplars: dict[int, Exemplar] = {}
 
-    def observe(self, value: float) -> None:
-        self.counts[bisect_left(self.bounds, value)] += 1
+    def observe(self, value: float, trace_id: str = "") -> None:
+        bucket = bisect_left(self.bounds, value)
+        self.counts[bucket] += 1
         self.total += value
+        if trace_id:
+            self.exemplars[bucket] = Exemplar(trace_id, value, time())
 
     @property
     def count(self) -> int:
@@ -94,11 +108,12 @@ class ModelStatistics:
     def __post_init__(self) -> None:
         self.batch_size = Histogram(self.batch_bounds)
 
-    def request(self, protocol: str, code: str, seconds: float) -> None:
-        """One answered request: `protocol` http or grpc, `code` 200, 404, OK, NOT_FOUND, …, measured from arrival."""
+    def request(self, protocol: str, code: str, seconds: float, trace_id: str = "") -> None:
+        """One answered request: `protocol` http or grpc, `code` 200, 404, OK, NOT_FOUND, …, measured from arrival.
+        `trace_id`: of one that is followed."""
         key = protocol, code
         self.requests[key] = self.requests.get(key, 0) + 1
-        self.total.observe(seconds)
+        self.total.observe(seconds, trace_id)
         (self.success if code in OK_CODES else self.fail).add(seconds)
 
     def execution(self, num_rows: int, bucket: int, seconds: float) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from serving.generation.request import Delta, GenerationRequest, Usage
+from serving.tracing.trace import CURRENT_TRACE
 from tasks.errors import NotReady, TidegateError
 from tasks.generation import Generated
 
@@ -21,7 +22,7 @@ class Answering:
 
     def __init__(self, request: GenerationRequest, num_answers: int) -> None:
         self.request = request
-        self.arrived_at = monotonic()
+        self.arrived_at, self.trace = monotonic(), CURRENT_TRACE.get()
         self.is_over = False
         """Whether nothing is to be computed for it any more: answered, failed or cancelled."""
         self.is_cancelled = False

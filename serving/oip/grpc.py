@@ -20,6 +20,7 @@ from serving.oip.grpc_inference import InferenceCalls
 from serving.oip.grpc_message import PROTOCOL, parse_message, status_of
 from serving.oip.grpc_stream import InferenceStreams
 from serving.oip.shared_memory import SharedMemoryRegions
+from serving.tracing.tracing import NO_TRACING, Tracing
 from tasks.errors import Forbidden, TidegateError, Unsupported
 
 SERVICE = "inference.GRPCInferenceService"
@@ -48,9 +49,10 @@ def add_services(
     metrics: Metrics,
     regions: SharedMemoryRegions,
     access: Access,
+    tracing: Tracing = NO_TRACING,
 ) -> None:
     """Inference and health, on a server that was not started yet."""
-    inference = InferenceCalls(host, config, metrics, regions)
+    inference = InferenceCalls(host, config, metrics, regions, tracing)
     calls = descriptive_calls(host, config) | dict.fromkeys(ADMINISTRATION, forbid) | dict.fromkeys(UNSUPPORTED, refuse)
     handlers = {name: unary_handler(name, answered(name, call, metrics)) for name, call in calls.items()}
     handlers["ModelInfer"] = unary_handler("ModelInfer", inference.infer)

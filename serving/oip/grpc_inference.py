@@ -14,9 +14,11 @@ from typing import Any, TypeVar
 
 import grpc
 
+from serving.access.credential import headers_of
 from serving.challenger.canary import Canary
 from serving.config import ServerConfig
 from serving.deadline import Arrival, Deadline
+from serving.http_body import Headers
 from serving.logs import CURRENT_REQUEST
 from serving.metrics import Metrics
 from serving.model_host import ModelHost
@@ -29,6 +31,7 @@ from serving.oip.protobuf import Sinks, build_response, parse_request, plain_par
 from serving.oip.shared_memory import SharedMemoryRegions
 from serving.served import Served
 from serving.status import grpc_status
+from serving.tracing.tracing import NO_TRACING, Tracing
 from tasks.errors import BadInput, TidegateError
 
 Result = TypeVar("Result")
@@ -67,8 +70,16 @@ class Call:
 class InferenceCalls:
     """gRPC cancels the running call when its client leaves."""
 
-    def __init__(self, host: ModelHost, config: ServerConfig, metrics: Metrics, regions: SharedMemoryRegions) -> None:
+    def __init__(
+        self,
+        host: ModelHost,
+        config: ServerConfig,
+        metrics: Metrics,
+        regions: SharedMemoryRegions,
+        tracing: Tracing = NO_TRACING,
+    ) -> None:
         self._host, self._config, self._metrics, self._regions = host, config, metrics, regions
+        self._tracing = tracing
         self._id_prefix, self._numbers = os.urandom(4).hex(), count(1)
 
     async def infer(self, data: bytes, context: grpc.aio.ServicerContext) -> Any:
@@ -76,7 +87,8 @@ class InferenceCalls:
         failure = response = None
         try:
             message = self.parse(data)
-            response = await self.answer(message, context.time_remaining())
+            headers = headers_of(context.invocation_metadata() or ()) if self._tracing.is_on else {}
+            response = await self.answer(message, context.time_remaining(), headers)
         except Exception as error:
             failure = status_of(error)
         # `context` keeps what `abort` raises, and that this frame: a cycle, in which no request must wait for the
@@ -98,9 +110,9 @@ class InferenceCalls:
         """A request that was refused before anybody looked which model it is for."""
         self._metrics.request_without_model(PROTOCOL, grpc_status(error.kind).name)
 
-    async def answer(self, message: Any, time_remaining_s: float | None) -> Any:
-        """One request → one response. Raises TidegateError."""
-        with self.counted(message) as call:
+    async def answer(self, message: Any, time_remaining_s: float | None, headers: Headers) -> Any:
+        """One request → one response. `headers`: of its call, for who follows it. Raises TidegateError."""
+        with self.counted(message, headers) as call:
             read = self.read(message, time_remaining_s, call)
             model, computed = await call.ask(partial(infer, request=read.request))
             encoding_since = monotonic()
@@ -121,10 +133,12 @@ class InferenceCalls:
         return Read(request, sinks, parameters)
 
     @contextmanager
-    def counted(self, message: Any) -> Iterator[Call]:
+    def counted(self, message: Any, headers: Headers) -> Iterator[Call]:
         """What is done inside is one request, by the status that it ends with."""
         started_at, code, call = monotonic(), grpc.StatusCode.CANCELLED, Call()
-        CURRENT_REQUEST.set(message.id[:MAX_ID] or f"{self._id_prefix}-{next(self._numbers)}")
+        request_id = message.id[:MAX_ID] or f"{self._id_prefix}-{next(self._numbers)}"
+        CURRENT_REQUEST.set(request_id)
+        trace = self._tracing.begin("ModelInfer", headers, started_at)
         try:
             yield call
             code = grpc.StatusCode.OK
@@ -135,10 +149,13 @@ class InferenceCalls:
             code = grpc.StatusCode.INTERNAL
             raise
         finally:
+            ended_at, trace_id = monotonic(), "" if trace is None else trace.trace_id
             if call.model is None:
                 self._metrics.request_without_model(PROTOCOL, code.name)
             else:
-                call.model.statistics.request(PROTOCOL, code.name, monotonic() - started_at)
+                call.model.statistics.request(PROTOCOL, code.name, ended_at - started_at, trace_id)
+            if trace is not None:
+                self._tracing.end(trace.about(call.model, request_id, code.name), ended_at)
 
     def _deadline(self, model: Served, parameters: Mapping[str, Any], time_remaining_s: float | None) -> Deadline:
         """The call's own deadline, the `timeout` parameter, the server's default: whichever is first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from tritonclient.grpc import service_pb2
 from serving.access.access import Access
 from serving.access.credential import headers_of
 from serving.generation.request import Delta
+from serving.http_body import Headers
 from serving.model_host import ModelHost
 from serving.oip.grpc_inference import Call, InferenceCalls, Read
 from serving.oip.grpc_message import status_of
@@ -60,7 +61,7 @@ class InferenceStreams:
 
         async def generate(message: Any) -> None:
             try:
-                await self._generate(message, context.time_remaining(), writer)
+                await self._generate(message, context.time_remaining(), headers, writer)
             finally:
                 room.release()
 
@@ -72,10 +73,11 @@ class InferenceStreams:
                     await room.acquire()
                     group.create_task(generate(message))
                 else:
-                    await in_order.put(group.create_task(self._answer_one(message, context.time_remaining())))
+                    one = self._answer_one(message, context.time_remaining(), headers)
+                    await in_order.put(group.create_task(one))
             await in_order.put(None)
 
-    def _read(self, data: bytes, headers: Mapping[bytes, bytes]) -> Any:
+    def _read(self, data: bytes, headers: Headers) -> Any:
         """A message, or why it gets no answer. Each counts as a request of its caller, whose key may have gone."""
         try:
             message = self._calls.parse(data)
@@ -97,20 +99,20 @@ class InferenceStreams:
             return False
         return not isinstance(model, ServedModel)
 
-    async def _answer_one(self, message: Any, time_remaining_s: float | None) -> Any:
+    async def _answer_one(self, message: Any, time_remaining_s: float | None, headers: Headers) -> Any:
         """The one response to a request, which is its final one."""
         if isinstance(message, Unanswerable):
             return failed(message.request_id, message.error)
         try:
-            response = await self._calls.answer(message, time_remaining_s)
+            response = await self._calls.answer(message, time_remaining_s, headers)
         except Exception as error:
             return failed(message.id, error)
         return streamed(response, is_final=True)
 
-    async def _generate(self, message: Any, time_remaining_s: float | None, writer: Writer) -> None:
+    async def _generate(self, message: Any, time_remaining_s: float | None, headers: Headers, writer: Writer) -> None:
         """All responses to a request: the text as it comes. The last one says so, or an empty one after it does."""
         try:
-            with self._calls.counted(message) as call:
+            with self._calls.counted(message, headers) as call:
                 read = self._calls.read(message, time_remaining_s, call)
                 ends_empty = flag(read.parameters, EMPTY_FINAL)
                 model = await self._write_pieces(read, call, writer, ends_empty)

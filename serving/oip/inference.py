@@ -12,6 +12,7 @@ from serving.oip.infer_request import ENCODED_INPUT, InferRequest, InferResponse
 from serving.oip.prompted_inference import infer_prompts
 from serving.served import Served
 from serving.served_model import ServedModel
+from serving.tracing.trace import CURRENT_TRACE, note_stage
 from tasks.errors import BadInput
 from tasks.task import Array, TensorSpec
 
@@ -36,7 +37,9 @@ async def infer(model: Served, request: InferRequest) -> InferResponse:
 def note_encoding(model: Served, request: InferRequest, since: float) -> None:
     """The stage "encode" of tensors is their serialisation; that of pictures was observed by the model's own path."""
     if isinstance(model, ServedModel) and ENCODED_INPUT not in request.inputs:
-        model.statistics.encode.observe(monotonic() - since)
+        encoded_at = monotonic()
+        model.statistics.encode.observe(encoded_at - since)
+        note_stage(CURRENT_TRACE.get(), "encode", since, encoded_at)
 
 
 async def infer_encoded(model: ServedModel, request: InferRequest) -> dict[str, Array]:

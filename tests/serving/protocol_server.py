@@ -26,6 +26,7 @@ from serving.model_host import ModelHost
 from serving.oip.shared_memory import SharedMemoryRegions
 from serving.open_aftermath import open_aftermath
 from serving.surroundings import Surroundings
+from serving.tracing.tracing import open_tracing
 from serving.workers import DecodePool
 
 TOKEN = "a-token"
@@ -64,7 +65,8 @@ async def protocol_server(package: Path, folder: Path, **settings: Any) -> Async
     await host.start()
     keys = LiveKeys(Path(config.api_keys), metrics.access) if config.api_keys else None
     access = Access(config.admin_token, metrics.access, keys)
-    front = build_front(host, config, metrics, regions, access, build_feedback(aftermath, config))
+    tracing = open_tracing(config)
+    front = build_front(host, config, metrics, regions, access, build_feedback(aftermath, config), tracing=tracing)
     admin = build_admin(host, config, regions, access)
     try:
         async with client(front, {}) as http, client(admin, {"Authorization": f"Bearer {TOKEN}"}) as admin_http:
@@ -75,6 +77,7 @@ async def protocol_server(package: Path, folder: Path, **settings: Any) -> Async
         pool.close()
         regions.close()
         aftermath.close()
+        tracing.close()
 
 
 def client(application: Any, headers: Mapping[str, str]) -> httpx.AsyncClient:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
 from serving.scrape import Scrapes
@@ -20,6 +21,21 @@ async def test_metrics_are_read_as_text(http: httpx.AsyncClient, accept: str) ->
     answer = await http.get("/metrics", headers={"Accept": accept})
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     [asked] = [one for one in text_string_to_metric_families(answer.text) if one.name == "asked"]
+    assert asked.samples[0].value == 3
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,*/*;q=0.1",
+        "application/openmetrics-text; version=1.0.0; escaping=underscores; q=0.5",
+    ],
+)
+async def test_prometheus_gets_the_format_that_it_asks_for(http: httpx.AsyncClient, accept: str) -> None:
+    answer = await http.get("/metrics", headers={"Accept": accept})
+    assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert answer.text.endswith("# EOF\n")
+    [asked] = [one for one in openmetrics_families(answer.text) if one.name == "asked"]
     assert asked.samples[0].value == 3
 
 

@@ -94,12 +94,12 @@ async def test_every_protocol_goes_by_the_same_rule_and_a_named_version_is_kept(
         request = image_in_binary(IMAGES)
         answer = await half.http.post(INFER, **request | {"headers": request["headers"] | {"x-request-id": request_id}})
         assert answer.headers[VERSION] == expected(request_id)
-        assert (await calls.answer(infer_message(request_id), None)).model_version == expected(request_id)
-        assert (await calls.answer(infer_message(request_id, "1"), None)).model_version == "1"
+        assert (await calls.answer(infer_message(request_id), None, {})).model_version == expected(request_id)
+        assert (await calls.answer(infer_message(request_id, "1"), None, {})).model_version == "1"
         pinned = await ask(half, request_id, "/v1/models/colours/versions/1/classify")
         assert pinned.headers[VERSION] == "1"
         assert (await ask(half, request_id, "/v1/models/colours/versions/2/classify")).headers[VERSION] == "2"
-    counted = {(await calls.answer(infer_message(""), None)).model_version for _ in range(40)}
+    counted = {(await calls.answer(infer_message(""), None, {})).model_version for _ in range(40)}
     assert counted == {"1", "2"}
     assert 'code="OK",model="colours",protocol="grpc",version="2"}' in half.scrape()
 
@@ -128,7 +128,7 @@ async def test_what_the_challenger_can_not_answer_the_champion_does(
     answer = await ask(whole, "a")
     assert (answer.status_code, answer.headers[VERSION], answer.json()["model_version"]) == (200, "1", "1")
     calls = InferenceCalls(whole.host, whole.config, whole.metrics, whole.regions)
-    assert (await calls.answer(infer_message("a"), None)).model_version == "1"
+    assert (await calls.answer(infer_message("a"), None, {})).model_version == "1"
     assert "a bug of the new version" in caplog.text
     scraped = whole.scrape()
     assert 'tidegate_canary_requests_total{model="colours",outcome="failed",version="2"} 2.0' in scraped
