@@ -12,10 +12,12 @@ export function evidence(model) {
     worstCell(variant),
     gatesCell(variant),
   ]);
-  const columns = [["Variant"], [words(model.variants[0].metric), "number"], ["Size", "number"], ["Latency", "number"], ["Worst class"], ["Gates"]];
+  const columns = [["Variant"], [words(model.variants[0].metric), "number"], ["Size", "number"], [generates(model) ? "Latency of a step" : "Latency", "number"], ["Worst class"], ["Gates"]];
   return make("div", {class: "evidence"}, table(`Evidence of ${model.key}`, columns, rows),
     make("details", {}, make("summary", {}, "Gates and classes in full"), make("div", {class: "evidence-full"}, model.variants.map(inFull))));
 }
+
+const generates = (model) => ["text_generation", "captioning"].includes(model.kind);
 
 const nameCell = (model, variant) => [make("strong", {}, variant.name), " ",
   variant.name === model.variant && make("span", {class: "badge accent"}, "serving"),
@@ -26,7 +28,7 @@ function metricCell(variant) {
   if (variant.trained === null) return shown;
   const change = variant.better === "higher"
     ? `${points(variant.value - variant.trained)} pt` : signed(variant.value - variant.trained, 3);
-  return [shown, make("span", {class: "sub"}, `${change} to trained`)];
+  return [shown, make("span", {class: "sub"}, `${change} vs trained`)];
 }
 
 function latencyCell(variant) {

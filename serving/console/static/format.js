@@ -7,10 +7,9 @@ const DATE = new Intl.DateTimeFormat("en-GB", {dateStyle: "medium", timeStyle: "
 export function figure(value) {
   if (!Number.isFinite(value)) return "–";
   const size = Math.abs(value);
-  if (size >= 1000) return GROUPED.format(value);
   if (size === 0) return "0";
   const digits = Math.max(0, Math.min(6, 2 - Math.floor(Math.log10(size))));
-  return value.toFixed(digits);
+  return `${value < 0 ? "−" : ""}${size >= 1000 ? GROUPED.format(size) : size.toFixed(digits)}`;
 }
 
 export const count = (value) => GROUPED.format(value);

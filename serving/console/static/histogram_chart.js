@@ -26,7 +26,7 @@ export function histogramChart(signal) {
     const top = Math.max(0.01, ...bars.map((bar) => Math.max(bar.reference, bar.live))) * 1.08;
     const y = (share) => TOP + (height - TOP - bottom) * (1 - share / top);
     picture.replaceChildren(...scale(top, y, width));
-    bars.forEach((bar, index) => picture.append(...drawBar(bar, index, {slot, y, height, bottom, isTurned, kind: signal.kind})));
+    bars.forEach((_, index) => picture.append(...drawBar(bars, index, {slot, y, height, bottom, isTurned, kind: signal.kind})));
     bars.forEach((bar, index) => picture.append(svg("rect", {
       class: "hit", x: LEFT + slot * index, y: 0, width: slot, height, onpointermove: () => point(index),
     })));
@@ -90,7 +90,9 @@ function scale(top, y, width) {
   return drawn;
 }
 
-function drawBar(bar, index, {slot, y, height, bottom, isTurned, kind}) {
+/** Neighbours whose names are alike when they are short share one. */
+function drawBar(bars, index, {slot, y, height, bottom, isTurned, kind}) {
+  const bar = bars[index];
   const gap = kind === "scalar" ? 1 : Math.max(2, slot * 0.16);
   const left = LEFT + slot * index + gap / 2, width = Math.max(1, slot - gap), middle = left + width / 2;
   const inset = Math.min(width * 0.14, 6);
@@ -101,6 +103,6 @@ function drawBar(bar, index, {slot, y, height, bottom, isTurned, kind}) {
   return [
     svg("rect", {class: "reference", x: left, y: y(bar.reference), width, height: Math.max(0, base - y(bar.reference))}),
     svg("rect", {class: "live", x: left + inset, y: y(bar.live), width: Math.max(1, width - 2 * inset), height: Math.max(0, base - y(bar.live))}),
-    svg("text", text, bar.label),
+    svg("text", text, bar.label === bars[index - 1]?.label ? "" : bar.label),
   ];
 }

@@ -68,14 +68,14 @@ function rollbackCard(promotions, served, state, confirm) {
   const isBehind = champion && served && champion.version !== served;
   return make("div", {class: "card champion"},
     make("div", {}, make("h3", {}, champion ? `Version ${champion.version} is champion` : "No version is champion"),
-      make("p", {class: "muted"}, isBehind ? `This server still answers with version ${served}, and follows within ${figure(state.server.poll_interval_s)} s.` :
+      make("p", {class: "muted"}, isBehind ? `This server still answers with version ${served}, and follows within ${state.server.poll_interval_s} s.` :
         served ? `This server answers with version ${served}.` : "This server does not answer with this model now."),
       !undo && make("p", {class: "small muted"}, `Nothing to roll back to: ${promotions.undo_refused}`)), button);
 }
 
 function confirmRollback(promotions, path, state, poller) {
   const {current, target} = promotions.undo;
-  const wait = `${figure(state.server.poll_interval_s)} s`;
+  const wait = `${state.server.poll_interval_s} s`;
   const what = target
     ? [make("p", {}, make("strong", {}, `${promotions.name}: version ${current} → version ${target.version}`)),
       make("ul", {class: "consequences"},

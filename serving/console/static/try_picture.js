@@ -26,9 +26,9 @@ function optionSpecs(model) {
   }
   if (model.kind === "captioning") {
     return [
-      {name: "max_tokens", label: "At most tokens", type: "number", min: 1, value: model.task.defaults?.max_tokens ?? ""},
-      {name: "temperature", label: "Temperature", type: "number", min: 0, max: 5, step: 0.1, value: model.task.defaults?.temperature ?? ""},
-      {name: "num_beams", label: "Beams", type: "number", min: 1, max: 16, value: model.task.defaults?.num_beams ?? ""},
+      {name: "max_tokens", label: "At most tokens", type: "number", min: 1, value: "", placeholder: String(model.task.defaults?.max_tokens ?? "default")},
+      {name: "temperature", label: "Temperature", type: "number", min: 0, max: 5, step: 0.1, value: "", placeholder: String(model.task.defaults?.temperature ?? "default")},
+      {name: "num_beams", label: "Beams", type: "number", min: 1, max: 16, value: "", placeholder: String(model.task.defaults?.num_beams ?? "default")},
     ];
   }
   return [];

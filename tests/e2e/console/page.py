@@ -26,9 +26,13 @@ class ConsolePage:
         self.page.goto(f"{self.address}#/{view}{f'/{model}' if model else ''}")
         expect(self.page.locator(f".view-{view}")).to_be_visible()
 
-    def overflow(self) -> int:
-        """Pixels that the page is wider than its window."""
-        return int(self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+    def too_wide(self) -> list[str]:
+        """What does not fit: the page into its window, or what a card holds into the card."""
+        found: list[str] = self.page.evaluate(
+            "[document.documentElement, ...document.querySelectorAll('.card, .top')]"
+            ".filter((e) => e.scrollWidth > e.clientWidth + 1).map((e) => e.className || e.tagName)"
+        )
+        return found
 
 
 @contextmanager
