@@ -83,7 +83,8 @@ def bin_effects(sides: Sides, smaller: float) -> Counts:
     variance = (sides.reference_squares + sides.live_squares) / total - share**2
     some = (share > 0) & (share < 1)
     effects = np.divide(variance, share * (1 - share), out=np.zeros_like(share), where=some)
-    return np.minimum(1.0, np.maximum(effects, MIN_INFORMATIVE / smaller))
+    kept: Counts = np.clip(effects, min(1.0, MIN_INFORMATIVE / smaller), 1.0)
+    return kept
 
 
 def chi2_limit(degrees: int, alpha: float) -> float:

@@ -1,5 +1,6 @@
-"""Drift that no replica can prove alone: two servers, a real Prometheus, and the rules as they are shipped, but for the
-length of the window. One model gets pictures as in its reference, the other a share that is too dark."""
+"""Drift that no replica can prove alone: two servers, a real Prometheus, and the rules as they are shipped, but
+evaluated every second and said without delay. One model gets pictures as in its reference, the other a share that is
+too dark."""
 
 from __future__ import annotations
 
@@ -20,6 +21,7 @@ from benchmarks.fleet_drift import Sides, chi2_limit, fleet_statistic
 from deploy.prometheus.drift_alerts import drift_alert_group
 from deploy.prometheus.drift_rules import DriftWindow, drift_group
 from deploy.prometheus.rule import file_text
+from deploy.prometheus.rule_files import DRIFT_WINDOWS
 from monitoring.drift import jensen_shannon_distance, population_stability_index
 from monitoring.profile import Profile, decode_profile
 from registry.package import ModelPackage, seal_package
@@ -30,8 +32,7 @@ from tests.handmade import Handmade, build_package, picture
 
 pytestmark = pytest.mark.e2e
 CLEAN, DIM = "clean", "dim"
-WINDOW = "5m"
-"""Longer than the pictures take on a busy machine."""
+WINDOW = DRIFT_WINDOWS[0].window
 PICTURES = 200
 """To each replica, of each model: more than it needs to reach a verdict of its own."""
 DIM_EVERY, DIM_LIGHT = 3, 0.9
@@ -89,7 +90,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     program, folder = find_tool("prometheus"), tmp_path_factory.mktemp("fleet")
     rules = folder / "drift.yml"
     groups = [drift_group(DriftWindow(WINDOW, "1s")), drift_alert_group(hold="2s", interval="1s")]
-    rules.write_text(file_text("The rules that are shipped, with a short window.", groups, "docs/runbooks"))
+    rules.write_text(file_text("The rules that are shipped, evaluated more often.", groups, "docs/runbooks"))
     packages = two_models(folder)
     unhurried = {"DRIFT_CPU_SHARE": "1", "DRIFT_QUEUE": "10000"}
     with ExitStack() as stack:
