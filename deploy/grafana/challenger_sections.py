@@ -6,12 +6,11 @@ from grafana_foundation_sdk.models.units import NoUnit, PercentUnit, RequestsPer
 from grafana_foundation_sdk.models.units import Seconds as SecondsUnit
 
 from deploy.grafana.board import Section
-from deploy.grafana.panels import HALF, Query, heat, lines, stacked, states
+from deploy.grafana.panels import HALF, READY, Query, heat, lines, stacked, states
 from deploy.grafana.runbook import explained
 from deploy.grafana.selection import MODEL, growth, mean, quantile, rate, series, share, summed
 
 NO_CHALLENGER = "No challenger"
-READY = {"0": ("not ready", "red"), "1": ("ready", "green")}
 PAIR = "{{model}} {{challenger}} beside {{champion}}"
 
 

@@ -10,6 +10,7 @@ from grafana_foundation_sdk.models.units import NoUnit, PercentUnit, RequestsPer
 from deploy.grafana import variables
 from deploy.grafana.board import Board, Section
 from deploy.grafana.panels import (
+    GREEN,
     HALF,
     LINES_HIGH,
     ORANGE,
@@ -32,7 +33,7 @@ from deploy.prometheus.drift_alerts import NOTICEABLE, STRONG
 
 ALERTS = ("TidegateDrift", "TidegateStrongDrift")
 OF_VERSION = f'{FLEET}, model="$model", version="$version"'
-DRIFTED = {"0": ("steady or collecting", "green"), "1": ("drift", RED)}
+DRIFTED = {"0": ("steady or collecting", GREEN), "1": ("drift", RED)}
 NUMBER = r"(?:from )?(-?[0-9.]+(?:e[+-]?[0-9]+)?)(?: to .*)?"
 """Where a bin begins, as monitoring.profile names it; classes that are numbers too."""
 

@@ -7,14 +7,13 @@ from grafana_foundation_sdk.models.units import NoUnit
 from deploy.grafana import variables
 from deploy.grafana.board import Board, Section
 from deploy.grafana.challenger_sections import canary, shadow
-from deploy.grafana.panels import HALF, ORANGE, RED, Query, events, lines, number, rows, stacked, states
+from deploy.grafana.panels import HALF, ORANGE, READY, RED, Query, events, lines, number, rows, stacked, states
 from deploy.grafana.runbook import explained
 from deploy.grafana.selection import MODEL, VERSION, or_zero, series, summed
 from deploy.grafana.truth_sections import classes, objects_and_texts
 
 SERVED = series("model_info", VERSION)
 STAYED = 'state="READY", reason!=""'
-READY = {"0": ("not ready", RED), "1": ("ready", "green")}
 
 
 def models_board() -> Board:

@@ -41,6 +41,8 @@ THIRD, HALF, WHOLE = 8, 12, 24
 """Of the 24 columns of a dashboard."""
 LINES_HIGH, NUMBER_HIGH = 8, 4
 GREEN, ORANGE, RED, BLUE = "green", "orange", "red", "blue"
+READY = {"0": ("not ready", RED), "1": ("ready", GREEN)}
+"""Names for `states` of what is 0 or 1."""
 REF_IDS = "ABCDEFGHIJKLMNOP"
 
 
@@ -129,13 +131,13 @@ def bars(title: str, unit: str, *queries: Query) -> bargauge.Panel:
     return panel
 
 
-def states(title: str, names: Mapping[str, tuple[str, str]], query: Query) -> statetimeline.Panel:
+def states(title: str, names: Mapping[str, tuple[str, str]], *queries: Query) -> statetimeline.Panel:
     """What was the case when. `names`: value → (text, colour)."""
     options = {
         value: ValueMappingResult(text=says, color=colour, index=index)
         for index, (value, (says, colour)) in enumerate(names.items())
     }
-    return (
+    panel = (
         statetimeline.Panel()
         .title(title)
         .datasource(PROMETHEUS)
@@ -145,8 +147,10 @@ def states(title: str, names: Mapping[str, tuple[str, str]], query: Query) -> st
         .show_value(VisibilityMode.NEVER)
         .mappings([ValueMap(options)])
         .thresholds(thresholds([Threshold(None, BLUE)]))
-        .with_target(target("A", query).range())
     )
+    for ref_id, query in zip(REF_IDS, queries, strict=False):
+        panel = panel.with_target(target(ref_id, query).range())
+    return panel
 
 
 def heat(title: str, unit: str, buckets: str) -> heatmap.Panel:

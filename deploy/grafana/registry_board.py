@@ -6,14 +6,14 @@ from grafana_foundation_sdk.models.units import BytesIEC, NoUnit, RequestsPerSec
 
 from deploy.grafana import variables
 from deploy.grafana.board import Board, Section
-from deploy.grafana.panels import HALF, RED, Query, events, lines, prose, rows, stacked, states
+from deploy.grafana.panels import GREEN, HALF, RED, Query, events, lines, prose, rows, stacked, states
 from deploy.grafana.runbook import explained
 from deploy.grafana.selection import MODEL, REPLICA, rate, series, summed
 from deploy.grafana.variables import address
 
 MLFLOW = "http://localhost:5000"
 """Where compose.yaml has it."""
-REACHED = {"0": ("away", RED), "1": ("answers", "green")}
+REACHED = {"0": ("away", RED), "1": ("answers", GREEN)}
 TRAINING = """
 Prometheus knows nothing of **training**: curves of loss and accuracy, recipes, data, the evidence of every variant and
 the parent of a retrained model are runs and versions of MLflow: [${mlflow}](${mlflow}).

@@ -7,7 +7,7 @@ from grafana_foundation_sdk.models.units import Seconds as SecondsUnit
 
 from deploy.grafana import variables
 from deploy.grafana.board import Board, Section
-from deploy.grafana.panels import HALF, ORANGE, RED, Query, lines, number, stacked
+from deploy.grafana.panels import GREEN, HALF, ORANGE, RED, Query, lines, number, stacked, states
 from deploy.grafana.runbook import explained
 from deploy.grafana.selection import (
     FLEET,
@@ -26,6 +26,7 @@ from deploy.prometheus.alert_rules import P99_LIMIT_S, REFUSED_SHARE
 from deploy.prometheus.fault_rules import BURNS, FAULT_BUDGET, FAULTS
 
 REQUESTS = series("requests_total", VERSION)
+READABLE = {"0": ("bad", RED), "1": ("good", GREEN)}
 FAULTY = series("requests_total", VERSION, f'code=~"{FAULTS}"')
 
 
@@ -134,6 +135,10 @@ def turned_away() -> Section:
         Query(summed("model", rate(series(f"items_{what}_total", VERSION))), f"{{{{model}}}} {what}")
         for what in ("cancelled", "expired")
     ]
+    good = [
+        Query(series(f"{what}_ok", REPLICA), f"{says}, {{{{instance}}}}")
+        for what, says in (("key_file", "key file"), ("certificate", "certificate"))
+    ]
     return Section(
         "Not answered",
         [
@@ -163,7 +168,7 @@ def turned_away() -> Section:
                     "Turned away for want of a key",
                     RequestsPerSecond,
                     Query(summed("reason", rate(series("access_refused_total", REPLICA))), "{{reason}}"),
-                ).span(HALF),
+                ),
                 "missing, unknown: no key, or none of ours. role: the call needs an administrator. rate: too often.",
             ),
             explained(
@@ -171,10 +176,12 @@ def turned_away() -> Section:
                     "Requests by key",
                     RequestsPerSecond,
                     Query(summed("key, outcome", rate(series("key_requests_total", REPLICA))), "{{key}} {{outcome}}"),
-                )
-                .span(HALF)
-                .no_value("No keys: access is off"),
+                ).no_value("No keys: access is off"),
                 "By the key's name in the key file, and what became of the request.",
+            ),
+            explained(
+                states("Key file and certificate", READABLE, *good),
+                "A bad new one is not taken: what was read before stays in force.",
             ),
         ],
     )
