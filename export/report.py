@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from export.forgotten import read_forgotten
 from export.forgotten_report import format_forgotten
 from export.generative.report import format_variants as format_generative
+from export.rival_report import format_rivals
 from export.stages_report import format_stages
 from export.table import format_table, megabytes, percent, worst_class
 from registry.manifest import ClassEvidence, Evidence
@@ -22,7 +23,8 @@ def format_report(package: ModelPackage) -> str:
     table = format_generative(evidence) if isinstance(package.task_spec, GenerativeSpec) else format_variants(evidence)
     read = {name: read_forgotten(package.folder, name) for name in evidence}
     forgotten = {name: each for name, each in read.items() if each is not None}
-    parts = [table, format_stages(evidence), format_forgotten(forgotten) if forgotten else ""]
+    beside = format_rivals(package.manifest)
+    parts = [table, beside, format_stages(evidence), format_forgotten(forgotten) if forgotten else ""]
     return "\n\n".join(part for part in parts if part)
 
 

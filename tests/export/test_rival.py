@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from export.pipeline import export_subject
 from export.recipe import ExportRecipe
+from export.report import format_report
 from export.subject import Data, Subject
 from monitoring.profile import decode_profile
 from registry.gates import PromotionPolicy, judge
@@ -56,6 +58,14 @@ def test_every_variant_of_the_champion_is_tried_on_the_same_examples(
             (each.label, each.variant) for each in ours.per_class
         ]
         assert (evidence.num_bytes, evidence.latency_ms) == (theirs.num_bytes, theirs.latency_ms)
+
+
+def test_a_person_sees_both_side_by_side(champion: ModelPackage, challenger: ModelPackage) -> None:
+    share = f"{challenger.variant('fp32').evidence.metrics['accuracy'] * 100:.2f} %"
+    (row,) = re.findall(r"^fp32 +([\d.]+ %) +([\d.]+ %)$", format_report(challenger), re.MULTILINE)
+    assert row == (share, share), "it is the same network"
+    assert "accuracy on the same 200 held-out examples" in format_report(challenger)
+    assert "on the same" not in format_report(champion)
 
 
 def test_promotion_goes_by_the_same_examples(champion: ModelPackage, challenger: ModelPackage) -> None:
