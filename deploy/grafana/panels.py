@@ -47,10 +47,12 @@ REF_IDS = "ABCDEFGHIJKLMNOP"
 
 
 class Query(NamedTuple):
-    """`legend`: what a line is called; labels as {{model}}."""
+    """`legend`: what a line is called; labels as {{model}}. `exemplars`: with dots that lead to traces of requests,
+    where servers trace some and Prometheus keeps which."""
 
     expression: str
     legend: str
+    exemplars: bool = False
 
 
 def lines(title: str, unit: str, *queries: Query, limits: Sequence[float] = ()) -> timeseries.Panel:
@@ -203,7 +205,12 @@ def prose(markdown: str) -> text.Panel:
 
 def target(ref_id: str, query: Query) -> Dataquery:
     return (
-        Dataquery().ref_id(ref_id).datasource(PROMETHEUS).expr(query.expression).legend_format(query.legend or "__auto")
+        Dataquery()
+        .ref_id(ref_id)
+        .datasource(PROMETHEUS)
+        .expr(query.expression)
+        .legend_format(query.legend or "__auto")
+        .exemplar(query.exemplars)
     )
 
 

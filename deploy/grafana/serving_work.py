@@ -16,7 +16,10 @@ LEVELS = (0.5, 0.95, 0.99)
 
 
 def latency() -> Section:
-    by_level = [Query(quantile(level, "", "stage_seconds", VERSION, TOTAL), f"p{level * 100:g}") for level in LEVELS]
+    by_level = [
+        Query(quantile(level, "", "stage_seconds", VERSION, TOTAL), f"p{level * 100:g}", exemplars=level == LEVELS[-1])
+        for level in LEVELS
+    ]
     by_model = quantile(0.99, "model", "stage_seconds", VERSION, TOTAL)
     buckets = summed("le", rate(series("stage_seconds_bucket", VERSION, TOTAL)))
     stages = [
@@ -32,7 +35,8 @@ def latency() -> Section:
         [
             explained(
                 lines("From arrival to answer", SecondsUnit, *by_level, limits=[P99_LIMIT_S]),
-                "All chosen models together.",
+                "All chosen models together. Dots lead to requests that were traced, where servers trace a share of "
+                "them and Prometheus keeps exemplars.",
                 "TidegateSlow",
             ),
             explained(
