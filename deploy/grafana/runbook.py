@@ -38,6 +38,6 @@ def explained(panel: Panel, says: str, *alerts: str) -> Panel:
         names = ", ".join(alert for alert in alerts if RUNBOOK_OF[alert] == page)
         told.append(f"{names}: what to do stands in docs/runbooks/{page}.md.")
     links: list[Builder[Link]] = [
-        DashboardLink(f"Runbook: {page}").url(f"${{runbooks}}/{page}.md").target_blank(True) for page in pages
+        DashboardLink(f"Runbook: {page}").url(f"${{runbooks:raw}}/{page}.md").target_blank(True) for page in pages
     ]
     return panel.description("\n\n".join(told)).links(links)

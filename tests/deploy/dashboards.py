@@ -10,7 +10,7 @@ from typing import Any
 
 from deploy.grafana.dashboard_files import dashboard_files
 
-VARIABLE = re.compile(r"\$\{?([a-zA-Z_]\w*)\}?")
+VARIABLE = re.compile(r"\$\{?([a-zA-Z_]\w*)(?::raw)?\}?")
 BUILT_IN = {"__rate_interval", "__range"}
 
 

@@ -114,7 +114,7 @@ def test_links_lead_to_the_pages_of_alerts() -> None:
     for board in BOARDS.values():
         for panel in panels_of(board):
             for link in panel.get("links", ()):
-                page = link["url"].replace("${runbooks}", "docs/runbooks")
+                page = link["url"].replace("${runbooks:raw}", "docs/runbooks")
                 assert (ROOT / page).is_file(), panel["title"]
                 assert page in panel["description"]
                 led |= {alert for alert in RUNBOOK_OF if re.search(rf"\b{alert}\b", panel["description"])}
