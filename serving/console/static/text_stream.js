@@ -15,6 +15,7 @@ export async function streamText(model, body, values, write, signal) {
   const name = model.key === model.name ? model.name : `${model.name}/${model.version}`;
   const request = {model: name, max_tokens: DEFAULT_TOKENS, ...values, ...body, stream: true, stream_options: {include_usage: true}};
   const started = performance.now();
+  const gathered = perFrame(write);
   let first = 0, tokens = 0, usage = null, reason = "";
   try {
     for await (const chunk of eventValues(await postJson(path, request, {signal}))) {
@@ -23,7 +24,7 @@ export async function streamText(model, body, values, write, signal) {
       if (text) {
         first ||= performance.now();
         tokens += 1;
-        write(text);
+        gathered.add(text);
       }
       reason = choice?.finish_reason ?? reason;
       usage = chunk.usage ?? usage;
@@ -31,8 +32,28 @@ export async function streamText(model, body, values, write, signal) {
   } catch (error) {
     if (error.name !== "AbortError") throw error;
     reason = "stopped";
+  } finally {
+    gathered.flush();
   }
   return describe({started, first, ended: performance.now(), tokens: usage?.completion_tokens ?? tokens, usage, reason});
+}
+
+/** A fast model writes many pieces between two drawings of the page: they are handed on together. */
+function perFrame(write) {
+  let held = "", frame = 0;
+  const flush = () => {
+    cancelAnimationFrame(frame);
+    frame = 0;
+    if (held) write(held);
+    held = "";
+  };
+  return {
+    flush,
+    add(text) {
+      held += text;
+      frame ||= requestAnimationFrame(flush);
+    },
+  };
 }
 
 function describe({started, first, ended, tokens, usage, reason}) {

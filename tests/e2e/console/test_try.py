@@ -126,6 +126,7 @@ def test_a_stream_is_stopped_and_keeps_what_was_written(console: ConsolePage, co
     console.page.get_by_role("button", name="Write on").click()
     written = console.page.locator("[data-streamed]")
     expect(written).to_have_text(re.compile(r"\S{3}"))
+    expect(console.page.locator(".text-pane [role=status]")).to_have_text("Writing …")
     console.page.get_by_role("button", name="Stop").click()
     expect(console.page.locator(".text-pane")).to_contain_text("You stopped it.")
     kept = written.inner_text()
