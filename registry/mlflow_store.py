@@ -37,7 +37,7 @@ from registry.mlflow_tags import DIGEST_TAG, LOCK_TAG, PACKAGE_TAG, event_tags, 
 from registry.package import ModelPackage, open_package
 from registry.package_cache import fetch_into
 from registry.reference import ModelRef, VersionInfo, check_alias, check_name, no_such_version
-from registry.tracking import EXPERIMENT, artifact_location, database_file
+from registry.tracking import EXPERIMENT, artifact_location, database_file, without_password
 from tasks.errors import BadInput, NotFound, NotReady, Unsupported
 
 
@@ -46,10 +46,11 @@ class MlflowStore:
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
+        self._told = without_password(uri)
         self.database = database_file(uri)
         if not uri.startswith("http") and not (find_spec("sqlalchemy") and find_spec("alembic")):
             raise Unsupported(
-                f"{uri} is a database, which this installation can not open (it has mlflow-skinny): pip install "
+                f"{self._told} is a database, which this installation can not open (it has mlflow-skinny): pip install "
                 "'tidegate[train]', or use an MLflow server (http://…) or a folder of packages"
             )
         # One line for each of dozens of migrations, on the first use of a database.
@@ -58,7 +59,7 @@ class MlflowStore:
         self.client = MlflowClient(uri, uri)
 
     def __str__(self) -> str:
-        return self.uri
+        return self._told
 
     def names(self) -> list[str]:
         if self.database is not None and not self.database.exists():
@@ -177,7 +178,7 @@ class MlflowStore:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             known = ", ".join(self.names()) or "none"
-            raise NotFound(f"no model {name!r} in {self.uri}; it has {known}") from error
+            raise NotFound(f"no model {name!r} in {self._told}; it has {known}") from error
 
     def mark_registered(self, name: str) -> None:
         try:
@@ -202,12 +203,12 @@ class MlflowStore:
             yield
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                raise NotFound(f"{self.uri}: {error.message}") from error
+                raise NotFound(f"{self._told}: {error.message}") from error
             if error.error_code in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST"):
-                raise BadInput(f"{self.uri}: {error.message}") from error
-            raise NotReady(f"{self.uri} can not be used: {error.message}") from error
+                raise BadInput(f"{self._told}: {error.message}") from error
+            raise NotReady(f"{self._told} can not be used: {error.message}") from error
         except OSError as error:
-            raise NotReady(f"{self.uri} can not be reached: {error}") from error
+            raise NotReady(f"{self._told} can not be reached: {error}") from error
 
 
 def describe(version: Any, aliases: Mapping[str, str]) -> VersionInfo:

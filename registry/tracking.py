@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from tasks.errors import BadInput
@@ -14,6 +15,8 @@ EXPERIMENT = "tidegate"
 ARTIFACT_ROOT_VARIABLE = "MLFLOW_DEFAULT_ARTIFACT_ROOT"
 """MLflow's own name, of the option of its server."""
 
+PASSWORD = re.compile(r"(://[^/@:]*:)[^@]*(@)")
+"""Of an address: what stands between the user's name and the host."""
 TRACKING_SCHEMES = ("http://", "https://", "sqlite:///", "postgresql", "mysql", "mssql", "databricks")
 
 
@@ -30,6 +33,11 @@ def is_tracking_uri(location: str) -> bool:
 def database_file(uri: str) -> Path | None:
     """The file of an sqlite URI: sqlite:///relative or sqlite:////absolute, one slash belongs to the notation."""
     return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+
+
+def without_password(uri: str) -> str:
+    """The same for messages and logs, which more people read than may know a password."""
+    return PASSWORD.sub(r"\g<1>…\g<2>", uri)
 
 
 def artifact_location(uri: str, folder: Path | None = None) -> str | None:

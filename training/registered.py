@@ -10,7 +10,7 @@ import mlflow.artifacts
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
-from registry.tracking import database_file
+from registry.tracking import database_file, without_password
 from tasks.errors import NotFound
 
 SUFFIX = "-trained"
@@ -50,7 +50,10 @@ def find_versions(tracking_uri: str, reference: str) -> list[ModelVersion]:
     missing = database is not None and not database.exists()
     found = [] if missing else MlflowClient(tracking_uri, tracking_uri).search_model_versions(f"name = '{registered}'")
     if not found:
-        raise NotFound(f"no trained model {registered!r} in {tracking_uri}: train one first, tidegate train {name}")
+        raise NotFound(
+            f"no trained model {registered!r} in {without_password(tracking_uri)}: train one first, "
+            f"tidegate train {name}"
+        )
     ordered = sorted(found, key=lambda each: int(each.version), reverse=True)
     wanted = [each for each in ordered if version in ("", str(each.version))]
     if not wanted:
@@ -65,6 +68,6 @@ def version_of_run(tracking_uri: str, name: str, run_id: str) -> int:
         if each.run_id == run_id:
             return int(each.version)
     raise NotFound(
-        f"the training of this version of {name!r} (run {run_id}) is not in {tracking_uri} any more; train the model "
-        f"again: tidegate train {name}"
+        f"the training of this version of {name!r} (run {run_id}) is not in {without_password(tracking_uri)} any more; "
+        f"train the model again: tidegate train {name}"
     )

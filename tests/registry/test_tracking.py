@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from registry.tracking import artifact_location, is_tracking_uri
+from registry.tracking import artifact_location, is_tracking_uri, without_password
 from tasks.errors import BadInput
 
 
@@ -37,3 +37,17 @@ def test_a_shared_database_needs_to_be_told(monkeypatch: pytest.MonkeyPatch, tmp
     assert "hunter2" not in str(told.value)
     monkeypatch.setenv("MLFLOW_DEFAULT_ARTIFACT_ROOT", "s3://bucket/artifacts")
     assert artifact_location(uri, tmp_path) == "s3://bucket/artifacts"
+
+
+@pytest.mark.parametrize(
+    ("uri", "told"),
+    [
+        ("postgresql+psycopg://tide:s3cret@db:5432/mlflow", "postgresql+psycopg://tide:…@db:5432/mlflow"),
+        ("https://user:a:b@host/path", "https://user:…@host/path"),
+        ("http://host:5000", "http://host:5000"),
+        ("postgresql://tide@db/mlflow", "postgresql://tide@db/mlflow"),
+        ("sqlite:////tmp/a@b:c.db", "sqlite:////tmp/a@b:c.db"),
+    ],
+)
+def test_messages_tell_no_password(uri: str, told: str) -> None:
+    assert without_password(uri) == told
