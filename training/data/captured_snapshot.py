@@ -24,8 +24,8 @@ from training.recipe import TaskName
 
 
 def is_captured(path: Path, model: str) -> bool:
-    """Whether a folder is where servers captured requests of a model."""
-    return any(next(day.glob("*.parquet"), None) for day in day_folders(path, model))
+    """Whether this is a folder to which servers captured requests of a model."""
+    return path.is_dir() and any(next(day.glob("*.parquet"), None) for day in day_folders(path, model))
 
 
 @dataclass(frozen=True)

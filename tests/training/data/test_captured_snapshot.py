@@ -192,6 +192,8 @@ def test_a_folder_is_captured_if_it_holds_rows_of_the_model(capture: Capture) ->
     capture.add(picture(1))
     assert is_captured(capture.root, "m")
     assert not is_captured(capture.root, "another")
+    (capture.root / "table.toml").write_text('source = "digits"')
+    assert not is_captured(capture.root / "table.toml", "m")
 
 
 def test_without_labels_there_is_nothing_to_learn(capture: Capture) -> None:
