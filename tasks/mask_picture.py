@@ -19,8 +19,8 @@ def decode_mask(payload: bytes, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint
     refuse_excess(picture, payload, max_pixels)
     if picture.format != "PNG" or picture.mode not in MODES:
         raise BadInput(
-            f"the mask is a {picture.format} of mode {picture.mode}; send a PNG with one value of up to 8 bits a pixel, "
-            "its class (grey or palette, no alpha)"
+            f"the mask is a {picture.format} of mode {picture.mode}; send a PNG with one value of up to 8 bits a "
+            "pixel, its class (grey or palette, no alpha)"
         )
     with blaming_the_file("the mask is damaged or cut short"):
         picture.load()
