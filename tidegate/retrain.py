@@ -175,6 +175,8 @@ class Retraining:
     def promote(self, made: VersionInfo, plan: Plan) -> None:
         """Makes it the champion. Raises GateFailed, and Conflict where another one has become champion meanwhile: then
         it was held against the wrong one."""
+        if CHAMPION in self.store.resolve(ModelRef(name=self.name, version=made.version)).aliases:
+            return  # It was promoted in the moment before it was killed.
         try:
             promote_model(self.store, str(made), expected=plan.champion)
         except (GateFailed, Conflict):

@@ -167,6 +167,19 @@ def test_where_another_became_champion_meanwhile_the_challenger_waits(
     assert not retraining.file.exists(), "there is nothing left to go on with"
 
 
+def test_promoting_may_be_repeated(retraining: Retraining, plan: Plan, tmp_path: Path) -> None:
+    made = publish(retraining.store, tmp_path / "second", RUN, shift=0.1)
+    for _ in range(2):
+        retraining.nominate(made)
+        retraining.promote(made, plan)
+    assert holders(retraining.store)["champion"] == "2"
+    assert [(event.alias, event.version) for event in retraining.store.events("colours")] == [
+        ("champion", "1"),
+        ("challenger", "2"),
+        ("champion", "2"),
+    ]
+
+
 def test_what_fails_a_gate_stays_the_challenger(retraining: Retraining, plan: Plan, tmp_path: Path) -> None:
     made = worse(retraining.store, tmp_path / "worse")
     retraining.nominate(made)
