@@ -79,17 +79,18 @@ class FeedbackDesk:
     def claim(self, model: str, feedback: Feedback) -> Claim:
         """The answer that it is about: nobody else can claim it until it is released.
 
-        Raises NotFound, Conflict, or BadInput for feedback that the model does not take. All are counted."""
+        Raises NotFound, Conflict, or BadInput for feedback that the model does not take. All are counted, but for
+        feedback on a model that was never here: what a caller makes up must not become a label of metrics."""
+        memory = self._memories.get(model)
+        if memory is None:
+            raise NotFound(f"there is no model {model!r} here")
         try:
-            return self._claim(model, feedback)
+            return self._claim(model, memory, feedback)
         except TidegateError as error:
             self.statistics.came(model, outcome_of(error))
             raise
 
-    def _claim(self, model: str, feedback: Feedback) -> Claim:
-        memory = self._memories.get(model)
-        if memory is None:
-            raise NotFound(f"there is no model {model!r} here")
+    def _claim(self, model: str, memory: Memory, feedback: Feedback) -> Claim:
         try:
             taken = memory.take(feedback.request_id, feedback.index)
         except NotFound as error:

@@ -181,6 +181,7 @@ async def test_what_can_not_be_feedback_is_refused(protocol: ProtocolServer, bod
 async def test_a_model_that_is_not_here_takes_no_feedback(protocol: ProtocolServer) -> None:
     answer = await tell(protocol, "/v1/models/nobody", {"request_id": "a", "label": "red"})
     assert answer.status_code == 404
+    assert "nobody" not in protocol.scrape(), "a name that a caller made up is no label"
     assert (await protocol.http.get(f"{COLOURS}/feedback")).status_code == 405
 
 
