@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from serving.tracing.trace_parent import HEADER as TRACE_PARENT
+
 AUTHORIZATION, API_KEY = b"authorization", b"x-api-key"
 BEARER = b"bearer "
+CARRIED = frozenset(name.decode() for name in (AUTHORIZATION, API_KEY, TRACE_PARENT))
+"""What is read of a gRPC call's metadata."""
 
 
 def find_credential(headers: Mapping[bytes, bytes]) -> bytes | None:
@@ -19,9 +23,9 @@ def find_credential(headers: Mapping[bytes, bytes]) -> bytes | None:
 
 
 def headers_of(metadata: Iterable[tuple[str, str | bytes]]) -> dict[bytes, bytes]:
-    """The metadata of a gRPC call, as far as it shows who calls, as headers."""
+    """The metadata of a gRPC call as headers, as far as it says who calls and who follows the call."""
     return {
         name.encode(): value if isinstance(value, bytes) else value.encode()
         for name, value in metadata
-        if name in ("authorization", "x-api-key")
+        if name in CARRIED
     }

@@ -31,5 +31,10 @@ def test_a_bearer_token_is_taken_as_it_is(token: bytes) -> None:
 
 
 def test_metadata_of_grpc_are_headers() -> None:
-    metadata = (("user-agent", "test"), ("authorization", "Bearer abc"), ("x-api-key", b"abc"), ("trace-bin", b"\xff"))
-    assert headers_of(metadata) == {b"authorization": b"Bearer abc", b"x-api-key": b"abc"}
+    read = (("authorization", "Bearer abc"), ("x-api-key", b"abc"), ("traceparent", "00-aa-bb-01"))
+    metadata = (("user-agent", "test"), *read, ("trace-bin", b"\xff"))
+    assert headers_of(metadata) == {
+        b"authorization": b"Bearer abc",
+        b"x-api-key": b"abc",
+        b"traceparent": b"00-aa-bb-01",
+    }

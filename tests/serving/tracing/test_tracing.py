@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
+import tritonclient.grpc.aio as triton
 from prometheus_client.openmetrics.exposition import generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from registry.package import ModelPackage
 from serving.config import ServerConfig
+from serving.oip.grpc import add_services
 from serving.tracing import tracing as module
 from serving.tracing.tracing import open_tracing
 from tasks.errors import InvalidRecipe
 from tests.handmade import encoded
 from tests.serving.protocol_server import ProtocolServer, protocol_server
 from tests.serving.tracing.collector import Collector, attributes_of, running_collector
+from tests.serving.wire import IMAGES
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 FOLLOWED = {"traceparent": f"00-{TRACE}-{SPAN}-01"}
@@ -54,6 +58,27 @@ async def test_a_request_is_a_span_and_its_stages_are_below_it(
         ends.append(stage.end_time_unix_nano)
     assert ends == sorted(ends)
     assert collector.resources[0]["service.name"] == "tidegate"
+
+
+async def test_a_call_over_grpc_goes_on_with_its_callers_trace(
+    package: ModelPackage, tmp_path: Path, collector: Collector
+) -> None:
+    tensor = triton.InferInput("image", list(IMAGES.shape), "UINT8")
+    tensor.set_data_from_numpy(IMAGES)
+    tracing = open_tracing(ServerConfig(traces_url=collector.url, trace_share=0.0))
+    async with protocol_server(package.folder, tmp_path) as server:
+        services = grpc.aio.server()
+        add_services(services, server.host, server.config, server.metrics, server.regions, server.access, tracing)
+        port = services.add_insecure_port("127.0.0.1:0")
+        await services.start()
+        async with triton.InferenceServerClient(f"127.0.0.1:{port}") as client:
+            await client.infer("colours", [tensor])
+            await client.infer("colours", [tensor], headers=FOLLOWED)
+        await services.stop(None)
+    tracing.close()
+    call = collector.spans["ModelInfer"]
+    assert (call.trace_id.hex(), call.parent_span_id.hex()) == (TRACE, SPAN)
+    assert attributes_of(call)["rpc.grpc.status_code"] == "OK"
 
 
 async def test_an_error_is_followed_like_an_answer(package: ModelPackage, tmp_path: Path, collector: Collector) -> None:
