@@ -52,3 +52,14 @@ def render_set(name: str, folder: Path) -> list[Document]:
     wanted = {"namespace": "tidegate", "resources": [base], "components": [component]}
     (folder / "kustomization.yaml").write_text(json.dumps(wanted), encoding="utf-8")
     return render(folder)
+
+
+def render_with(overlay: str, component: str, folder: Path) -> list[Document]:
+    """A copy of an overlay that takes one more component, as somebody makes it who runs the server elsewhere."""
+    copied = folder / "deploy"
+    shutil.copytree(KUBERNETES.parent, copied, ignore=shutil.ignore_patterns("__pycache__"))
+    changed = copied / "kubernetes" / "overlays" / overlay / "kustomization.yaml"
+    facts = yaml.safe_load(changed.read_text(encoding="utf-8"))
+    facts["components"].append(f"../../components/{component}")
+    changed.write_text(json.dumps(facts), encoding="utf-8")
+    return render(changed.parent)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.deploy import network_checks, pod_checks, schema_checks, setting_checks
+from tests.deploy.pod_checks import VERSION
 from tests.deploy.pods import pods_of, serves
-from tests.deploy.rendering import SETS, Document
+from tests.deploy.rendering import SETS, Document, render_with
 
 Check = Callable[[list[Document]], Iterator[str]]
 CHECKS: dict[str, Check] = {
@@ -28,6 +30,24 @@ def test_manifests_hold(name: str, check: str, rendered: Callable[[str], list[Do
 @pytest.mark.parametrize("name", SETS)
 def test_every_set_serves(name: str, rendered: Callable[[str], list[Document]]) -> None:
     assert any(serves(container) for pod in pods_of(rendered(name)) for container in pod.containers)
+
+
+@pytest.mark.parametrize("component", ["gpu", "tensorrt"])
+def test_production_gives_a_gpu_what_its_component_asks_for(
+    component: str, rendered: Callable[[str], list[Document]], tmp_path: Path
+) -> None:
+    def server(documents: list[Document]) -> Document:
+        (found,) = (d for d in documents if d["kind"] == "Deployment" and d["metadata"]["name"] == "tidegate")
+        return found
+
+    made = render_with("prod", component, tmp_path)
+    assert [problem for check in CHECKS.values() for problem in check(made)] == []
+    ours, theirs = (server(documents)["spec"] for documents in (made, rendered(f"components/{component}")))
+    assert ours["strategy"] == theirs["strategy"]
+    (container,), (plain,) = (spec["template"]["spec"]["containers"] for spec in (ours, theirs))
+    assert container["resources"] == plain["resources"]
+    name = "server-gpu" if component == "gpu" else "server-tensorrt"
+    assert container["image"] == f"registry.example.com/tidegate/{name}:{VERSION}"
 
 
 def test_components_bring_what_they_are_for(rendered: Callable[[str], list[Document]]) -> None:
