@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 
 from serving.challenger.statistics import CanaryStatistics
 from serving.served import Served
-from tasks.errors import DeadlineExceeded, NotReady
+from tasks.errors import DeadlineExceeded, ErrorKind, NotReady, TidegateError
 
+CALLERS_FAULTS = frozenset({ErrorKind.BAD_INPUT, ErrorKind.TOO_LARGE, ErrorKind.NOT_FOUND, ErrorKind.UNSUPPORTED})
+"""They say nothing about the challenger where the champion refuses the request likewise."""
 PATIENCE_S = 5.0
 """A challenger that is at one batch, or one token, for longer than this is not waited for."""
 Result = TypeVar("Result")
@@ -35,16 +37,29 @@ class Canary:
             self._statistics.count("expired")
             raise
         except Exception as error:
-            self._statistics.count("failed")
-            log.warning(
-                "challenger %s/%s could not answer, the champion does: %s: %s",
-                *(challenger.name, challenger.version, type(error).__name__, error),
-            )
+            kind = error.kind if isinstance(error, TidegateError) else None
+            failure = f"{type(error).__name__}: {error}"
         else:
             self._statistics.count("answered")
             return answer
         self.model = self._champion()
-        return await ask(self.model)
+        is_callers_fault = False
+        try:
+            return await ask(self.model)
+        except TidegateError as error:
+            is_callers_fault = kind in CALLERS_FAULTS and error.kind == kind
+            raise
+        finally:
+            if not is_callers_fault:
+                self._note_failure(challenger, failure)
+
+    def _note_failure(self, challenger: Served, failure: str) -> None:
+        """Counted every time and said when it is new: under load the same would be said a thousand times."""
+        self._statistics.count("failed")
+        if failure != self._statistics.last_failure:
+            self._statistics.last_failure = failure
+            name, version = challenger.name, challenger.version
+            log.warning("challenger %s/%s could not answer, the champion does: %s", name, version, failure)
 
 
 async def patiently(model: Served, work: Coroutine[Any, Any, Result]) -> Result:

@@ -38,10 +38,12 @@ class CanaryStatistics:
     """Of one challenger: requests that were meant for it, by what became of them."""
 
     outcomes: dict[str, int] = field(default_factory=dict)
+    last_failure: str = ""
+    """What kept it from answering, the last time that something did."""
 
     def count(self, outcome: str) -> None:
         """By one of CANARY_OUTCOMES. unavailable, failed: the champion answered, for the challenger was not there, or
-        could not. expired: nobody did, in the time that the caller gave."""
+        could not. expired: nobody did, in the time that the caller gave. What both refuse is none of them."""
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
 
 

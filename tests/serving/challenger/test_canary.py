@@ -19,7 +19,7 @@ from serving.challenger import canary
 from serving.challenger.share import CANARY, falls_within
 from serving.oip.grpc_inference import InferenceCalls
 from serving.served_model import ServedModel
-from tasks.errors import NotReady
+from tasks.errors import BadInput, NotReady
 from tests.handmade import encoded
 from tests.serving.host_server import until
 from tests.serving.oip.test_grpc_stream import stream_of_bytes
@@ -136,9 +136,26 @@ async def test_what_the_challenger_can_not_answer_the_champion_does(
     assert 'code="500",model="colours",protocol="http",version="2"} 1.0' not in scraped
 
 
-async def test_a_request_that_can_not_be_right_is_told_so_by_the_champion(whole: ProtocolServer) -> None:
+async def test_a_request_that_can_not_be_right_is_told_so_by_the_champion(
+    whole: ProtocolServer, caplog: pytest.LogCaptureFixture
+) -> None:
     answer = await whole.http.post(CLASSIFY, content=b"no picture")
     assert (answer.status_code, answer.headers[VERSION]) == (400, "1")
+    assert 'tidegate_canary_requests_total{model="colours",outcome="failed",version="2"} 0.0' in whole.scrape()
+    assert "could not answer" not in caplog.text, "what nobody can answer is no fault of the challenger"
+
+
+async def test_what_only_the_challenger_refuses_is_its_failure_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    async def ask(model: Any) -> str:
+        if model.version == "2":
+            raise BadInput("it takes smaller pictures")
+        return str(model.version)
+
+    statistics = canary.CanaryStatistics()
+    for _ in range(3):
+        assert await canary.Canary(Version("2"), lambda: Version("1"), statistics).ask(ask) == "1"
+    assert statistics.outcomes == {"failed": 3}
+    assert caplog.text.count("it takes smaller pictures") == 1
 
 
 async def test_nobody_waits_for_a_challenger_that_hangs(whole: ProtocolServer, monkeypatch: pytest.MonkeyPatch) -> None:
