@@ -202,7 +202,10 @@ def training_recipe(origin: Origin, request: Request) -> Recipe:
             "the champion's data have changed since it was trained: what is held out now it may have learnt from then, "
             "so the training begins with new weights"
         )
-    return retraining_recipe(origin, data, request.overrides, learns_on)
+    recipe = retraining_recipe(origin, data, request.overrides, learns_on)
+    if learns_on and not recipe.model.warm_start:
+        note("by --set the champion may have learnt from what is held out now, so the training begins with new weights")
+    return recipe
 
 
 def find_added(origin: Origin, path: Path, name: str) -> DataConfig:

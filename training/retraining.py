@@ -70,7 +70,8 @@ def joined_data(known: DataConfig, added: DataConfig, is_new_normal: bool) -> Jo
 
 def retraining_recipe(origin: Origin, data: DataConfig, overrides: Sequence[str], learns_on: bool) -> Recipe:
     """The recipe of a model with other data, and `section.field=value` overrides. `learns_on`: from its weights; else
-    from new ones. Words keep their tokens: another tokenizer would make it another model. Raises InvalidRecipe."""
+    from new ones, as where overrides draw the splits of its data anew: what is held out then it has learnt from. Words
+    keep their tokens: another tokenizer would make it another model. Raises InvalidRecipe."""
     facts: dict[str, Any] = msgspec.to_builtins(origin.recipe)
     facts["data"] = msgspec.to_builtins(data)
     facts["model"]["warm_start"] = origin.reference if learns_on else ""
@@ -85,5 +86,12 @@ def retraining_recipe(origin: Origin, data: DataConfig, overrides: Sequence[str]
         apply_override(facts, override)
     told = f"the recipe of {origin.reference}" + (f" with {', '.join(overrides)}" if overrides else "")
     recipe = parse_recipe(facts, told)
+    if recipe.model.warm_start == origin.reference and not holds_out_the_same(recipe.data, origin.recipe.data):
+        recipe = msgspec.structs.replace(recipe, model=msgspec.structs.replace(recipe.model, warm_start=""))
     check_model(recipe.model, NETWORK_KINDS[recipe.task], told)
     return recipe
+
+
+def holds_out_the_same(data: DataConfig, known: DataConfig) -> bool:
+    """Whether every source of the known data is there as it was: seeds and fractions decide what is held out."""
+    return all(part in parts_of(data) for part in parts_of(known))

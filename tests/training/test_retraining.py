@@ -64,7 +64,7 @@ def test_snapshots_are_found_among_the_data(tmp_path: Path) -> None:
 
 
 def test_everything_is_as_it_was_but_the_data_and_the_weights(origin: Origin, tiny_recipe: Recipe) -> None:
-    data = joined_data(KNOWN, NEW, is_new_normal=False)
+    data = joined_data(tiny_recipe.data, NEW, is_new_normal=False)
     made = retraining_recipe(origin, data, (), learns_on=True)
     model = msgspec.structs.replace(tiny_recipe.model, warm_start="tiny/3")
     assert made == msgspec.structs.replace(tiny_recipe, data=data, model=model)
@@ -74,8 +74,8 @@ def test_everything_is_as_it_was_but_the_data_and_the_weights(origin: Origin, ti
 def test_a_model_that_began_elsewhere_goes_on_from_where_it_is(tiny_recipe: Recipe, tmp_path: Path) -> None:
     began = msgspec.structs.replace(tiny_recipe, model=msgspec.structs.replace(tiny_recipe.model, warm_start="other"))
     origin = Origin("tiny/3", tmp_path, facts_of(began))
-    assert retraining_recipe(origin, KNOWN, (), learns_on=True).model.warm_start == "tiny/3"
-    assert retraining_recipe(origin, KNOWN, (), learns_on=False).model.warm_start == ""
+    assert retraining_recipe(origin, began.data, (), learns_on=True).model.warm_start == "tiny/3"
+    assert retraining_recipe(origin, began.data, (), learns_on=False).model.warm_start == ""
 
 
 def test_fields_may_be_changed(origin: Origin) -> None:
@@ -83,6 +83,19 @@ def test_fields_may_be_changed(origin: Origin) -> None:
     assert (made.schedule.epochs, made.optimiser.learning_rate) == (7, 1e-4)
     with pytest.raises(InvalidRecipe, match=r"tiny/3 with schedule\.epoch=7"):
         retraining_recipe(origin, KNOWN, ["schedule.epoch=7"], learns_on=True)
+
+
+@pytest.mark.parametrize(
+    ("override", "origin_of_weights"),
+    [("data.repeat=3", "tiny/3"), ("data.normal=last", "tiny/3"), ("schedule.epochs=7", "tiny/3"), ("data.seed=5", "")],
+)
+def test_weights_are_not_judged_by_what_they_were_learnt_from(
+    override: str, origin_of_weights: str, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    joined = joined_data(KNOWN, NEW, is_new_normal=False)
+    known = KNOWN if override == "data.seed=5" else joined
+    origin = Origin("tiny/3", tmp_path, facts_of(msgspec.structs.replace(tiny_recipe, data=known)))
+    assert retraining_recipe(origin, known, [override], learns_on=True).model.warm_start == origin_of_weights
 
 
 def test_whether_its_data_are_what_they_were(tiny_recipe: Recipe, tmp_path: Path) -> None:
