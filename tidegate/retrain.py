@@ -91,6 +91,7 @@ class Retraining:
             from training.checkpoint import read_facts
             from training.registered import newest_checkpoint, version_of_run
             from training.retraining import Origin
+            from training.run import forget
         reference = f"{self.name}/{version_of_run(self.tracking_uri, self.name, run_id)}"
         note(f"the champion is {champion}, trained as {self.name}-trained version {reference.partition('/')[2]}")
         with TemporaryDirectory(prefix="tidegate-retrain-") as folder:
@@ -101,6 +102,7 @@ class Retraining:
             export = package.manifest.lineage.recipe["export"]
         else:
             export = msgspec.to_builtins(request.recipe.for_task(training.task))
+        forget(training, HOME)
         plan = Plan(champion=champion.version, parent_run_id=run_id, training=training, export=export)
         return self.keep(plan)
 
@@ -118,9 +120,9 @@ class Retraining:
         if plan.trained is not None:
             return plan
         with pulse("loading the training framework"):
-            from training.run import is_interrupted, train
+            from training.run import finished, is_interrupted, train
 
-        trained = train(
+        trained = finished(plan.training, HOME) or train(
             plan.training,
             workdir=HOME,
             tracking_uri=self.tracking_uri,

@@ -73,6 +73,11 @@ def train(
         join_fit(recipe, folder, last_checkpoint(folder, resume), tracking_uri)
     if world.size > 1:
         torch.distributed.barrier()
+    return read_result(folder)
+
+
+def read_result(folder: Path) -> TrainedModel:
+    """What a run that came to its end wrote down."""
     return msgspec.json.decode((folder / RESULT_FILE).read_bytes(), type=TrainedModel, dec_hook=lambda kind, x: kind(x))
 
 
@@ -92,6 +97,17 @@ def run_folder(workdir: Path, recipe: Recipe) -> Path:
 def is_interrupted(recipe: Recipe, workdir: Path) -> bool:
     """Whether a training of this recipe was begun here and did not end."""
     return (run_folder(workdir, recipe) / STATE_FILE).is_file()
+
+
+def finished(recipe: Recipe, workdir: Path) -> TrainedModel | None:
+    """What the last training of this recipe here has left; None where it did not end, or was forgotten."""
+    folder = run_folder(workdir, recipe)
+    return read_result(folder) if (folder / RESULT_FILE).is_file() else None
+
+
+def forget(recipe: Recipe, workdir: Path) -> None:
+    """The next one that asks is not told of trainings that ended before."""
+    (run_folder(workdir, recipe) / RESULT_FILE).unlink(missing_ok=True)
 
 
 def reopen_run(folder: Path) -> RunTracker:

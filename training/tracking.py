@@ -99,13 +99,16 @@ class RunTracker:
         return Path(mlflow.artifacts.download_artifacts(uri, tracking_uri=self.tracking_uri))
 
     def register(self, name: str, artifact_path: str, tags: Mapping[str, str]) -> int:
-        """Makes artifacts of this run the next version of a registered model; returns its number."""
+        """Makes artifacts of this run the next version of a registered model, once; returns its number."""
         try:
             self._client.create_registered_model(name)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
         source = f"{self._client.get_run(self.run_id).info.artifact_uri}/{artifact_path}"
+        for known in self._client.search_model_versions(f"name = '{name}' and run_id = '{self.run_id}'"):
+            if known.source == source:
+                return int(known.version)
         version = self._client.create_model_version(name, source, self.run_id, tags=dict(tags))
         return int(version.version)
 

@@ -15,11 +15,13 @@ from registry.local_store import LocalStore
 from registry.package import ModelPackage, seal_package
 from registry.promotion import promote
 from registry.reference import ModelRef, VersionInfo
+from registry.tracking import HOME
 from tasks.errors import BadInput, Conflict, GateFailed, InvalidPackage, NotFound
 from tests.handmade import Handmade, build_package
 from tidegate import cli
 from tidegate.retrain import Plan, Request, Retraining
 from training.recipe import Recipe, parse_recipe
+from training.run import finished, forget, run_folder
 
 EXPORT = {"description": "how the champion was exported"}
 PARENT, RUN = "run-of-the-champion", "run-of-the-retraining"
@@ -106,6 +108,17 @@ def test_a_plan_that_was_damaged_is_no_plan(retraining: Retraining, plan: Plan) 
 def test_what_was_trained_is_not_trained_again(retraining: Retraining, plan: Plan) -> None:
     done = retraining.keep(plan, trained=4)
     assert retraining.train(done) == done
+
+
+def test_a_training_that_ended_and_was_not_written_down_is_found(retraining: Retraining, plan: Plan) -> None:
+    folder = run_folder(HOME, plan.training)
+    folder.mkdir(parents=True)
+    ended = {"folder": "checkpoint", "run_id": RUN, "version": 4, "metrics": {}}
+    (folder / "result.json").write_bytes(msgspec.json.encode(ended))
+    assert retraining.train(plan) == msgspec.structs.replace(plan, trained=4)
+    assert retraining.resume().trained == 4
+    forget(plan.training, HOME)
+    assert finished(plan.training, HOME) is None, "the next retraining trains"
 
 
 def test_what_was_exported_is_not_exported_again(retraining: Retraining, plan: Plan, tmp_path: Path) -> None:

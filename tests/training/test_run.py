@@ -17,7 +17,8 @@ from training.data.source import open_source
 from training.networks.config import ModelConfig
 from training.recipe import Recipe, ScheduleConfig
 from training.registered import version_of_run
-from training.run import TrainedModel, is_interrupted, train
+from training.run import TrainedModel, finished, is_interrupted, train
+from training.tracking import CHECKPOINT_ARTIFACT, RunTracker
 
 
 @pytest.fixture(scope="module")
@@ -98,14 +99,23 @@ def test_an_interrupted_run_resumes_to_the_very_same_weights(
     with pytest.raises(OSError, match="power cut"):
         train(recipe, workdir=workdir, tracking_uri=store(workdir), parent_run_id=whole.run_id)
     assert is_interrupted(recipe, workdir)
+    assert finished(recipe, workdir) is None
     monkeypatch.undo()
     monkeypatch.chdir(here)
     resumed = train(recipe, workdir=workdir, tracking_uri=store(workdir), resume=True)
     assert not is_interrupted(recipe, workdir)
     assert same_weights(whole, resumed)
+    assert finished(recipe, workdir) == resumed
     assert MlflowClient(store(workdir)).get_run(resumed.run_id).data.tags["mlflow.parentRunId"] == whole.run_id
     history = MlflowClient(store(workdir)).get_metric_history(resumed.run_id, "val_accuracy")
     assert sorted(metric.step for metric in history) == [1, 2, 3, 4, 4]
+
+
+def test_a_run_is_registered_once(workdir: Path, here: Path, tiny_recipe: Recipe) -> None:
+    trained = train(tiny_recipe, workdir=workdir, tracking_uri=store(workdir))
+    tracker = RunTracker.reopen(store(workdir), trained.run_id)
+    assert tracker.register("tiny-trained", CHECKPOINT_ARTIFACT, {}) == trained.version
+    assert tracker.register("elsewhere-trained", CHECKPOINT_ARTIFACT, {}) == 1
 
 
 def test_a_frozen_backbone_does_not_move_and_then_does(workdir: Path, here: Path, tiny_recipe: Recipe) -> None:
