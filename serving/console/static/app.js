@@ -20,10 +20,15 @@ const panel = document.getElementById("panel");
 const markTab = startTabs(document.querySelector('[role="tablist"]'), (view) => go(view, address().key));
 let shown = {view: "", key: "", element: null, stop: () => {}};
 
-/** #/view/key */
+/** #/view/key; whatever else stands there means the first view. */
 function address() {
   const [, view, ...key] = location.hash.split("/");
-  return {view: view in VIEWS ? view : "models", key: decodeURIComponent(key.join("/"))};
+  try {
+    if (Object.hasOwn(VIEWS, view)) return {view, key: decodeURIComponent(key.join("/"))};
+  } catch (error) {
+    if (!(error instanceof URIError)) throw error;
+  }
+  return {view: "models", key: ""};
 }
 
 function go(view, key = "") {

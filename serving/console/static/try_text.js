@@ -74,7 +74,9 @@ function stoppable(start) {
 const submitOnEnter = (event) => {
   if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
   event.preventDefault();
-  event.currentTarget.form.requestSubmit();
+  const {form} = event.currentTarget;
+  // The key asks for no more than the button: nothing while something is being written.
+  if (!form.querySelector("[type=submit]").disabled) form.requestSubmit();
 };
 
 function continuePane(model, options, examples) {
@@ -105,13 +107,13 @@ function continuePane(model, options, examples) {
 }
 
 function chatPane(model, options) {
-  const messages = [];
+  let messages = [];
   const log = make("div", {class: "chat", role: "log", "aria-label": "Conversation"});
   const text = make("textarea", {id: "message", rows: 2, required: true, onkeydown: submitOnEnter});
   const send = make("button", {type: "submit", class: "main"}, "Send");
   const note = make("div", {role: "status", class: "small muted"});
   const running = stoppable(send);
-  const clear = make("button", {type: "button", onclick: () => { running.stop(); messages.length = 0; log.replaceChildren(); note.replaceChildren(); }}, "New conversation");
+  const clear = make("button", {type: "button", onclick: () => { running.stop(); messages = []; log.replaceChildren(); note.replaceChildren(); }}, "New conversation");
 
   function bubble(role, content) {
     const body = make("div", {class: "bubble-text", ...(role === "assistant" ? {"data-streamed": ""} : {})}, content);
@@ -124,18 +126,22 @@ function chatPane(model, options) {
     class: "prompt-form",
     onsubmit(event) {
       event.preventDefault();
-      messages.push({role: "user", content: text.value});
+      // What is being answered belongs to this conversation, also when another was begun meanwhile.
+      const conversation = messages;
+      conversation.push({role: "user", content: text.value});
       bubble("user", text.value);
       text.value = "";
       const body = bubble("assistant", "");
       running.run(async (signal) => {
         try {
           const write = (piece) => { body.append(piece); log.scrollTop = log.scrollHeight; };
-          note.replaceChildren(await streamText(model, {messages: [...messages]}, options.values(), write, signal));
-          messages.push({role: "assistant", content: body.textContent});
+          const told = await streamText(model, {messages: [...conversation]}, options.values(), write, signal);
+          conversation.push({role: "assistant", content: body.textContent});
+          if (conversation === messages) note.replaceChildren(told);
         } catch (error) {
           // What was not answered is no part of the conversation: it can be sent again, or something else.
-          text.value ||= messages.pop().content;
+          const {content} = conversation.pop();
+          text.value ||= content;
           body.parentElement.remove();
           note.replaceChildren(failure(error));
         }

@@ -151,6 +151,27 @@ def test_a_chat_model_is_talked_to(console: ConsolePage) -> None:
     expect(console.page.locator(".bubble")).to_have_count(0)
 
 
+def test_a_new_conversation_knows_nothing_of_the_one_that_was_cut_short(console: ConsolePage) -> None:
+    asked: list[object] = []
+    console.page.on("request", lambda one: asked.append(one.post_data_json) if "chat" in one.url else None)
+    console.go("try", "slow")
+    console.page.fill("#option-max_tokens", "8000")
+    console.page.fill("#option-temperature", "0")
+    console.page.fill("#message", "Once")
+    console.page.locator("#message").press("Control+Enter")
+    expect(console.page.locator("[data-streamed]")).to_have_text(re.compile(r"\S{3}"))
+    console.page.fill("#message", "Twice")
+    console.page.locator("#message").press("Control+Enter")
+    expect(console.page.locator(".bubble.user")).to_have_count(1)
+    console.page.get_by_role("button", name="New conversation").click()
+    expect(console.page.get_by_role("button", name="Send")).to_be_enabled()
+    console.page.locator("#message").press("Control+Enter")
+    expect(console.page.locator("[data-streamed]")).to_have_text(re.compile(r"\S{3}"))
+    console.page.get_by_role("button", name="Stop").click()
+    sent = [one["messages"] for one in asked if isinstance(one, dict)]
+    assert sent == [[{"role": "user", "content": "Once"}], [{"role": "user", "content": "Twice"}]]
+
+
 @pytest.mark.parametrize(("model", "name"), [("colours", "notes.png"), ("cells", "empty.png")])
 def test_what_is_no_picture_is_told_in_words(
     browser: Browser, console_server: ConsoleServer, model: str, name: str

@@ -53,6 +53,15 @@ def test_models_show_version_state_and_evidence(console: ConsolePage) -> None:
     expect(colours).to_contain_text("Decision agreement")
 
 
+@pytest.mark.parametrize("address", ["#/constructor", "#/live/%E0%A4", "#"])
+def test_an_address_that_leads_nowhere_shows_the_models(console: ConsolePage, address: str) -> None:
+    console.go("live", "colours")
+    expect(console.page).to_have_title("Live · Tidegate")
+    console.page.evaluate("(address) => { location.hash = address; }", address)
+    expect(console.page).to_have_title("Models · Tidegate")
+    expect(console.page.locator(".view-models")).to_be_visible()
+
+
 def test_charts_follow_the_traffic(console: ConsolePage, console_server: ConsoleServer) -> None:
     console.go("live", "colours")
     throughput = console.page.locator(".chart", has_text="Throughput")
