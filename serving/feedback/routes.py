@@ -19,8 +19,10 @@ from serving.feedback.verdict import Verdict
 from serving.http_body import UnreadBody, read_body
 from serving.multipart import is_multipart, parse_form
 from serving.status import http_status, wire_message
-from tasks.errors import BadInput, TidegateError
+from tasks.errors import BadInput, Overloaded, TidegateError
 
+MAX_WAITING = 64
+"""Calls whose labels are being judged or wait for that: each holds its body, and nothing else bounds them."""
 Judged = Verdict | TidegateError
 
 
@@ -68,6 +70,7 @@ class FeedbackRoutes:
         self._aftermath, self._desk, self._config = aftermath, aftermath.desk, config
         # Masks take a core for a while: labels must never take more than one of them from those who wait for answers.
         self._judging = asyncio.Lock()
+        self._num_waiting = 0
 
     async def post(self, request: Request, name: str) -> Response:
         """Join labels that came later to the answers they are about, by request id, and count how right those were."""
@@ -93,10 +96,13 @@ class FeedbackRoutes:
         return json_response(results[0].told())
 
     async def _judge(self, name: str, given: Sequence[msgspec.Raw | Feedback]) -> list[Result]:
-        """Each by itself: one that is refused leaves the others."""
+        """Each by itself: one that is refused leaves the others. Raises Overloaded."""
+        if self._num_waiting >= MAX_WAITING:
+            raise Overloaded(f"{MAX_WAITING} calls with feedback wait to be judged; send it again later")
         results = [self._claim(name, one) for one in given]
         claims = [result.claim for result in results if result.claim is not None]
         num_judged = 0
+        self._num_waiting += 1
         try:
             async with self._judging:
                 verdicts = await asyncio.to_thread(judge_all, claims)
@@ -107,6 +113,7 @@ class FeedbackRoutes:
                 else:
                     self._desk.release(claim)
         finally:
+            self._num_waiting -= 1
             for claim in claims[num_judged:]:
                 self._desk.release(claim)
         judged = iter(verdicts)

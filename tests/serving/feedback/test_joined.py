@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from PIL import Image
 
 from registry.package import ModelPackage
 from registry.store import LocalStore
+from serving.feedback import routes
 from tests.handmade import Handmade, build_package, encoded
 from tests.handmade_segmentation import encoded_patches
 from tests.serving.protocol_server import ProtocolServer, protocol_server
@@ -183,6 +185,28 @@ async def test_a_model_that_is_not_here_takes_no_feedback(protocol: ProtocolServ
     assert answer.status_code == 404
     assert "nobody" not in protocol.scrape(), "a name that a caller made up is no label"
     assert (await protocol.http.get(f"{COLOURS}/feedback")).status_code == 405
+
+
+async def test_calls_that_wait_to_be_judged_are_bounded(
+    protocol: ProtocolServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_free, judge_all = threading.Event(), routes.judge_all
+
+    def judge_later(claims: Any) -> Any:
+        is_free.wait(10)
+        return judge_all(claims)
+
+    monkeypatch.setattr(routes, "MAX_WAITING", 2)
+    monkeypatch.setattr(routes, "judge_all", judge_later)
+    for request_id in "abc":
+        await ask(protocol, f"{COLOURS}/classify", encoded(1), request_id)
+    waiting = [asyncio.create_task(tell(protocol, COLOURS, {"request_id": one, "label": "red"})) for one in "ab"]
+    await asyncio.sleep(0.05)
+    refused = await tell(protocol, COLOURS, {"request_id": "c", "label": "red"})
+    assert (refused.status_code, "retry-after" in refused.headers) == (429, True)
+    is_free.set()
+    assert [answer.status_code for answer in await asyncio.gather(*waiting)] == [200, 200]
+    assert (await tell(protocol, COLOURS, {"request_id": "c", "label": "red"})).status_code == 200, "it was not counted"
 
 
 async def test_objects_are_found_missed_or_imagined(detecting: ProtocolServer) -> None:
