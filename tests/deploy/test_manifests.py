@@ -10,7 +10,7 @@ import pytest
 from tests.deploy import network_checks, pod_checks, schema_checks, setting_checks
 from tests.deploy.pod_checks import VERSION
 from tests.deploy.pods import pods_of, serves
-from tests.deploy.rendering import SETS, Document, render_with
+from tests.deploy.rendering import OVERLAYS, SETS, Document, render_with
 
 Check = Callable[[list[Document]], Iterator[str]]
 CHECKS: dict[str, Check] = {
@@ -32,22 +32,26 @@ def test_every_set_serves(name: str, rendered: Callable[[str], list[Document]]) 
     assert any(serves(container) for pod in pods_of(rendered(name)) for container in pod.containers)
 
 
+@pytest.mark.parametrize("overlay", OVERLAYS)
 @pytest.mark.parametrize("component", ["gpu", "tensorrt"])
-def test_production_gives_a_gpu_what_its_component_asks_for(
-    component: str, rendered: Callable[[str], list[Document]], tmp_path: Path
+def test_a_gpu_gets_what_its_component_asks_for(
+    overlay: str, component: str, rendered: Callable[[str], list[Document]], tmp_path: Path
 ) -> None:
     def server(documents: list[Document]) -> Document:
         (found,) = (d for d in documents if d["kind"] == "Deployment" and d["metadata"]["name"] == "tidegate")
         return found
 
-    made = render_with("prod", component, tmp_path)
+    made = render_with(overlay, component, tmp_path)
     assert [problem for check in CHECKS.values() for problem in check(made)] == []
     ours, theirs = (server(documents)["spec"] for documents in (made, rendered(f"components/{component}")))
     assert ours["strategy"] == theirs["strategy"]
     (container,), (plain,) = (spec["template"]["spec"]["containers"] for spec in (ours, theirs))
-    assert container["resources"] == plain["resources"]
-    name = "server-gpu" if component == "gpu" else "server-tensorrt"
-    assert container["image"] == f"registry.example.com/tidegate/{name}:{VERSION}"
+    for side in ("requests", "limits"):
+        asked, wanted = (one["resources"][side] for one in (container, plain))
+        assert all(asked[what] == wanted[what] for what in ("cpu", "memory", "nvidia.com/gpu"))
+    name = {"gpu": "server-gpu", "tensorrt": "server-tensorrt"}[component]
+    registry = "registry.example.com/tidegate/" if overlay == "prod" else "tidegate-"
+    assert container["image"] == f"{registry}{name}:{VERSION}"
 
 
 def test_components_bring_what_they_are_for(rendered: Callable[[str], list[Document]]) -> None:
