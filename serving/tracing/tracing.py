@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from random import random
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from serving.config import ServerConfig
 from serving.tracing.trace import CURRENT_TRACE, Trace
@@ -69,9 +70,11 @@ NO_TRACING = Tracing()
 
 
 def open_tracing(config: ServerConfig) -> Tracing:
-    """As the configuration says. Raises InvalidRecipe where traces are asked for and what sends them is not there."""
+    """As the configuration says. Raises InvalidRecipe where traces are asked for and what sends them is not there, or
+    there is no such place."""
     if not config.traces_url:
         return Tracing()
+    check_address(config.traces_url)
     if any(find_spec(package.partition(".")[0]) is None or find_spec(package) is None for package in PACKAGES):
         raise InvalidRecipe(
             "configuration: traces_url asks for traces, and OpenTelemetry is not installed; pip install "
@@ -80,3 +83,17 @@ def open_tracing(config: ServerConfig) -> Tracing:
     from serving.tracing.otlp import OtlpSink
 
     return Tracing(config.trace_share, OtlpSink(config.traces_url))
+
+
+def check_address(url: str) -> None:
+    """Raises InvalidRecipe, without the URL: it may hold a password."""
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_address = False
+    if not is_address:
+        raise InvalidRecipe(
+            "configuration: traces_url must be where a collector takes OTLP over HTTP, like "
+            "http://collector:4318/v1/traces"
+        )

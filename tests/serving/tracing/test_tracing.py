@@ -120,3 +120,11 @@ def test_without_opentelemetry_traces_are_refused_and_nothing_else(monkeypatch: 
     assert not open_tracing(ServerConfig()).is_on
     with pytest.raises(InvalidRecipe, match=r"pip install 'tidegate\[traces\]'"):
         open_tracing(ServerConfig(traces_url="http://collector:4318/v1/traces"))
+
+
+@pytest.mark.parametrize(
+    "url", ["collector:4317", "grpc://collector:4317", "http://", "http://collector:x/v1/traces", "a"]
+)
+def test_what_is_no_address_is_refused_at_the_start(url: str) -> None:
+    with pytest.raises(InvalidRecipe, match="like http://collector:4318/v1/traces"):
+        open_tracing(ServerConfig(traces_url=url))
