@@ -9,8 +9,13 @@ from enum import StrEnum
 from registry.reference import ModelRef, VersionInfo
 from serving.served import Served
 
-FOLDERS = re.compile(r"(?<!\w)/[^\s'\",;]*/")
-"""The folders of an absolute path, or host and folders of an address."""
+PLACES = re.compile(r"(?<=:)//[^\s'\",;/]+(?![^\s'\",;]*/)|(?<!\w)/[^\s'\",;]*/")
+"""The host of an address, host and folders of one, or the folders of an absolute path."""
+
+
+def without_places(told: str) -> str:
+    """For the prediction port: what is wrong, but not where on this machine or in its network packages lie."""
+    return PLACES.sub("…/", told)
 
 
 class State(StrEnum):
@@ -32,8 +37,8 @@ class ModelState:
     reason: str
 
     def without_places(self) -> ModelState:
-        """For the prediction port: the reason, but not where on this machine or in its network packages lie."""
-        return replace(self, reason=FOLDERS.sub("…/", self.reason))
+        """The same for the prediction port."""
+        return replace(self, reason=without_places(self.reason))
 
 
 @dataclass

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import msgspec
 
 from registry.event import PromotionEvent
 from registry.promotion import holder, interrupted, rollback, undone_target
 from registry.reference import CHAMPION, VersionInfo
 from registry.store import PackageStore
+from serving.model_slot import without_places
 from tasks.errors import BadInput, ErrorKind, TidegateError
 
 IMPOSSIBLE = frozenset({ErrorKind.BAD_INPUT, ErrorKind.CONFLICT, ErrorKind.NOT_FOUND})
@@ -34,6 +38,16 @@ class Promotions(msgspec.Struct, frozen=True, kw_only=True):
     undo_refused: str
 
 
+@contextmanager
+def told_without_places() -> Iterator[None]:
+    """The store's errors, but not where it lies: the prediction port is no port of administration."""
+    try:
+        yield
+    except TidegateError as error:
+        raise type(error)(without_places(str(error))) from error
+
+
+@told_without_places()
 def read_promotions(store: PackageStore, name: str) -> Promotions:
     """Raises NotFound for a model that the store does not have, NotReady."""
     versions = store.versions(name)
@@ -44,7 +58,7 @@ def read_promotions(store: PackageStore, name: str) -> Promotions:
     except TidegateError as error:
         if error.kind not in IMPOSSIBLE:
             raise
-        refused = str(error)
+        refused = without_places(str(error))
     return Promotions(
         name=name,
         events=tuple(reversed(events)),
@@ -68,6 +82,7 @@ class RollbackRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     expected: str
 
 
+@told_without_places()
 def roll_back(store: PackageStore, name: str, body: dict[str, object], who: str) -> PromotionEvent:
     """Raises BadInput for a request that does not say what it saw, and as `registry.promotion.rollback`."""
     try:

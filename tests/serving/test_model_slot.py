@@ -11,6 +11,7 @@ from serving.model_slot import ModelState, State
         ("/srv/packages/a/1: 'x' not in the manifest", "…/1: 'x' not in the manifest"),
         ("Load model from /srv/cache/ab/fp32/model.onnx failed", "Load model from …/model.onnx failed"),
         ("http://user:word@registry:5000/api/x can not be reached", "http:…/x can not be reached"),
+        ("http://registry:5000 can not be reached", "http:…/ can not be reached"),
         ("sqlite:////srv/mlflow.db is locked", "sqlite:…/mlflow.db is locked"),
         ("1/2 of the golden inputs and/or labels differ", "1/2 of the golden inputs and/or labels differ"),
         ("unloaded", "unloaded"),

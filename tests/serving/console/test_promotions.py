@@ -75,6 +75,16 @@ async def test_names_that_are_paths_are_refused(console: Console) -> None:
         assert answer.status_code in (400, 404), name
 
 
+async def test_nobody_is_told_where_the_store_lies(console: Console) -> None:
+    answers = [
+        await console.http.get("/console/api/models/nobody/promotions"),
+        await console.http.post("/console/api/models/nobody/rollback", json=SEEN, headers=ADMIN),
+    ]
+    for answer in answers:
+        assert answer.status_code == 404
+        assert str(console.store.root.parent) not in answer.text
+
+
 async def test_an_alias_set_by_hand_has_nothing_to_undo(tmp_path: Path, versions: Path) -> None:
     store = RemoteStore(tmp_path / "store")
     publish(store, versions / "colours-0")
