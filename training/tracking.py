@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlparse
 from urllib.request import url2pathname
@@ -25,6 +27,8 @@ from registry.tracking import artifact_location, database_file
 
 CHECKPOINT_ARTIFACT = "checkpoint"
 MAX_PARAM_CHARACTERS = 500
+SETTLE_S = 1.0
+"""A server shows a run a moment after it was begun: whoever chooses among those of one moment must see them all."""
 
 
 class RunTracker:
@@ -57,12 +61,15 @@ class RunTracker:
             found = client.search_runs([place], filter_string=f"tags.`{shared}` = '{tags[shared]}'")
             return [run.info.run_id for run in sorted(found, key=lambda run: (run.info.start_time, run.info.run_id))]
 
-        runs = find()
-        if not runs:
-            own = cls.start(tracking_uri, workdir, experiment, tags)
+        with alone(tracking_uri):
             runs = find()
-            if runs[0] != own.run_id:
-                client.delete_run(own.run_id)
+            if not runs:
+                own = client.create_run(place, tags=dict(tags)).info.run_id
+                if database_file(tracking_uri) is None:
+                    time.sleep(SETTLE_S)
+                runs = find()
+                if runs[0] != own:
+                    client.delete_run(own)
         return cls.reopen(tracking_uri, runs[0])
 
     @classmethod
@@ -117,6 +124,19 @@ class RunTracker:
         self._client.set_terminated(self.run_id, status)
 
 
+@contextmanager
+def alone(tracking_uri: str) -> Iterator[None]:
+    """Keeps other processes of this machine from doing something with an embedded store at the same time. Those that
+    use a server are on their own."""
+    file = database_file(tracking_uri)
+    if file is None:
+        yield
+        return
+    with file.with_name(f"{file.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def prepare_store(tracking_uri: str) -> None:
     """An embedded sqlite store is made by one process alone: two that begin at the same time would spoil each other's
     tables. Its folder must exist before MLflow opens it."""
@@ -124,8 +144,7 @@ def prepare_store(tracking_uri: str) -> None:
     if file is None:
         return
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.with_name(f"{file.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone(tracking_uri):
         MlflowClient(tracking_uri, tracking_uri).search_experiments(max_results=1)
 
 
