@@ -20,6 +20,7 @@ from registry.reference import CHALLENGER, CHAMPION, ModelRef, VersionInfo
 from registry.store import PackageStore, open_store
 from registry.tracking import HOME
 from tasks.errors import BadInput, Conflict, GateFailed, InvalidPackage, NotFound
+from tidegate.added_examples import find_added, warn_of_crossing
 from tidegate.lifecycle import build_folder, publish, require_tracking
 from tidegate.output import note
 from tidegate.promotion import person, promote_model, replay_here
@@ -27,7 +28,6 @@ from training.progress import pulse
 from training.recipe import Recipe
 
 if TYPE_CHECKING:
-    from training.data.config import DataConfig
     from training.retraining import Origin
 
 FOLDER = HOME / "retraining"
@@ -196,7 +196,9 @@ def training_recipe(origin: Origin, request: Request) -> Recipe:
 
     data = origin.recipe.data
     if request.data is not None:
-        data = joined_data(data, find_added(origin, request.data, request.name), request.is_new_normal)
+        added = find_added(origin, request.data, request.name, keep=(FOLDER / "data").resolve())
+        warn_of_crossing(data, added)
+        data = joined_data(data, added, request.is_new_normal)
     with pulse("looking whether the champion's data are what they were"):
         learns_on = origin.has_its_data()
     if not learns_on:
@@ -208,20 +210,6 @@ def training_recipe(origin: Origin, request: Request) -> Recipe:
     if learns_on and not recipe.model.warm_start:
         note("by --set the champion may have learnt from what is held out now, so the training begins with new weights")
     return recipe
-
-
-def find_added(origin: Origin, path: Path, name: str) -> DataConfig:
-    """What is at `path`, captured by servers or gathered otherwise. Raises NotFound, BadInput, InvalidRecipe."""
-    from training.data.added import added_data
-    from training.data.captured_snapshot import Captured, is_captured
-    from training.retraining import snapshots_below
-
-    task, labels = origin.recipe.task, tuple(origin.facts.task.get("labels", ()))
-    if not is_captured(path, name):
-        return added_data(path, task, labels)
-    keep = (FOLDER / "data").resolve()
-    captured = Captured(path, name, task, labels, origin.chat_template())
-    return captured.take_snapshot(keep, snapshots_below(keep, origin.recipe.data))
 
 
 def retrain(request: Request, store_uri: str | None, resume: bool, promotes: bool) -> str:
