@@ -40,14 +40,17 @@ class ChallengerLoader:
                 return None
             raise
 
-    async def load(self, info: VersionInfo, champion: Served | None) -> Served:
+    async def fetch(self, info: VersionInfo) -> ModelPackage:
+        """The package, in this host's cache. Raises InvalidPackage, or NotReady where it can not be had just now."""
+        return await self._thread.run(partial(self._store.fetch, info, Path(self._config.cache_dir)))
+
+    async def load(self, info: VersionInfo, package: ModelPackage, champion: Served | None) -> Served:
         """A version that has proved itself on this host. Raises NotReady, or InvalidPackage, also for one that is made
         for another task than the champion."""
-        loaded = await self._thread.run(partial(self._fetch_and_load, info, champion))
+        loaded = await self._thread.run(partial(self._load, package, champion))
         return put_together(info, loaded, self._metrics, self._surroundings)
 
-    def _fetch_and_load(self, info: VersionInfo, champion: Served | None) -> LoadedModel | LoadedGenerative:
-        package = self._store.fetch(info, Path(self._config.cache_dir))
+    def _load(self, package: ModelPackage, champion: Served | None) -> LoadedModel | LoadedGenerative:
         check_same_task(package, champion)
         return load(package, self._config, self._host)
 

@@ -26,7 +26,7 @@ from serving.model_slot import ModelSlot, ModelState, State
 from serving.served import Served
 from serving.surroundings import Surroundings
 from serving.variants import HostFacts
-from tasks.errors import TidegateError
+from tasks.errors import NotReady, TidegateError
 
 SHADOW_TIMEOUT_S = 600.0
 """For a copy, where the deployment sets requests no limit."""
@@ -163,8 +163,9 @@ class Challengers:
         slot = self._slots.get(name)
         if slot is None or slot.info is None or not slot.info.is_same_package(info):
             self._remove(name)
-            self._slots[name] = ModelSlot(ModelRef(name=name, alias=CHALLENGER), info=info)
-            await self._bring_in(loader, self._slots[name], info)
+            slot = self._slots[name] = ModelSlot(ModelRef(name=name, alias=CHALLENGER), info=info)
+        if slot.model is None and slot.failed is None:
+            await self._bring_in(loader, slot, info)
 
     def _is_wanted(self, info: VersionInfo) -> bool:
         """Whether there is a champion beside which to serve it, and that is another version."""
@@ -172,23 +173,31 @@ class Challengers:
         return champion is not None and champion.info is not None and not champion.info.is_same_package(info)
 
     async def _bring_in(self, loader: ChallengerLoader, slot: ModelSlot, info: VersionInfo) -> None:
-        """One that fails is not tried again before the alias moves."""
-        name = info.name
+        """One that fails is not tried again before the alias moves; one that can not be fetched is, at every look."""
+        name, package = info.name, None
         try:
-            model = await loader.load(info, self._champion_of(name))
+            package = await loader.fetch(info)
+            model = await loader.load(info, package, self._champion_of(name))
         except Exception as error:
-            slot.state, slot.failed = State.UNAVAILABLE, info
-            slot.reason = str(error) if isinstance(error, TidegateError) else f"{type(error).__name__}: {error}"
-            self._statistics.load_failed(name)
-            log.error("challenger %s: %s; the champion answers alone", info, slot.reason)
+            if package is not None or not isinstance(error, NotReady):
+                slot.failed = info
+            self._note_failure(slot, error)
             return
         if not self._is_wanted(info):  # any more: it has become the champion while it was loaded
             self._retire(model, grace_s=0.0)
             return
-        slot.model, slot.state = model, State.READY
+        slot.model, slot.state, slot.reason = model, State.READY, ""
         self._metrics.serve(model)
         self._pair(name)
         log.info("%s is served beside the champion: variant %s, digest %s", info, model.variant, info.digest[:12])
+
+    def _note_failure(self, slot: ModelSlot, error: Exception) -> None:
+        """Counted and told once, however often the same is found."""
+        reason = str(error) if isinstance(error, TidegateError) else f"{type(error).__name__}: {error}"
+        if reason != slot.reason:
+            slot.state, slot.reason = State.UNAVAILABLE, reason
+            self._statistics.load_failed(slot.ref.name)
+            log.error("challenger %s: %s; the champion answers alone", slot.info, reason)
 
     def _remove(self, name: str, grace_s: float | None = None) -> None:
         """There is no challenger of this name any more. Whom it was answering gets the rest."""

@@ -99,6 +99,29 @@ async def test_one_that_fails_to_load_harms_nobody_and_is_not_tried_again(store:
     await until(lambda: chosen(server) == "2")
 
 
+async def test_one_that_can_not_be_fetched_is_tried_again(
+    store: RemoteStore, start: Starter, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    download, num_tries = store.download, 0
+
+    def fail(info: Any, folder: Path) -> Path:
+        nonlocal num_tries
+        if info.version == "3":
+            num_tries += 1
+            raise NotReady("the artifacts do not answer")
+        return download(info, folder)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "download", fail)
+        server = await start(challenger=None, challenger_share=1.0)
+        await until(lambda: num_tries > 2)
+        assert state_of(server, "3") == "UNAVAILABLE"
+        assert caplog.text.count("the artifacts do not answer") == 1
+    await until(lambda: chosen(server) == "3")
+    (line,) = [one for one in server.host.index() if one.version == "3"]
+    assert (line.state, line.reason) == ("READY", "")
+
+
 async def test_one_that_takes_for_ever_to_load_keeps_no_champion_from_its_place(
     store: RemoteStore, start: Starter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
