@@ -62,10 +62,15 @@ def snapshots_below(keep: Path, data: DataConfig) -> list[Path]:
 
 
 def joined_data(known: DataConfig, added: DataConfig, is_new_normal: bool) -> JoinedConfig:
-    """What was learnt from, and what was added. A part that is there already is not taken twice."""
-    repeat = known.repeat if isinstance(known, JoinedConfig) else 1
-    parts = (*(part for part in parts_of(known) if part != added), added)
-    return JoinedConfig(parts=parts, repeat=repeat, normal="last" if is_new_normal else "all")
+    """What was learnt from, and what was added. A part that is there already is not taken twice. `is_new_normal`: what
+    was added alone is what is normal now; else it is one part more of that."""
+    before = known if isinstance(known, JoinedConfig) else JoinedConfig(parts=(known,))
+    kept, normal = (
+        tuple(part for part in parts if part != added)
+        for parts in (before.parts, before.parts[max(0, len(before.parts) - before.normal_parts) :])
+    )
+    num_normal = 1 if is_new_normal else len(normal) + 1 if before.normal_parts else 0
+    return JoinedConfig(parts=(*kept, added), repeat=before.repeat, normal_parts=num_normal)
 
 
 def retraining_recipe(origin: Origin, data: DataConfig, overrides: Sequence[str], learns_on: bool) -> Recipe:

@@ -44,17 +44,27 @@ def origin(tiny_recipe: Recipe, tmp_path: Path) -> Origin:
 
 def test_new_data_stand_behind_what_was_known() -> None:
     assert joined_data(KNOWN, NEW, is_new_normal=False) == JoinedConfig(parts=(KNOWN, NEW))
-    assert joined_data(KNOWN, NEW, is_new_normal=True) == JoinedConfig(parts=(KNOWN, NEW), normal="last")
+    assert joined_data(KNOWN, NEW, is_new_normal=True) == JoinedConfig(parts=(KNOWN, NEW), normal_parts=1)
 
 
 def test_data_are_added_to_data_that_were_added_before() -> None:
-    once = JoinedConfig(parts=(KNOWN, NEW), repeat=4, normal="last")
+    once = JoinedConfig(parts=(KNOWN, NEW), repeat=4)
     assert joined_data(once, NEWER, is_new_normal=False) == JoinedConfig(parts=(KNOWN, NEW, NEWER), repeat=4)
 
 
 def test_the_same_data_are_added_once_and_may_become_what_is_normal() -> None:
     once = JoinedConfig(parts=(KNOWN, NEW, NEWER))
-    assert joined_data(once, NEW, is_new_normal=True) == JoinedConfig(parts=(KNOWN, NEWER, NEW), normal="last")
+    assert joined_data(once, NEW, is_new_normal=True) == JoinedConfig(parts=(KNOWN, NEWER, NEW), normal_parts=1)
+
+
+def test_what_is_normal_no_more_stays_out_when_more_is_added() -> None:
+    changed = JoinedConfig(parts=(KNOWN, NEW), normal_parts=1)
+    more = JoinedConfig(parts=(KNOWN, NEW, NEWER), normal_parts=2)
+    assert joined_data(changed, NEWER, is_new_normal=False) == more
+    assert joined_data(changed, NEWER, is_new_normal=True) == msgspec.structs.replace(more, normal_parts=1)
+    again = JoinedConfig(parts=(KNOWN, NEWER, NEW), normal_parts=2)
+    assert joined_data(more, NEW, is_new_normal=False) == again
+    assert joined_data(again, NEW, is_new_normal=False) == again
 
 
 def test_snapshots_are_found_among_the_data(tmp_path: Path) -> None:
@@ -87,7 +97,12 @@ def test_fields_may_be_changed(origin: Origin) -> None:
 
 @pytest.mark.parametrize(
     ("override", "origin_of_weights"),
-    [("data.repeat=3", "tiny/3"), ("data.normal=last", "tiny/3"), ("schedule.epochs=7", "tiny/3"), ("data.seed=5", "")],
+    [
+        ("data.repeat=3", "tiny/3"),
+        ("data.normal_parts=1", "tiny/3"),
+        ("schedule.epochs=7", "tiny/3"),
+        ("data.seed=5", ""),
+    ],
 )
 def test_weights_are_not_judged_by_what_they_were_learnt_from(
     override: str, origin_of_weights: str, tiny_recipe: Recipe, tmp_path: Path

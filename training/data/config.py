@@ -147,12 +147,12 @@ class StdlibConfig(SourceConfig, frozen=True, kw_only=True, tag="stdlib"):
 class JoinedConfig(SourceConfig, frozen=True, kw_only=True, tag="joined"):
     """Several sources as one, each split that of all parts. The classes are those of the first part. `repeat`: how
     often an epoch goes through the training data of each part behind the first, where that is the larger by far.
-    `normal`: the parts whose held-out examples are what drift is measured from; "last" says that the world has become
-    what the last part shows."""
+    `normal_parts`: how many of the last parts show what the world has become: drift is measured from their held-out
+    examples; 0 stands for all parts."""
 
     parts: Annotated[tuple[DataConfig, ...], msgspec.Meta(min_length=1)]
     repeat: Count = 1
-    normal: Literal["all", "last"] = "all"
+    normal_parts: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 DataConfig = (

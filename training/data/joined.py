@@ -50,11 +50,11 @@ def open_joined(config: JoinedConfig) -> SplitSource:
 
 
 def open_normal(config: DataConfig) -> Split | None:
-    """Examples that nothing was learnt from, of the part that alone shows what is normal now; None where all do."""
-    if not isinstance(config, JoinedConfig) or config.normal == "all":
+    """Examples that nothing was learnt from, of the parts that alone show what is normal now; None where all do."""
+    if not isinstance(config, JoinedConfig) or not config.normal_parts:
         return None
-    last = open_source(config.parts[-1])
-    return JoinedSplit([last.split("test"), last.split("validation")])
+    sources = [open_source(part) for part in config.parts[-config.normal_parts :]]
+    return JoinedSplit([source.split(name) for name in ("test", "validation") for source in sources])
 
 
 def find_places(source: DataSource, first: DataSource, name: str) -> Places:

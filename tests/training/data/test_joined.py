@@ -64,10 +64,16 @@ def test_the_last_part_may_be_what_is_normal_now(tmp_path: Path, animals: Folder
     new = FolderConfig(path=str(tmp_path / "new"))
     assert open_normal(animals) is None
     assert open_normal(JoinedConfig(parts=(animals, new))) is None
-    normal = open_normal(JoinedConfig(parts=(animals, new), normal="last"))
+    normal = open_normal(JoinedConfig(parts=(animals, new), normal_parts=1))
     source = open_source(new)
     assert normal is not None
     assert list(normal) == [*source.split("test"), *source.split("validation")]
+    both = open_normal(JoinedConfig(parts=(new, animals, new), normal_parts=2))
+    old = open_source(animals)
+    assert both is not None
+    assert list(both) == [
+        example for name in ("test", "validation") for one in (old, source) for example in one.split(name)
+    ]
 
 
 def test_what_does_not_belong_together_is_refused(tmp_path: Path, animals: FolderConfig) -> None:
