@@ -38,9 +38,10 @@ class ConsoleServer:
         return version
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(require_tool: Callable[[str], str]) -> Iterator[Browser]:
-    """Debian's Chromium. Its sandbox needs rights that a container does not give."""
+    """Debian's Chromium. Its sandbox needs rights that a container does not give. No longer than a module: Playwright
+    keeps an event loop running, beside which other tests could start none of their own."""
     program = require_tool("chromium")
     expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:

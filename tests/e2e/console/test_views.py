@@ -165,6 +165,8 @@ def test_all_of_it_is_reached_by_keys_alone(console: ConsolePage) -> None:
     page.keyboard.press("End")
     expect(page.locator("#tab-promotions")).to_be_focused()
     page.keyboard.press("Home")
+    expect(page.locator("#tab-models")).to_be_focused()
+    expect(page.locator(".view-models")).to_be_visible()
     page.keyboard.press("Tab")
     assert focused(page)["text"] == "Try it", "the first thing after the tabs"
     assert float(focused(page)["outline"]) >= 2
