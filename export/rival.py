@@ -52,10 +52,12 @@ def weigh_variant(package: ModelPackage, name: str, examples: Sequence[Example])
     with TemporaryDirectory() as folder:
         runtime = open_on_host(write_plain_graph(package, name, MAIN, Path(folder)), ComputeThreads(num_cores()))
         batches = -(-len(examples) // BATCH_SIZE)
-        for items in track(decode_batches(task, examples), f"holding against {name} of the champion", batches):
-            answers = answer(task, runtime.run, items, stack(items), max_batch)
-            trial.compare(items, answers, answers)
-        runtime.close()
+        try:
+            for items in track(decode_batches(task, examples), f"holding against {name} of the champion", batches):
+                answers = answer(task, runtime.run, items, stack(items), max_batch)
+                trial.compare(items, answers, answers)
+        finally:
+            runtime.close()
     metric = trial.judge.metric
     return msgspec.structs.replace(
         package.variant(name).evidence,

@@ -76,6 +76,11 @@ def load_alerts() -> list[Alert]:
 
 def state_alerts() -> list[Alert]:
     """Something is not as it should be, whatever traffic there is."""
+    return [*replica_alerts(), *readiness_alerts(), *deviation_alerts()]
+
+
+def replica_alerts() -> list[Alert]:
+    """Servers that Prometheus does not reach."""
     return [
         Alert(
             name="TidegateReplicaDown",
@@ -95,6 +100,12 @@ def state_alerts() -> list[Alert]:
             summary="No replica answers scrapes",
             description="Prometheus reaches no server of job tidegate, or knows of none.",
         ),
+    ]
+
+
+def readiness_alerts() -> list[Alert]:
+    """Models that do not answer, and versions that could not be brought into service."""
+    return [
         Alert(
             name="TidegateModelNotReady",
             expression=f"max by {BY_MODEL} (tidegate_model_ready) == 0",
@@ -126,6 +137,12 @@ def state_alerts() -> list[Alert]:
             summary="A version of model {{ $labels.model }} could not be brought into service",
             description="It did not prove itself, or could not be fetched. What was served before goes on.",
         ),
+    ]
+
+
+def deviation_alerts() -> list[Alert]:
+    """Everything answers, and not as it was meant to."""
+    return [
         Alert(
             name="TidegateRegistryAway",
             expression="tidegate_registry_up == 0",
