@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.detection import DetectedObject
+from tasks.nms import overlaps, upright_corners
 
 MIN_IOU = 0.5
 """Two boxes mean the same object from here on, as in the PASCAL VOC challenge (Everingham et al., 2010)."""
@@ -26,10 +27,10 @@ def num_matched(one: Sequence[DetectedObject], other: Sequence[DetectedObject]) 
     """Pairs of boxes."""
     if not one or not other:
         return 0
-    overlaps = pairwise_iou(boxes_of(one), boxes_of(other))
-    overlaps[np.array([a.label for a in one])[:, None] != np.array([b.label for b in other])] = 0.0
-    rows, columns = np.nonzero(overlaps >= MIN_IOU)
-    best_first = np.argsort(-overlaps[rows, columns], kind="stable")
+    shared = overlaps(upright_corners(boxes_of(one)), upright_corners(boxes_of(other)))
+    shared[np.array([a.label for a in one])[:, None] != np.array([b.label for b in other])] = 0.0
+    rows, columns = np.nonzero(shared >= MIN_IOU)
+    best_first = np.argsort(-shared[rows, columns], kind="stable")
     taken_rows, taken_columns = set[int](), set[int]()
     for row, column in zip(rows[best_first].tolist(), columns[best_first].tolist(), strict=True):
         if row not in taken_rows and column not in taken_columns:
@@ -38,16 +39,6 @@ def num_matched(one: Sequence[DetectedObject], other: Sequence[DetectedObject]) 
     return len(taken_rows)
 
 
-def boxes_of(found: Sequence[DetectedObject]) -> NDArray[np.float64]:
+def boxes_of(found: Sequence[DetectedObject]) -> NDArray[np.float32]:
     """[n, 4]: left, top, right, bottom in pixels of the original picture."""
-    return np.array([each.box for each in found], np.float64)
-
-
-def pairwise_iou(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[n, 4] and [m, 4] → intersection over union [n, m]. Boxes must not be empty."""
-    corner = np.maximum(one[:, None, :2], other[:, :2])
-    opposite = np.minimum(one[:, None, 2:], other[:, 2:])
-    shared = np.prod(np.clip(opposite - corner, 0.0, None), axis=2)
-    areas = np.prod(one[:, 2:] - one[:, :2], axis=1)[:, None] + np.prod(other[:, 2:] - other[:, :2], axis=1)
-    overlap: NDArray[np.float64] = shared / (areas - shared)
-    return overlap
+    return np.array([each.box for each in found], np.float32)

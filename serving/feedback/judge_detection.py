@@ -16,6 +16,7 @@ from serving.feedback.verdict import Cell, Verdict
 from serving.json_fields import read_json
 from tasks.detection import DetectionPrediction
 from tasks.errors import BadInput
+from tasks.nms import overlaps, upright_corners
 from tasks.task import Array, Prediction, Sample
 
 MIN_IOU = 0.5
@@ -105,19 +106,11 @@ def match_boxes(found: NDArray[Any], true_ids: NDArray[np.int64], true_boxes: ND
     if not len(true_ids):
         return matched
     is_free = np.ones(len(true_ids), np.bool_)
+    truth = upright_corners(true_boxes.astype(np.float32))
     for place, (class_id, box) in enumerate(found):
-        overlaps = np.where(true_ids == class_id, overlaps_of(box.astype(np.float64), true_boxes), 0.0)
-        best = int(overlaps.argmax())
-        if overlaps[best] >= MIN_IOU and is_free[best]:
+        shared = overlaps(upright_corners(box.astype(np.float32)[None]), truth)[0]
+        shared[true_ids != class_id] = 0.0
+        best = int(shared.argmax())
+        if shared[best] >= MIN_IOU and is_free[best]:
             matched[place], is_free[best] = True, False
     return matched
-
-
-def overlaps_of(box: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[n]: intersection over union of one box with each of [n, 4]."""
-    sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
-    shared = np.maximum(sides, 0.0).prod(axis=1)
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    union = float((box[2:] - box[:2]).prod()) + areas - shared
-    overlaps: NDArray[np.float64] = shared / np.maximum(union, 1e-12)
-    return overlaps

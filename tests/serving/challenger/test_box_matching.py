@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.challenger.box_matching import matched_share, num_matched, pairwise_iou
+from serving.challenger.box_matching import matched_share, num_matched
 from tasks.detection import DetectedObject
 
 SIDES = st.floats(1, 50)
@@ -54,9 +53,3 @@ def test_another_label_or_too_little_overlap_is_no_partner() -> None:
 def test_nothing_agrees_with_nothing_and_with_nothing_else() -> None:
     assert matched_share([], []) == 1
     assert matched_share([], [found("a", 0, 0)]) == 0
-
-
-def test_overlap_is_intersection_over_union() -> None:
-    one = np.array([[0.0, 0.0, 10.0, 10.0], [20.0, 20.0, 30.0, 30.0]])
-    other = np.array([[0.0, 0.0, 10.0, 5.0]])
-    np.testing.assert_allclose(pairwise_iou(one, other), [[0.5], [0.0]])
