@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from serving.answer import JSON_TYPE, Answer, error_answer, json_answer, linger
+from serving.answer import JSON_TYPE, Answer, error_answer, json_answer, linger, method_not_allowed
 from serving.http_body import UnreadBody, read_body
 from tasks.errors import BadInput, TidegateError
 
@@ -33,9 +33,9 @@ async def answer_http_exception(request: Request, error: Exception) -> Response:
     """Unknown routes and wrong methods."""
     assert isinstance(error, HTTPException)
     method, path = request.method, request.url.path
-    told = {404: f"there is no {path[:200]}", 405: f"{method} is not allowed on {path[:200]}"}.get(
-        error.status_code, error.detail
-    )
+    if error.status_code == 405 and error.headers:
+        return to_response(method_not_allowed(method, path, error.headers["Allow"].encode()))
+    told = f"there is no {path[:200]}" if error.status_code == 404 else error.detail
     headers = tuple((name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items())
     return to_response(Answer(error.status_code, (JSON_TYPE, *headers), msgspec.json.encode({"error": told})))
 
