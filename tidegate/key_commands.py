@@ -70,7 +70,7 @@ def list_keys(file: FileOption = KEY_FILE, as_json: JsonOption = False) -> None:
             ("NAME", "ROLE", "RATE", "CREATED", "ID"), [["-" if cell is None else cell for cell in row] for row in rows]
         )
     else:
-        note(f"{file} holds no keys: tidegate keys add NAME makes one")
+        note(f"{file} holds no keys: tidegate keys add NAME --file {file} makes one")
 
 
 def shown(entry: KeyEntry) -> dict[str, object]:

@@ -9,7 +9,7 @@ import msgspec
 
 from serving.access.api_key import ApiKey, new_key
 from serving.access.caller import Role
-from serving.access.key_file import KeyEntry, edit_key_file, read_key_file
+from serving.access.key_file import MAX_RATE, KeyEntry, edit_key_file, read_key_file
 from tasks.errors import BadInput, Conflict, NotFound
 
 
@@ -24,7 +24,8 @@ def issue_key(path: Path, name: str, role: Role, rate: float | None) -> ApiKey:
         entry = msgspec.convert(facts | {"created": datetime.now(UTC).replace(microsecond=0)}, KeyEntry)
     except msgspec.ValidationError as error:
         raise BadInput(
-            f"a key has a name of letters, digits, dots, underscores and dashes, and a rate above 0: {error}"
+            "a key has a name of letters, digits, dots, underscores and dashes, and a rate above 0 and up to "
+            f"{MAX_RATE:,} requests a second; asked for: {name!r}" + ("" if rate is None else f", rate {rate:g}")
         ) from error
     with edit_key_file(path) as entries:
         if any(known.name == name for known in entries.values()):

@@ -29,7 +29,8 @@ from serving.access.caller import Role
 from tasks.errors import InvalidRecipe
 
 KeyId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{12}\Z")]
-Rate = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
+MAX_RATE = 1_000_000
+Rate = Annotated[float, msgspec.Meta(gt=0, le=MAX_RATE)]
 OPEN_TO_OTHERS = stat.S_IRWXO | stat.S_IWGRP
 """Reading tells names, and writing adds keys. A group may read: that is how Kubernetes hands secrets to a user."""
 
@@ -99,10 +100,13 @@ def format_keys(entries: Mapping[str, KeyEntry]) -> bytes:
 def edit_key_file(path: Path) -> Iterator[KeyEntries]:
     """The keys of a file, none where there is no file yet; what they are at the end is written.
 
-    One edit at a time: a lock on the folder makes others wait. Raises InvalidRecipe for a bad file.
+    One edit at a time: a lock on the folder makes others wait. Raises InvalidRecipe for a bad file or no such folder.
     """
     path = path.resolve()
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InvalidRecipe(f"key file {path}: there is no folder {path.parent}; make it first") from error
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
         entries = read_key_file(path) if path.exists() else {}

@@ -79,11 +79,18 @@ def test_the_servers_own_variable_names_the_file(tmp_path: Path, monkeypatch: py
     assert len(read_key_file(tmp_path / "here.toml")) == 1
 
 
-@pytest.mark.parametrize("arguments", [("the shop",), ("shop", "--rate", "0"), ("shop", "--rate", "nan"), ("",)])
+@pytest.mark.parametrize(
+    "arguments", [("the shop",), ("shop", "--rate", "0"), ("shop", "--rate", "nan"), ("shop", "--rate", "1e7"), ("",)]
+)
 def test_names_and_rates_that_can_not_be_make_no_file(file: Path, arguments: tuple[str, ...]) -> None:
-    with pytest.raises(BadInput, match="a name of letters"):
+    with pytest.raises(BadInput, match=f"a name of letters.*asked for: {arguments[0]!r}"):
         run("add", *arguments)
     assert not file.exists()
+
+
+def test_a_folder_that_is_not_there_is_named(file: Path) -> None:
+    with pytest.raises(InvalidRecipe, match=r"there is no folder .*nowhere; make it first"):
+        run("add", "shop", "--file", str(file.parent / "nowhere" / "keys.toml"))
 
 
 def test_what_is_not_there_is_not_revoked(file: Path) -> None:
