@@ -16,6 +16,7 @@ import uvloop
 
 from registry.store import PackageStore
 from serving.access.access import Access
+from serving.access.keyless_calls import KeylessCalls
 from serving.access.live_keys import LiveKeys
 from serving.access.tls import Tls
 from serving.admin_routes import build_admin
@@ -162,13 +163,15 @@ def listen(host: str, port: int, setting: str) -> socket.socket:
 
 
 def grpc_server(config: ServerConfig) -> grpc.aio.Server:
+    """Without services. What callers without a key may hold is no part of what is there for those with one."""
+    num_keyless = KeylessCalls.max_places if config.api_keys else 0
     return grpc.aio.server(
         options=(
             ("grpc.max_receive_message_length", config.max_body_bytes),
             ("grpc.max_send_message_length", -1),
             ("grpc.so_reuseport", 0),
         ),
-        maximum_concurrent_rpcs=config.max_connections,
+        maximum_concurrent_rpcs=config.max_connections + num_keyless,
     )
 
 

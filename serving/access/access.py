@@ -36,15 +36,27 @@ class Access:
         account.charge()
         return account.caller
 
+    def knows(self, headers: Mapping[bytes, bytes]) -> bool:
+        """Whether this is somebody with a key of this server, or keys are off. Nothing is counted."""
+        if self._keys is None:
+            return True
+        token = find_credential(headers)
+        return token is not None and self._known(token) is not None
+
     def _account(self, headers: Mapping[bytes, bytes]) -> Account:
         token = find_credential(headers)
         if token is None:
             return self._anybody(self._without_key, f"an API key is needed: {HOW}")
+        return self._known(token) or self._anybody(
+            self._with_unknown_key, f"this is no API key of this server, or it was revoked: {HOW}"
+        )
+
+    def _known(self, token: bytes) -> Account | None:
         if self._keys is not None and (account := self._keys.keyring.find(token)) is not None:
             return account
         if self._admin_token and hmac.compare_digest(token, self._admin_token):
             return self._admin
-        return self._anybody(self._with_unknown_key, f"this is no API key of this server, or it was revoked: {HOW}")
+        return None
 
     def _anybody(self, account: Account, told: str) -> Account:
         """A caller whom nobody knows, where that is enough."""

@@ -18,6 +18,10 @@ class Reason(StrEnum):
     """A known key, but the call needs an administrator."""
     RATE = "rate"
     """A known key that asks more often than it may."""
+    CROWD = "crowd"
+    """No key, and as many calls without one are open already as may be."""
+    SILENT = "silent"
+    """No key, and no message either."""
 
 
 @dataclass(slots=True)

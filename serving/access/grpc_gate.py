@@ -8,6 +8,7 @@ import grpc
 
 from serving.access.access import Access
 from serving.access.credential import headers_of
+from serving.access.keyless_calls import KeylessCalls
 from serving.access.open_paths import CALLS
 from serving.metrics import Metrics
 from serving.oip.grpc_message import PROTOCOL, status_of
@@ -20,15 +21,17 @@ class GatedCalls(grpc.GenericRpcHandler):  # type: ignore[misc]
     Asked by the server for every call, like an interceptor, and cheaper: interceptors cost a coroutine each.
     """
 
-    def __init__(self, inner: grpc.GenericRpcHandler, access: Access, metrics: Metrics) -> None:
-        self._inner, self._access, self._metrics = inner, access, metrics
+    def __init__(self, inner: grpc.GenericRpcHandler, access: Access, metrics: Metrics, keyless: KeylessCalls) -> None:
+        self._inner, self._access, self._metrics, self._keyless = inner, access, metrics, keyless
 
     def service(self, handler_call_details: Any) -> Any:
         """The handler of a call, one that refuses it, or None where there is no such call."""
         handler = self._inner.service(handler_call_details)
-        if handler is None or handler_call_details.method in CALLS:
-            return handler
+        if handler is None:
+            return None
         headers = headers_of(handler_call_details.invocation_metadata)
+        if handler_call_details.method in CALLS:
+            return handler if self._access.knows(headers) else self._keyless.bounded(handler, self._refuse)
         try:
             # A stream's messages are requests, and charged one by one.
             (self._access.identify if handler.request_streaming else self._access.admit)(headers)
@@ -38,10 +41,13 @@ class GatedCalls(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     def _refusing(self, error: TidegateError) -> Any:
         """A handler that refuses. One of streams, whatever the call: it answers before a message was read."""
-        code, details = status_of(error)
 
         async def refuse(messages: Any, context: grpc.aio.ServicerContext) -> None:
-            self._metrics.request_without_model(PROTOCOL, code.name)
-            await context.abort(code, details)
+            await self._refuse(error, context)
 
         return grpc.stream_stream_rpc_method_handler(refuse)
+
+    async def _refuse(self, error: TidegateError, context: grpc.aio.ServicerContext) -> None:
+        code, details = status_of(error)
+        self._metrics.request_without_model(PROTOCOL, code.name)
+        await context.abort(code, details)

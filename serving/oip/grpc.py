@@ -11,6 +11,7 @@ from tritonclient.grpc import service_pb2
 
 from serving.access.access import Access
 from serving.access.grpc_gate import GatedCalls
+from serving.access.keyless_calls import KeylessCalls
 from serving.config import ServerConfig
 from serving.metrics import Metrics
 from serving.model_host import ModelHost
@@ -61,7 +62,8 @@ def add_services(
         response_serializer=service_pb2.ModelStreamInferResponse.SerializeToString,
     )
     services = (grpc.method_handlers_generic_handler(SERVICE, handlers), health_handler(host))
-    server.add_generic_rpc_handlers([GatedCalls(service, access, metrics) for service in services])
+    keyless = KeylessCalls(metrics.access)
+    server.add_generic_rpc_handlers([GatedCalls(service, access, metrics, keyless) for service in services])
 
 
 def unary_handler(name: str, behaviour: Callable[[Any, grpc.aio.ServicerContext], Awaitable[Any]]) -> Any:
