@@ -12,6 +12,7 @@ BENCHMARKS = (
     ("decode",),
     ("nms",),
     ("serving",),
+    ("features",),
     ("generation",),
     ("generation_http",),
     ("swap",),
