@@ -66,10 +66,12 @@ def settings_of(scratch: Path, key_file: Path, collector: str) -> Mapping[str, M
     }
     folders = {name: scratch / f"server-{number}" for number, name in enumerate(features)}
     return {
-        name: nothing
-        | {"TIDEGATE_CACHE_DIR": str(folders[name] / "cache")}
-        | ({"TIDEGATE_CAPTURE_DIR": str(folders[name] / "captured")} if feature is capture else {})
-        | feature
+        name: {
+            **nothing,
+            "TIDEGATE_CACHE_DIR": str(folders[name] / "cache"),
+            **({"TIDEGATE_CAPTURE_DIR": str(folders[name] / "captured")} if feature is capture else {}),
+            **feature,
+        }
         for name, feature in features.items()
     }
 
