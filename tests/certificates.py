@@ -14,6 +14,8 @@ from cryptography.x509.oid import NameOID
 
 ADDRESSES = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
 
+A_DAY = timedelta(days=1)
+
 
 class Authority:
     """Signs for this machine. `file`: what a client trusts."""
@@ -26,10 +28,10 @@ class Authority:
         self._certificate = builder.add_extension(basics, critical=True).sign(self._key, hashes.SHA256())
         self.file.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, certificate: Path, key: Path, password: bytes = b"") -> int:
+    def issue(self, certificate: Path, key: Path, password: bytes = b"", lasts: timedelta = A_DAY) -> int:
         """Writes a server's certificate and its key; returns the serial number, by which it is recognised."""
         private = ec.generate_private_key(ec.SECP256R1())
-        builder = builder_of(named("server"), self._name, private.public_key())
+        builder = builder_of(named("server"), self._name, private.public_key(), lasts)
         builder = builder.add_extension(x509.SubjectAlternativeName(ADDRESSES), critical=False)
         signed = builder.sign(self._key, hashes.SHA256())
         encryption = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
@@ -48,7 +50,9 @@ def named(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
-def builder_of(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def builder_of(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, lasts: timedelta = A_DAY
+) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
@@ -57,5 +61,5 @@ def builder_of(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePubli
         .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_after(now + lasts)
     )

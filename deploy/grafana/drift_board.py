@@ -230,6 +230,7 @@ def replicas() -> Section:
             explained(
                 stacked("Watched", RequestsPerSecond, Query(watched, "{{outcome}}")).span(HALF),
                 "observed: counted. dropped: there was no time for it. failed: its signals could not be computed.",
+                "TidegateDriftUnwatched",
             ),
         ],
     )

@@ -8,12 +8,13 @@ from grafana_foundation_sdk.builders.dashboard import DashboardLink
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models.dashboard import DashboardLink as Link
 
+from deploy.prometheus.access_alerts import access_alert_group
 from deploy.prometheus.alert_rules import alert_group
 from deploy.prometheus.drift_alerts import drift_alert_group
 from deploy.prometheus.fault_rules import fault_group
 from deploy.prometheus.rule import Alert
 
-GROUPS = (fault_group(), alert_group(), drift_alert_group())
+GROUPS = (fault_group(), alert_group(), drift_alert_group(), access_alert_group())
 RUNBOOK_OF = {rule.name: rule.runbook for group in GROUPS for rule in group.rules if isinstance(rule, Alert)}
 """Alert → its page, by its name in docs/runbooks/ and without ".md"."""
 

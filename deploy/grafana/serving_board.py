@@ -169,7 +169,8 @@ def turned_away() -> Section:
                     RequestsPerSecond,
                     Query(summed("reason", rate(series("access_refused_total", REPLICA))), "{{reason}}"),
                 ),
-                "missing, unknown: no key, or none of ours. role: the call needs an administrator. rate: too often.",
+                "missing, unknown: no key, or none of ours. role: the call needs an administrator. rate: too often. "
+                "crowd, silent: calls over gRPC that need no key, too many at once or without a message.",
             ),
             explained(
                 stacked(
@@ -182,6 +183,10 @@ def turned_away() -> Section:
             explained(
                 states("Key file and certificate", READABLE, *good),
                 "A bad new one is not taken: what was read before stays in force.",
+                "TidegateKeyFileBad",
+                "TidegateCertificateBad",
+                "TidegateCertificateEnding",
+                "TidegateCertificateEnds",
             ),
         ],
     )

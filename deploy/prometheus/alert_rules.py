@@ -1,7 +1,7 @@
 """When somebody must look. Every alert has a page in docs/runbooks/ for whoever is woken by it.
 
 `critical` is worth waking somebody: callers are without answers, or get wrong ones. `warning` waits for the morning.
-Faults and drift have alerts of their own beside these (fault_rules.py, drift_alerts.py).
+Faults, drift and access have alerts of their own beside these (fault_rules.py, drift_alerts.py, access_alerts.py).
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ FIRST_TOKEN_LIMIT_S = 5.0
 REFUSED_SHARE = 0.01
 WAITING_LIMIT = ServerConfig().max_waiting // 2
 """Per replica. Twice as many fill the queue of a model that generates, and somebody is refused."""
+MIN_WATCHED = ServerConfig().drift_min_window
+"""An hour's pictures, or prompts, of which fewer tell nothing of drift."""
+FAILED_SHARE = 0.01
 
 
 def alert_group() -> Group:
@@ -76,7 +79,7 @@ def load_alerts() -> list[Alert]:
 
 def state_alerts() -> list[Alert]:
     """Something is not as it should be, whatever traffic there is."""
-    return [*replica_alerts(), *readiness_alerts(), *deviation_alerts()]
+    return [*replica_alerts(), *readiness_alerts(), *deviation_alerts(), unwatched_alert()]
 
 
 def replica_alerts() -> list[Alert]:
@@ -177,3 +180,25 @@ def deviation_alerts() -> list[Alert]:
             description="ONNX Runtime answers instead: right, and slower. tidegate_engine_fallback_info says why.",
         ),
     ]
+
+
+def unwatched_alert() -> Alert:
+    """To drop some is meant: signals cost a small part of one core and no more. To see next to nothing is not."""
+
+    def grown(outcome: str) -> str:
+        return f'sum by {BY_MODEL} (increase(tidegate_drift_pictures_total{{outcome="{outcome}"}}[1h]))'
+
+    return Alert(
+        name="TidegateDriftUnwatched",
+        expression=f"""
+        {grown("dropped")} >= {MIN_WATCHED} and {grown("observed")} < {MIN_WATCHED}
+        or
+        {grown("failed")} > {FAILED_SHARE:g} * ({grown("observed")} + {grown("failed")})
+        """,
+        hold="10m",
+        severity="warning",
+        runbook="drift-unwatched",
+        summary="{{ $value | humanize }} pictures or prompts of model {{ $labels.model }} were not watched in an hour",
+        description=f"Their signals failed, or there was no time for them and fewer than {MIN_WATCHED} are left: if "
+        "this model's traffic drifts, nobody is told.",
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from deploy.prometheus.access_alerts import access_alert_group
 from deploy.prometheus.alert_rules import alert_group
 from deploy.prometheus.drift_alerts import drift_alert_group
 from deploy.prometheus.drift_rules import DriftWindow, drift_group
@@ -24,7 +25,6 @@ def rule_files(windows: Sequence[DriftWindow] = DRIFT_WINDOWS, runbooks: str = R
         f"drift-{one.window}.yml": file_text(comment.format(one.window), [drift_group(one)], runbooks)
         for one in windows
     }
-    alerts = file_text(
-        f"When somebody must look.\n{WRITTEN_BY}", [fault_group(), alert_group(), drift_alert_group()], runbooks
-    )
+    groups = [fault_group(), alert_group(), drift_alert_group(), access_alert_group()]
+    alerts = file_text(f"When somebody must look.\n{WRITTEN_BY}", groups, runbooks)
     return {**drift, "alerts.yml": alerts}

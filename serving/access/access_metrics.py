@@ -11,7 +11,8 @@ from serving.metric_families import counter, gauge
 
 
 def access_metrics(counts: AccessCounts) -> Iterator[Metric]:
-    """Always there, so that an alarm may sum it: zeros and ones where access is off."""
+    """Always there, so that an alarm may sum it: zeros and ones where access is off. Where nothing is encrypted, no
+    end of a certificate."""
     refused = counter("access_refused", "Callers turned away, by reason.", ("reason",))
     for reason, count in counts.refused.items():
         refused.add_metric((reason,), count)
@@ -29,3 +30,7 @@ def access_metrics(counts: AccessCounts) -> Iterator[Metric]:
         state = gauge(name, help_text, ())
         state.add_metric((), float(is_ok))
         yield state
+    end = gauge("certificate_expiry_timestamp_seconds", "When the certificate that is shown ends, since the epoch.", ())
+    if counts.certificate_ends_at is not None:
+        end.add_metric((), counts.certificate_ends_at)
+    yield end

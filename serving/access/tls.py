@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import grpc
 
+from serving.access.certificate_end import chain_ends_at
 from serving.access.counts import AccessCounts
 from serving.file_watch import FileWatch
 from tasks.errors import InvalidRecipe
@@ -21,6 +22,8 @@ class Pair(NamedTuple):
 
     context: ssl.SSLContext
     for_grpc: Any
+    ends_at: float
+    """In seconds since the epoch."""
 
 
 class Tls:
@@ -32,7 +35,7 @@ class Tls:
     def __init__(self, certificate: Path, key: Path, counts: AccessCounts) -> None:
         self._certificate, self._key, self._counts = certificate, key, counts
         self.watch = FileWatch((certificate, key), self.reread)
-        self._shown = self._load()
+        self._show(self._load())
         self._renewed_for_grpc: Any = None
         self.context = self._load().context
         self.context.sni_callback = self._choose
@@ -44,7 +47,7 @@ class Tls:
     def reread(self) -> None:
         """The files have changed. Bad ones change nothing and are complained about, in the log and as a metric."""
         try:
-            self._shown = self._load()
+            self._show(self._load())
         except InvalidRecipe as error:
             self._counts.certificate_ok = False
             log.error("%s; the certificate read before is shown on", error)
@@ -52,6 +55,9 @@ class Tls:
             self._renewed_for_grpc = self._shown.for_grpc
             self._counts.certificate_ok = True
             log.info("certificate read again from %s", self._certificate)
+
+    def _show(self, pair: Pair) -> None:
+        self._shown, self._counts.certificate_ends_at = pair, pair.ends_at
 
     def _choose(self, connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
         """Called in every handshake, also of clients that name no server."""
@@ -73,7 +79,13 @@ class Tls:
             raise InvalidRecipe(f"{files} are not a pair of PEM files: {cause}") from error
         except OSError as error:
             raise InvalidRecipe(f"certificate {self._certificate} or key {self._key}: {error.strerror}") from error
-        return Pair(context, grpc.ssl_server_certificate_configuration([pair]))
+        return Pair(context, grpc.ssl_server_certificate_configuration([pair]), self._end_of(pair[1]))
+
+    def _end_of(self, pem: bytes) -> float:
+        try:
+            return chain_ends_at(pem)
+        except InvalidRecipe as error:
+            raise InvalidRecipe(f"certificate {self._certificate}: {error}") from error
 
     def _refuse_password(self) -> str:
         """Or OpenSSL would ask for it on the terminal."""

@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import grpc
@@ -151,6 +152,27 @@ def test_a_bad_renewal_leaves_the_certificate_as_it_was(tmp_path: Path, caplog: 
     tls.reread()
     assert counts.certificate_ok
     assert key.read_bytes() != good
+
+
+async def test_the_end_of_the_certificate_that_is_shown_is_a_metric(encrypted: Encrypted) -> None:
+    async def shown() -> float:
+        async with httpx.AsyncClient(trust_env=False) as http:
+            text = (await http.get(f"http://127.0.0.1:{encrypted.app.ports.metrics}/metrics")).text
+        return float(text.partition("\ntidegate_certificate_expiry_timestamp_seconds ")[2].split()[0])
+
+    first = x509.load_pem_x509_certificate(encrypted.certificate.read_bytes()).not_valid_after_utc.timestamp()
+    assert await shown() == first
+    encrypted.authority.issue(encrypted.certificate, encrypted.key, lasts=timedelta(days=90))
+    async with asyncio.timeout(20):
+        while await shown() == first:  # noqa: ASYNC110 (files are polled)
+            await asyncio.sleep(0.1)
+    renewed = x509.load_pem_x509_certificate(encrypted.certificate.read_bytes()).not_valid_after_utc.timestamp()
+    assert await shown() == renewed
+    encrypted.key.unlink()
+    async with asyncio.timeout(20):
+        while encrypted.app.metrics.access.certificate_ok:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    assert await shown() == renewed  # it is shown on
 
 
 def remove(certificate: Path, key: Path, authority: Authority) -> None:
