@@ -51,11 +51,13 @@ class StoreView:
             self._metrics.registry_up = True
             return info
         except Exception as error:
-            definite = isinstance(error, TidegateError) and error.kind in DEFINITE
-            known = served or self._last_good.find(str(ref))
-            if definite or known is None:
+            if isinstance(error, TidegateError) and error.kind in DEFINITE:
+                self._metrics.registry_up = True
                 raise
             self._note_outage(error)
+            known = served or self._last_good.find(str(ref))
+            if known is None:
+                raise
             return known
 
     def _note_outage(self, error: Exception) -> None:

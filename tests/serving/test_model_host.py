@@ -225,8 +225,10 @@ async def test_a_first_start_without_the_registry_waits_for_it(store: RemoteStor
     server = await start(models=("colours",))
     assert not server.host.ready()
     assert "does not answer" in server.reason()
+    assert "tidegate_registry_up 0.0" in server.scrape(), "whoever is woken is told what is away"
     store.away = False
     await until(server.host.ready)
+    assert "tidegate_registry_up 1.0" in server.scrape()
 
 
 async def test_a_model_gets_its_first_champion_while_the_server_runs(
