@@ -50,8 +50,10 @@ class Read:
 
 @dataclass
 class Call:
-    """One request to a model. `model`: whom it is for, and once it was asked, who answered."""
+    """One request to a model. `name`: its id, or one of ours, which its caller is never told. `model`: whom it is for,
+    and once it was asked, who answered."""
 
+    name: str
     model: Served | None = None
     canary: Canary | None = None
 
@@ -125,7 +127,7 @@ class InferenceCalls:
         up."""
         version = message.model_version or None
         call.model = model = self._host.get(message.model_name, version)
-        call.canary = self._host.challengers.canary(model, version, CURRENT_REQUEST.get().encode())
+        call.canary = self._host.challengers.canary(model, version, call.name.encode())
         check_num_tensors(len(message.inputs), len(message.outputs))
         parameters = plain_parameters(message.parameters) if message.parameters else {}
         deadline = self._deadline(model, parameters, time_remaining_s)
@@ -135,8 +137,9 @@ class InferenceCalls:
     @contextmanager
     def counted(self, message: Any, headers: Headers) -> Iterator[Call]:
         """What is done inside is one request, by the status that it ends with."""
-        started_at, code, call = monotonic(), grpc.StatusCode.CANCELLED, Call()
-        request_id = message.id[:MAX_ID] or f"{self._id_prefix}-{next(self._numbers)}"
+        started_at, code, request_id = monotonic(), grpc.StatusCode.CANCELLED, message.id[:MAX_ID]
+        call = Call(request_id or f"{self._id_prefix}-{next(self._numbers)}")
+        # None where none was sent: feedback can name no other, and nothing is remembered that no one can ask for.
         CURRENT_REQUEST.set(request_id)
         trace = self._tracing.begin("ModelInfer", headers, started_at)
         try:
@@ -155,7 +158,7 @@ class InferenceCalls:
             else:
                 call.model.statistics.request(PROTOCOL, code.name, ended_at - started_at, trace_id)
             if trace is not None:
-                self._tracing.end(trace.about(call.model, request_id, code.name), ended_at)
+                self._tracing.end(trace.about(call.model, call.name, code.name), ended_at)
 
     def _deadline(self, model: Served, parameters: Mapping[str, Any], time_remaining_s: float | None) -> Deadline:
         """The call's own deadline, the `timeout` parameter, the server's default: whichever is first."""
