@@ -97,5 +97,8 @@ def load_policy(path: Path) -> PromotionPolicy:
     """The tolerances of a TOML file. Raises InvalidRecipe naming the file and the field."""
     try:
         return msgspec.toml.decode(path.read_bytes(), type=PromotionPolicy)
-    except (OSError, UnicodeDecodeError, msgspec.MsgspecError) as error:
-        raise InvalidRecipe(f"{path}: {error}") from error
+    except OSError as error:
+        raise InvalidRecipe(f"the policy {path} can not be read: {error.strerror}") from error
+    except (UnicodeDecodeError, msgspec.MsgspecError) as error:
+        known = ", ".join(PromotionPolicy.__struct_fields__)
+        raise InvalidRecipe(f"the policy {path}: {error}; it is TOML that may set {known}") from error

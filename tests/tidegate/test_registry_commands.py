@@ -101,8 +101,10 @@ def test_a_policy_file_sets_the_budgets(store: Path, tmp_path: Path) -> None:
     with pytest.raises(GateFailed, match="num_bytes"):
         run(store, "promote", "colours/1", "--policy", str(policy))
     policy.write_text("max_bytes = 10\n")
-    with pytest.raises(InvalidRecipe, match=r"policy\.toml.*max_bytes"):
+    with pytest.raises(InvalidRecipe, match=r"policy\.toml.*max_bytes.*may set .*max_num_bytes"):
         run(store, "promote", "colours/1", "--policy", str(policy))
+    with pytest.raises(InvalidRecipe, match="can not be read: No such file"):
+        run(store, "promote", "colours/1", "--policy", str(tmp_path / "polcy.toml"))
 
 
 def test_a_model_that_answers_otherwise_here_is_not_promoted(store: Path, tmp_path: Path) -> None:
