@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from export.compress.steps import check_sense
 from export.generative.recipe import GenerativeRecipe
@@ -10,7 +11,14 @@ from export.recipe import AnyRecipe, ExportRecipe
 from registry.package import ModelPackage
 from tasks.errors import InvalidRecipe
 from tasks.task import is_generative
+from training.data.config import DataConfig
+from training.data.joined import known_examples
 from training.recipe import TaskName
+from training.recipe_file import convert_tables
+
+if TYPE_CHECKING:
+    from export.rival import Rival
+    from export.subject import Examples
 
 
 def export_checkpoint(
@@ -27,11 +35,27 @@ def export_checkpoint(
         from export.generative.checkpoint_subject import subject_of_checkpoint as generative_subject
         from export.generative.pipeline import export_generative
 
-        return export_generative(generative_subject(checkpoint, run_id), generative_recipe(recipe, task), output, rival)
+        talker = generative_subject(checkpoint, run_id)
+        beside = rival_of(rival, checkpoint.recipe.data, talker.held_out)
+        return export_generative(talker, generative_recipe(recipe, task), output, beside)
     from export.pipeline import export_subject
     from export.torch_subject import subject_of_checkpoint
 
-    return export_subject(subject_of_checkpoint(checkpoint, run_id), single_shot_recipe(recipe, task), output, rival)
+    subject = subject_of_checkpoint(checkpoint, run_id)
+    beside = rival_of(rival, checkpoint.recipe.data, subject.data.held_out)
+    return export_subject(subject, single_shot_recipe(recipe, task), output, beside)
+
+
+def rival_of(package: ModelPackage | None, data: DataConfig, held_out: Examples) -> Rival | None:
+    """Another package, and which of the examples that are held out of `data` its model's data have too."""
+    if package is None:
+        return None
+    from export.rival import Rival
+
+    table = package.manifest.lineage.recipe.get("training", {}).get("data")
+    told = f"the recipe of the package {package.digest[:12]}"
+    known: DataConfig = data if table is None else convert_tables(table, DataConfig, told)  # type: ignore[arg-type]
+    return Rival(package, known_examples(data, held_out, known))
 
 
 def generative_recipe(recipe: AnyRecipe, task: TaskName) -> GenerativeRecipe:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -35,6 +35,11 @@ class Judge(Protocol):
     def metrics(self) -> dict[str, float]:
         """Figures of the variant, and of the trained model with the prefix `trained_`. Every judge gives its metric
         and `expected_calibration_error`."""
+        ...
+
+    def score(self, places: Sequence[int]) -> float:
+        """The metric of the variant on some of the examples, by the order in which they were added; not a number where
+        these can not tell it."""
         ...
 
     def per_class(self) -> tuple[ClassEvidence, ...]:

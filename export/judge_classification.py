@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,9 @@ class ClassificationJudge:
 
     def metrics(self) -> dict[str, float]:
         return {**summarise(self._variant, ""), **summarise(self._trained, "trained_")}
+
+    def score(self, places: Sequence[int]) -> float:
+        return float(np.mean([self._variant[place][0] for place in places])) if len(places) else math.nan
 
     def per_class(self) -> tuple[ClassEvidence, ...]:
         targets = np.array(self._targets)

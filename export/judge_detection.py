@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -76,6 +77,16 @@ class DetectionJudge:
         if not self._num_objects:
             raise BadInput("the held-out pictures hold no object: a detector can not be judged by them")
         return {**self._summarise(self._variant, ""), **self._summarise(self._trained, "trained_")}
+
+    def score(self, places: Sequence[int]) -> float:
+        """Not a number where the pictures hold no object."""
+        targets, found = [self._targets[place] for place in places], [self._variant[place] for place in places]
+        if not any((~target.crowd).any() for target in targets):
+            return math.nan
+        if not any(len(each.scores) for each in found):
+            return 0.0
+        sizes = [self._sizes[place] for place in places]
+        return coco_metrics(targets, sizes, found, self._spec.labels)[self.metric]
 
     def _summarise(self, answers: list[Boxes], prefix: str) -> dict[str, float]:
         """Calibration is that of Küppers et al., "Multivariate Confidence Calibration for Object Detection", 2020, with

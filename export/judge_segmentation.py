@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +16,7 @@ from registry.manifest import ClassEvidence
 from tasks.rle import decode_labels
 from tasks.segmentation import BACKGROUND, NOTHING, Segmentation, SegmentationPrediction
 from tasks.task import Array, ParamValue, Prediction, Task
-from training.segmentation.mask_metrics import MaskMetrics, count_pixels, intersection_over_union, mean_of_known
+from training.segmentation.mask_metrics import MaskMetrics, count_pixels, count_regions, divide, mean_of_known
 
 MIN_OVERLAP = 0.5
 """From which intersection over union on a picture's region of a class counts as found."""
@@ -57,6 +58,9 @@ class SegmentationJudge:
     def metrics(self) -> dict[str, float]:
         trained = {f"trained_{name}": value for name, value in self._trained.metrics().items()}
         return {**self._variant.metrics(), **trained}
+
+    def score(self, places: Sequence[int]) -> float:
+        return self._variant.mean_iou(places)
 
     def per_class(self) -> tuple[ClassEvidence, ...]:
         shown = np.array(self._shown)
@@ -103,13 +107,15 @@ class SegmentationJudge:
 
 class Tally:
     """What one model made of all pictures. `found`: for each picture and class, whether the region of it was;
-    `overlaps`: the mean intersection over union of each picture."""
+    `overlaps`: the mean intersection over union of each picture; `_counts`: int64 [2, C] of each picture, the pixels
+    of intersection and union."""
 
     def __init__(self, labels: Sequence[str]) -> None:
         self._labels = labels
         self._masks = MaskMetrics(len(labels))
         self.found: list[NDArray[np.bool_]] = []
         self.overlaps: list[float] = []
+        self._counts: list[NDArray[np.int64]] = []
         self._right, self._confident, self._pixels = np.zeros((3, NUM_CONFIDENCE_BINS))
 
     def add(self, prediction: SegmentationPrediction, true: NDArray[np.uint8]) -> None:
@@ -118,11 +124,17 @@ class Tally:
         predicted = decode_labels(regions)
         self._masks.add(predicted, true)
         confusion = count_pixels(predicted, true, len(self._labels))
-        overlaps = intersection_over_union(confusion)
+        self._counts.append(count_regions(confusion))
+        overlaps = divide(*self._counts[-1])
         self.found.append(np.nan_to_num(overlaps) >= MIN_OVERLAP)
         self.overlaps.append(mean_of_known(overlaps))
         for segment in prediction.segments:
             self._weigh(segment.confidence, confusion[:, segment.class_id], segment.class_id)
+
+    def mean_iou(self, places: Sequence[int]) -> float:
+        """Of some pictures, over the classes that are there or predicted; not a number where none is."""
+        overlaps = divide(*sum((self._counts[place] for place in places), np.zeros((2, len(self._labels)), np.int64)))
+        return mean_of_known(overlaps) if (~np.isnan(overlaps)).any() else math.nan
 
     def _weigh(self, confidence: float, pixels: NDArray[np.int64], class_id: int) -> None:
         """The pixels [true class] of one region, all of which were named with the same confidence."""

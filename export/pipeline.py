@@ -17,7 +17,7 @@ from export.package_folder import new_package_folder
 from export.population import build_population, write_once
 from export.recipe import ExportRecipe
 from export.report import format_missed, format_variants
-from export.rival import beside_rival
+from export.rival import Rival, beside_rival
 from export.seal import MAIN, Proof, write_package
 from export.stored_graphs import StoredGraphs, store_graphs
 from export.subject import Example, Subject
@@ -44,9 +44,7 @@ class Draws:
     """Further ones for the profile; all there is of it where the data say what is normal."""
 
 
-def export_subject(
-    subject: Subject, recipe: ExportRecipe, output: Path, rival: ModelPackage | None = None
-) -> ModelPackage:
+def export_subject(subject: Subject, recipe: ExportRecipe, output: Path, rival: Rival | None = None) -> ModelPackage:
     """Builds, proves and seals a package in the new folder `output`. `rival`: a package of the same model that is tried
     on the same held-out examples, for promotion to go by.
 
@@ -90,7 +88,18 @@ def build_and_weigh(subject: Subject, recipe: ExportRecipe, output: Path) -> Pro
         for name, footprint in footprints.items()
     }
     first_profiled = 0 if subject.data.normal is None else len(draws.compared)
-    return Proof(variants, stored, packaged, evidence, draws.compared, buckets, forgotten, sheets, first_profiled)
+    return Proof(
+        variants=variants,
+        stored=stored,
+        trials=packaged,
+        evidence=evidence,
+        compared=draws.compared,
+        compared_indices=draws.compared_indices,
+        batch_buckets=buckets,
+        forgotten=forgotten,
+        sheets=sheets,
+        first_profiled=first_profiled,
+    )
 
 
 def draw_examples(subject: Subject, recipe: ExportRecipe) -> Draws:

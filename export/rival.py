@@ -1,4 +1,4 @@
-"""What another package of the same model is worth on the very examples of an export.
+"""What another package of the same model is worth on the very examples of an export, and on each part of them.
 
 A champion's own evidence was measured on the data of its time. Where a model was trained again because the world has
 changed, the two have to be held against each other on the same examples, and promotion does so by what is written here.
@@ -7,14 +7,18 @@ changed, the two have to be held against each other on the same examples, and pr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from export.held_out import BATCH_SIZE, decode_batches, num_cores, stack
 from export.host_runtime import open_on_host
+from export.judge import Judge
+from export.parts import with_parts
 from export.seal import MAIN, Proof
 from export.subject import Example, Subject
 from export.trial import Trial, answer
@@ -27,25 +31,40 @@ from tasks.task import open_task
 from training.progress import track
 
 
-def beside_rival(subject: Subject, proof: Proof, rival: ModelPackage) -> Proof:
+@dataclass(frozen=True)
+class Rival:
+    """Another package of the same model. `known`: bool [held-out examples], whether its model's data have an example
+    too; what they lack was added since."""
+
+    package: ModelPackage
+    known: NDArray[np.bool_]
+
+
+def beside_rival(subject: Subject, proof: Proof, rival: Rival) -> Proof:
     """The proof with the evidence of another package on the compared examples. Raises InvalidRecipe for one that
     answers something else."""
-    task, other = open_task(subject.task_spec), open_task(rival.task_spec)
+    package = rival.package
+    task, other = open_task(subject.task_spec), open_task(package.task_spec)
     if (type(task), task.labels) != (type(other), other.labels):
         raise InvalidRecipe(
-            f"{subject.name} can not be held against the package {rival.digest[:12]}: it tells apart "
+            f"{subject.name} can not be held against the package {package.digest[:12]}: it tells apart "
             f"{', '.join(task.labels)}, the other one {', '.join(other.labels)}"
         )
-    return replace(proof, rivals={rival.digest: weigh_variants(rival, proof.compared)})
+    judges = {name: try_variant(package, name, proof.compared) for name in package.manifest.variants}
+    return replace(
+        proof,
+        evidence=with_parts(
+            proof.evidence,
+            package.digest,
+            rival.known[list(proof.compared_indices)],
+            {name: trial.judge.score for name, trial in proof.trials.items()},
+            {name: judge.score for name, judge in judges.items()},
+        ),
+        rivals={package.digest: {name: weigh(package, name, judge) for name, judge in judges.items()}},
+    )
 
 
-def weigh_variants(package: ModelPackage, examples: Sequence[Example]) -> dict[str, Evidence]:
-    """Variant → what it is worth on these examples; size and speed as the package has them. Its gates are its own
-    affair."""
-    return {name: weigh_variant(package, name, examples) for name in package.manifest.variants}
-
-
-def weigh_variant(package: ModelPackage, name: str, examples: Sequence[Example]) -> Evidence:
+def try_variant(package: ModelPackage, name: str, examples: Sequence[Example]) -> Judge:
     """One variant's answers, held against the truth alone."""
     task = open_task(package.task_spec_of(name))
     trial, max_batch = Trial(task, task), max(package.manifest.batch_buckets)
@@ -58,12 +77,18 @@ def weigh_variant(package: ModelPackage, name: str, examples: Sequence[Example])
                 trial.compare(items, answers, answers)
         finally:
             runtime.close()
-    metric = trial.judge.metric
+    return trial.judge
+
+
+def weigh(package: ModelPackage, name: str, judge: Judge) -> Evidence:
+    """What a variant is worth on the examples that a judge has seen; size and speed as the package has them. Its gates
+    are its own affair."""
     return msgspec.structs.replace(
         package.variant(name).evidence,
-        metric=metric,
-        num_examples=len(examples),
-        metrics={metric: trial.judge.metrics()[metric]},
-        per_class=tuple(trial.judge.per_class()),
+        metric=judge.metric,
+        num_examples=len(judge.worths()),
+        metrics={judge.metric: judge.metrics()[judge.metric]},
+        per_class=tuple(judge.per_class()),
         gates=(),
+        parts={},
     )

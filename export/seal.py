@@ -48,6 +48,8 @@ class Proof:
     trials: Mapping[str, Trial]
     evidence: Mapping[str, Evidence]
     compared: Sequence[Example]
+    compared_indices: Sequence[int]
+    """Where they are in the held-out data."""
     batch_buckets: tuple[int, ...]
     forgotten: Mapping[str, Forgotten]
     sheets: Mapping[str, bytes]

@@ -8,6 +8,11 @@ lower end of the interval of Agresti & Caffo (2000) for a difference of two prop
 number of comparisons (Bonferroni), must lie beyond the tolerance. The interval takes the two samples as independent;
 where both versions were measured on the same pictures it is wider than it need be, never narrower.
 
+What is forgotten of the data that the champion knew must not hide behind what was learnt of data that were added since,
+nor the reverse: where the held-out examples are of both, each part has a gate of its own. Of a part, too, only that
+counts which chance does not explain: the lower end of the interval of the loss, which knows that both versions answered
+the same examples.
+
 Every figure is finite, because an event is kept as JSON, which has no other: what can not be computed fails a gate of
 its own that says so.
 """
@@ -21,7 +26,7 @@ from typing import Annotated
 
 import msgspec
 
-from registry.manifest import ClassEvidence, Evidence, GateResult, Share
+from registry.manifest import ClassEvidence, Evidence, GateResult, PartEvidence, PartName, Share, loss_of
 from registry.package import ModelPackage
 from tasks.errors import TidegateError
 
@@ -39,7 +44,7 @@ class PromotionPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     max_metric_drop: Share = 0.005
     max_class_drop: Share = 0.02
     significance: Annotated[float, msgspec.Meta(ge=1e-6, le=0.5)] = 0.05
-    """Chance that a version which is no worse fails because of its classes."""
+    """Chance that a version which is no worse fails because of its classes; and the same because of a part."""
     max_latency_ms: Annotated[float, msgspec.Meta(gt=0)] | None = None
     """Single-thread, batch 1, on the host that exported."""
     max_num_bytes: Annotated[int, msgspec.Meta(gt=0)] | None = None
@@ -56,6 +61,7 @@ def judge(candidate: ModelPackage, champion: ModelPackage | None, policy: Promot
         comparable = [pair for pair in pairs if are_comparable(*pair)]
         gates.append(comparison_gate(pairs, len(comparable)))
         gates += drop_gates(comparable, policy)
+        gates += part_gates(candidate, champion.digest, policy)
     return tuple(gates)
 
 
@@ -157,6 +163,38 @@ def drop_gates(pairs: Sequence[Pair], policy: PromotionPolicy) -> Iterator[GateR
     yield from class_gates(pairs, policy)
 
 
+def part_gates(candidate: ModelPackage, champion: str, policy: PromotionPolicy) -> Iterator[GateResult]:
+    """The certain part of what the worst variant lost of the data that the champion (a digest) knew, which may be as
+    much as of all data, and of what was added, which may be nothing. No row where it was not measured."""
+    evidences = {name: variant.evidence for name, variant in candidate.manifest.variants.items()}
+    measured = {name: each.parts[champion] for name, each in evidences.items() if champion in each.parts}
+    z = critical_value(policy.significance / max(1, sum(map(len, measured.values()))))
+    limits: tuple[tuple[PartName, float], ...] = (("known", policy.max_metric_drop), ("added", 0.0))
+    for part, limit in limits:
+        found = {name: parts[part] for name, parts in measured.items() if part in parts}
+        losses = {name: least_loss(each, evidences[name], z) for name, each in found.items()}
+        if losses:
+            worst = max(losses, key=lambda name: losses[name])
+            detail = spell_part(part, evidences[worst].metric, found[worst]) + f", {worst}"
+            yield at_most(f"{part}_data_drop", round(losses[worst], ROUNDING_DIGITS), limit, detail)
+
+
+def least_loss(part: PartEvidence, evidence: Evidence, z: float) -> float:
+    """Lower end of the interval of what a variant lost."""
+    return loss_of(part.variant, part.rival, evidence.better) - z * part.standard_error
+
+
+def spell_part(part: PartName, metric: str, found: PartEvidence) -> str:
+    """Both figures, in words."""
+    which = "of the champion's data" if part == "known" else "that were added"
+    return f"{metric} {found.rival:.4f}, now {found.variant:.4f}, on {found.num_examples} examples {which}"
+
+
+def critical_value(significance: float) -> float:
+    """Of the normal distribution, one-sided."""
+    return -NormalDist().inv_cdf(significance)
+
+
 def class_gates(pairs: Sequence[Pair], policy: PromotionPolicy) -> Iterator[GateResult]:
     """The certain part of the worst drop over all classes, then a row for each class that is beyond the tolerance."""
     unproved = sorted({label for new, old in pairs for label in unproved_labels(new.per_class, old.per_class)})
@@ -193,7 +231,7 @@ def certain_drops(
 def least_drop(before: ClassEvidence, after: ClassEvidence, significance: float) -> float:
     """Lower end of the one-sided interval of before − after (Agresti & Caffo, 2000: one success and one failure more
     in each sample)."""
-    z = -NormalDist().inv_cdf(significance)
+    z = critical_value(significance)
     p = (before.variant * before.support + 1) / (before.support + 2)
     q = (after.variant * after.support + 1) / (after.support + 2)
     spread = math.sqrt(p * (1 - p) / (before.support + 2) + q * (1 - q) / (after.support + 2))

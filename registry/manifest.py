@@ -20,6 +20,7 @@ Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+Better = Literal["higher", "lower"]
 Difference = Annotated[float, msgspec.Meta(ge=0)]
 SMALLEST = 1e-9
 """Nothing is divided by less."""
@@ -94,21 +95,37 @@ class GateResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     detail: str = ""
 
 
+PartName = Literal["known", "added"]
+"""Of held-out examples: those that another package's model has in its own data, and those that were added since."""
+
+
+class PartEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The task's metric on one part of the held-out examples, of a variant and of another package's. `standard_error`:
+    of the loss from the one to the other (see `Evidence.loss_against`), both measured on the same examples."""
+
+    num_examples: Count
+    variant: float
+    rival: float
+    standard_error: Difference
+
+
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Why a variant may be trusted: measured on `num_examples` held-out examples against the trained model.
 
     `metrics` has the task's own metric under its name, and `trained_<metric>` for the model before export; `better`
-    says which way it improves. `latency_ms`: batch size → median single-thread latency on the exporting host.
+    says which way it improves. `latency_ms`: batch size → median single-thread latency on the exporting host. `parts`:
+    digest of a package of `Manifest.rivals` → how the two compare on each part of the examples, where there are two.
     """
 
     metric: str
-    better: Literal["higher", "lower"] = "higher"
+    better: Better = "higher"
     num_examples: Count
     metrics: dict[str, float]
     per_class: tuple[ClassEvidence, ...]
     latency_ms: dict[str, float]
     num_bytes: Count
     gates: tuple[GateResult, ...]
+    parts: dict[Sha256, dict[PartName, PartEvidence]] = {}
 
     @property
     def passed(self) -> bool:
@@ -120,8 +137,12 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
         Where higher is better a metric is a share, and the loss a difference of shares. Where lower is better it has
         no upper end (bits per byte, say), and the loss is the increase as a share of the other."""
-        ours, theirs = self.metrics[self.metric], other.metrics[other.metric]
-        return theirs - ours if self.better == "higher" else (ours - theirs) / max(abs(theirs), SMALLEST)
+        return loss_of(self.metrics[self.metric], other.metrics[other.metric], self.better)
+
+
+def loss_of(ours: float, theirs: float, better: Better) -> float:
+    """See `Evidence.loss_against`."""
+    return theirs - ours if better == "higher" else (ours - theirs) / max(abs(theirs), SMALLEST)
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

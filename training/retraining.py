@@ -12,6 +12,7 @@ import msgspec
 from tasks.chat_template import ChatTemplate
 from training.checkpoint import CheckpointFacts
 from training.data.config import DataConfig, FilesConfig, JoinedConfig
+from training.data.joined import parts_of
 from training.data.source import open_source
 from training.language.chat_template_file import CHAT_TEMPLATE_FILE, open_chat_template_file
 from training.networks.build import check_model
@@ -48,11 +49,6 @@ class Origin:
             return None
         end_of_text = self.recipe.text_config.tokenizer.end_of_text
         return ChatTemplate(path, {"bos_token": end_of_text, "eos_token": end_of_text}, MAX_CONVERSATION_CHARACTERS)
-
-
-def parts_of(data: DataConfig) -> tuple[DataConfig, ...]:
-    """The sources of which it is made."""
-    return data.parts if isinstance(data, JoinedConfig) else (data,)
 
 
 def snapshots_below(keep: Path, data: DataConfig) -> list[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,6 +32,8 @@ class Passage:
     """Of their text."""
     references: tuple[str, ...] = ()
     """Of a picture, every caption that is right."""
+    place: int = 0
+    """Of the document or the picture among those that it was taken from."""
 
 
 def cut_documents(documents: Sequence[str], task: GenerativeTask, max_tokens: int, seed: int) -> list[Passage]:
@@ -40,14 +42,14 @@ def cut_documents(documents: Sequence[str], task: GenerativeTask, max_tokens: in
     The windows do not overlap, and stand in random order. Special tokens that a document spells out are its text."""
     rng, passages = np.random.default_rng(seed), []
     most = min(task.context, max_tokens)
-    for document in documents:
+    for place, document in enumerate(documents):
         num_tokens = max(1, len(task.tokenizer.encode(document)))
         size = max(MIN_CHARACTERS, int(len(document) / num_tokens * most * SAFE_SHARE))
         for window in windows(document, size):
             cut = max(1, int(len(window) * rng.uniform(MIN_PROMPT_SHARE, MAX_PROMPT_SHARE)))
             passage = cut_window(window, cut, task, most)
             if passage is not None:
-                passages.append(passage)
+                passages.append(replace(passage, place=place))
     return [passages[int(index)] for index in rng.permutation(len(passages))]
 
 

@@ -32,6 +32,7 @@ from export.generative.verify import METRIC, Footprint, Spoken, continuation_gat
 from export.held_out import num_cores
 from export.judge_captions import caption_gates, open_caption_judge
 from export.package_folder import new_package_folder
+from export.rival import Rival
 from export.stored_graphs import StoredGraphs, store_graphs
 from export.tolerance_missed import require_passed
 from registry.manifest import Evidence
@@ -53,7 +54,7 @@ class Draws:
 
 
 def export_generative(
-    subject: GenerativeSubject, recipe: GenerativeRecipe, output: Path, rival: ModelPackage | None = None
+    subject: GenerativeSubject, recipe: GenerativeRecipe, output: Path, rival: Rival | None = None
 ) -> ModelPackage:
     """Builds, proves and seals a package in the new folder `output`. `rival`: a package of the same model that is tried
     on the same held-out passages, for promotion to go by.

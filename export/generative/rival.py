@@ -17,6 +17,8 @@ from export.generative.subject import GenerativeSubject
 from export.generative.trial import GenerativeTrial
 from export.generative.verify import METRIC
 from export.held_out import num_cores
+from export.parts import with_parts
+from export.rival import Rival
 from registry.manifest import Evidence
 from registry.package import ModelPackage
 from tasks.errors import InvalidRecipe
@@ -24,18 +26,30 @@ from tasks.generative_spec import GenerativeSpec
 from training.progress import track
 
 
-def beside_rival(subject: GenerativeSubject, proof: Proof, rival: ModelPackage) -> Proof:
+def beside_rival(subject: GenerativeSubject, proof: Proof, rival: Rival) -> Proof:
     """The proof with the evidence of another package on the same passages. Raises InvalidRecipe for one that reads by
     another tokenizer: passages are tokens."""
-    spec = rival.task_spec
+    package = rival.package
+    spec = package.task_spec
     if not isinstance(spec, type(subject.task_spec)) or words(subject.folder, subject.task_spec) != words(
-        rival.folder, spec
+        package.folder, spec
     ):
         raise InvalidRecipe(
-            f"{subject.name} can not be held against the package {rival.digest[:12]}: that one has another tokenizer; "
-            "train with its tokenizer.json as text.tokenizer.path"
+            f"{subject.name} can not be held against the package {package.digest[:12]}: that one has another "
+            "tokenizer; train with its tokenizer.json as text.tokenizer.path"
         )
-    return replace(proof, rivals={rival.digest: weigh_variants(rival, proof.passages)})
+    trials = {name: try_variant(package, name, proof.passages) for name in package.manifest.variants}
+    return replace(
+        proof,
+        evidence=with_parts(
+            proof.evidence,
+            package.digest,
+            rival.known[[passage.place for passage in proof.passages]],
+            {name: trial.score for name, trial in proof.trials.items()},
+            {name: trial.score for name, trial in trials.items()},
+        ),
+        rivals={package.digest: {name: weigh(package, name, trial) for name, trial in trials.items()}},
+    )
 
 
 def words(folder: Path, spec: GenerativeSpec) -> bytes:
@@ -43,13 +57,7 @@ def words(folder: Path, spec: GenerativeSpec) -> bytes:
     return (folder / spec.tokenizer).read_bytes()
 
 
-def weigh_variants(package: ModelPackage, passages: Sequence[Passage]) -> dict[str, Evidence]:
-    """Variant → what it is worth on these passages; size and speed as the package has them. Its gates are its own
-    affair."""
-    return {name: weigh_variant(package, name, passages) for name in package.manifest.variants}
-
-
-def weigh_variant(package: ModelPackage, name: str, passages: Sequence[Passage]) -> Evidence:
+def try_variant(package: ModelPackage, name: str, passages: Sequence[Passage]) -> GenerativeTrial:
     """What one variant expects of them."""
     task, trial = package.open_generative_task(name), GenerativeTrial()
     with TemporaryDirectory() as folder:
@@ -60,10 +68,17 @@ def weigh_variant(package: ModelPackage, name: str, passages: Sequence[Passage])
                 trial.compare(passage, found, found)
         finally:
             speaker.close()
+    return trial
+
+
+def weigh(package: ModelPackage, name: str, trial: GenerativeTrial) -> Evidence:
+    """What a variant is worth on the passages of a trial; size and speed as the package has them. Its gates are its own
+    affair."""
     return msgspec.structs.replace(
         package.variant(name).evidence,
-        num_examples=len(passages),
+        num_examples=len(trial.passages),
         metrics={METRIC: trial.metrics()[METRIC]},
         per_class=trial.per_class(),
         gates=(),
+        parts={},
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from export.compress.learning import Learning
 from export.generative.passage import Passage, caption_passages, cut_documents
 from export.generative.recipe import GenerativeRecipe
-from export.held_out import draw
+from export.held_out import draw_indices
 from export.subject import Examples
 from registry.manifest import Lineage
 from tasks.generation import GenerativeTask
@@ -50,7 +50,9 @@ class GenerativeSubject:
 def passages_of(examples: Examples, task: GenerativeTask, recipe: GenerativeRecipe, count: int) -> list[Passage]:
     """At most `count`, in random order. One document makes many, a picture one."""
     if task.encoder is not None:
-        return caption_passages(draw(examples, count, recipe.seed), task, recipe.seed)
+        chosen = draw_indices(len(examples), count, recipe.seed)
+        found = caption_passages([examples[index] for index in chosen], task, recipe.seed)
+        return [replace(passage, place=index) for passage, index in zip(found, chosen, strict=True)]
     documents = [examples[index].payload.decode() for index in range(len(examples))]
     return cut_documents(documents, task, recipe.passage_tokens, recipe.seed)[:count]
 

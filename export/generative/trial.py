@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -48,6 +49,12 @@ class GenerativeTrial:
             found[f"{prefix}perplexity"] = math.exp(min(700.0, bits * math.log(2) / num_tokens))
             found[f"{prefix}expected_calibration_error"] = calibration_error(tokens.right, tokens.confidence)
         return found
+
+    def score(self, places: Sequence[int]) -> float:
+        """Bits per byte of the variant on some of the passages, by the order in which they were compared; not a number
+        where these can not tell it."""
+        num_bytes = sum(self.passages[place].num_bytes for place in places)
+        return sum(self.variant.bits[place] for place in places) / num_bytes if num_bytes else math.nan
 
     def per_class(self) -> tuple[ClassEvidence, ...]:
         """Share of right tokens, from the commonest tokens to the rarest. The intervals take tokens as independent,

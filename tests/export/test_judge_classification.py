@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -46,6 +48,14 @@ def test_conclusions_are_the_best_labels() -> None:
     assert judge.conclusions() == [("dog", "cat"), ("cat", "cat")]
     assert judge.worths() == [(1.0, 0.0), (0.0, 0.0)]
     assert judge.truth(1) == "dog"
+
+
+def test_score_of_some_examples() -> None:
+    judge = ClassificationJudge(TASK)
+    for after in (0, 1, 1, 0):
+        judge.add(says(1), says(after), 1)
+    assert (judge.score([1, 2]), judge.score([0, 1, 2, 3]), judge.score([3])) == (1.0, 0.5, 0.0)
+    assert math.isnan(judge.score([]))
 
 
 def test_class_without_examples_claims_nothing() -> None:

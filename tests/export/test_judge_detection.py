@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -54,6 +56,18 @@ def test_figures_before_and_after() -> None:
     assert cat.difference_low < 0 < cat.difference_high
     assert (dog.support, dog.trained, dog.variant) == (40, 1.0, 0.0)
     assert dog.difference_high < -0.8
+
+
+def test_score_of_some_pictures() -> None:
+    judge = judge_of()
+    judge.add(saw(), saw((0, 0.9, CAT)), shows((0, CAT)))
+    judge.add(saw((1, 0.9, DOG)), saw(), shows((1, DOG)))
+    judge.add(saw(), saw((1, 0.9, DOG)), shows())
+    judge.add(saw(), saw((1, 0.9, DOG)), shows((1, DOG), num_crowds=1))
+    assert judge.score([0]) == pytest.approx(1.0)
+    assert judge.score([1]) == 0.0
+    assert judge.score([0, 1]) == pytest.approx(judge.metrics()["ap"]) == pytest.approx(0.5)
+    assert all(math.isnan(judge.score(places)) for places in ([], [2], [3]))
 
 
 def test_weak_detections_count_for_average_precision_alone() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 
 import numpy as np
 import pytest
@@ -61,6 +62,19 @@ def test_figures_before_and_after() -> None:
     assert (cat.support, cat.trained, cat.variant) == (30, 1.0, 1.0)
     assert (dog.support, dog.trained, dog.variant) == (30, 1.0, 0.0)
     assert dog.difference_high < -0.5
+
+
+def test_score_of_some_pictures() -> None:
+    judge = SegmentationJudge(TASK)
+    judge.add(says(left_half(2)), says(left_half(1)), shows(left_half(1)))
+    judge.add(says(left_half(2)), says(left_half(1)), shows(left_half(2)))
+    blank = np.full((8, 8), IGNORED, np.uint8)
+    judge.add(says(left_half(2)), says(left_half(1)), shows(blank))
+    assert judge.score([0]) == pytest.approx(1.0)
+    assert judge.score([1]) == pytest.approx(1 / 3), "the background alone is right"
+    assert judge.score([0, 1, 2]) == pytest.approx(judge.metrics()["miou"]) == pytest.approx(0.5)
+    assert math.isnan(judge.score([2]))
+    assert math.isnan(judge.score([]))
 
 
 def test_half_a_region_is_found_and_less_is_not() -> None:

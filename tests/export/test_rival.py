@@ -13,6 +13,7 @@ import pytest
 from export.pipeline import export_subject
 from export.recipe import ExportRecipe
 from export.report import format_report
+from export.rival import Rival
 from export.subject import Data, Subject
 from monitoring.profile import decode_profile
 from registry.gates import PromotionPolicy, judge
@@ -37,11 +38,13 @@ def champion(subject: Subject, recipe: ExportRecipe, tmp_path_factory: pytest.Te
 def challenger(
     subject: Subject, recipe: ExportRecipe, champion: ModelPackage, tmp_path_factory: pytest.TempPathFactory
 ) -> ModelPackage:
-    """The same network, proved on pictures of which half are negatives: worse there than the champion on its own."""
+    """The same network, proved on pictures of which half are negatives, which were added since: worse there than the
+    champion on its own."""
     mixed = [colour(seed) if seed % 2 else inverted(seed) for seed in range(3000, 3200)]
     harder = replace(subject, data=Data(subject.data.calibration, mixed, subject.data.spare))
     folder = tmp_path_factory.mktemp("challenger") / "package"
-    return open_package(export_subject(harder, recipe, folder, champion).folder)
+    rival = Rival(champion, np.array([seed % 2 == 1 for seed in range(3000, 3200)]))
+    return open_package(export_subject(harder, recipe, folder, rival).folder)
 
 
 def test_every_variant_of_the_champion_is_tried_on_the_same_examples(
@@ -58,6 +61,27 @@ def test_every_variant_of_the_champion_is_tried_on_the_same_examples(
             (each.label, each.variant) for each in ours.per_class
         ]
         assert (evidence.num_bytes, evidence.latency_ms) == (theirs.num_bytes, theirs.latency_ms)
+
+
+def test_each_part_is_measured_by_itself(champion: ModelPackage, challenger: ModelPackage) -> None:
+    for variant in challenger.manifest.variants.values():
+        whole, parts = variant.evidence, variant.evidence.parts[champion.digest]
+        assert (parts["known"].num_examples, parts["added"].num_examples) == (100, 100)
+        assert all(part.variant == part.rival for part in parts.values()), "it is the same network"
+        assert parts["known"].variant > parts["added"].variant + 0.2, "negatives are harder"
+        assert whole.metrics["accuracy"] == pytest.approx((parts["known"].variant + parts["added"].variant) / 2)
+    said = format_report(challenger)
+    assert re.search(r"^fp32, 100 of the champion's data +[\d.]+ % +[\d.]+ %$", said, re.MULTILINE)
+    assert re.search(r"^fp32, 100 added +[\d.]+ % +[\d.]+ %$", said, re.MULTILINE)
+
+
+def test_without_added_data_there_are_no_parts(
+    subject: Subject, recipe: ExportRecipe, champion: ModelPackage, tmp_path: Path
+) -> None:
+    plain = msgspec.structs.replace(recipe, variants={"fp32": recipe.variants["fp32"]})
+    again = export_subject(subject, plain, tmp_path / "package", Rival(champion, np.ones(300, bool)))
+    assert again.variant("fp32").evidence.parts == {}
+    assert champion.digest in again.manifest.rivals
 
 
 def test_a_person_sees_both_side_by_side(champion: ModelPackage, challenger: ModelPackage) -> None:
@@ -97,5 +121,5 @@ def test_a_model_of_other_classes_is_no_rival(
     labels = tuple(np.roll(subject.task_spec.labels, 1).tolist())
     other = replace(subject, task_spec=msgspec.structs.replace(subject.task_spec, labels=labels))
     with pytest.raises(InvalidRecipe, match="can not be held against the package"):
-        export_subject(other, recipe, tmp_path / "package", champion)
+        export_subject(other, recipe, tmp_path / "package", Rival(champion, np.ones(300, bool)))
     assert not (tmp_path / "package").exists()

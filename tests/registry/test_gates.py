@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from registry.event import PromotionEvent
 from registry.gates import MAX_CLASS_ROWS, PromotionPolicy, certain_drops, judge, least_drop
-from registry.manifest import ClassEvidence, GateResult
+from registry.manifest import ClassEvidence, GateResult, PartEvidence
 from registry.package import ModelPackage
 from tests.registry.conftest import Variation, class_rows
 
@@ -176,3 +176,46 @@ def test_every_figure_of_an_event_survives_json(vary: Variation) -> None:
     )  # fmt: skip
     assert msgspec.json.decode(msgspec.json.encode(event), type=PromotionEvent) == event
     assert "null" not in json.dumps(msgspec.to_builtins(event.gates))
+
+
+def part(variant: float, rival: float, standard_error: float = 0.001) -> PartEvidence:
+    return PartEvidence(num_examples=400, variant=variant, rival=rival, standard_error=standard_error)
+
+
+def test_what_is_forgotten_hides_behind_no_gain(vary: Variation) -> None:
+    champion = vary(0.7)
+    forgetful = vary(0.9, parts={champion.digest: {"known": part(0.90, 0.96), "added": part(0.9, 0.2)}})
+    (gate,) = (gate for gate in judge(forgetful, champion, POLICY) if not gate.passed)
+    assert (gate.name, gate.limit) == ("known_data_drop", POLICY.max_metric_drop)
+    assert 0.05 < gate.value < 0.06
+    assert gate.detail == "accuracy 0.9600, now 0.9000, on 400 examples of the champion's data, fp32"
+
+
+def test_what_is_worse_on_the_added_data_hides_behind_no_gain_either(vary: Variation) -> None:
+    champion = vary(0.8)
+    idle = vary(0.9, parts={champion.digest: {"known": part(0.96, 0.9), "added": part(0.5, 0.6)}})
+    (gate,) = (gate for gate in judge(idle, champion, POLICY) if not gate.passed)
+    assert (gate.name, gate.limit) == ("added_data_drop", 0.0)
+    assert gate.detail == "accuracy 0.6000, now 0.5000, on 400 examples that were added, fp32"
+
+
+def test_a_part_may_lose_what_chance_explains(vary: Variation) -> None:
+    champion = vary(0.8)
+    known, added = part(0.94, 0.96, standard_error=0.01), part(0.58, 0.6, standard_error=0.02)
+    assert failed(vary(0.9, parts={champion.digest: {"known": known, "added": added}}), champion) == set()
+    certain = {"known": part(0.94, 0.96, 1e-4), "added": part(0.58, 0.6, 1e-4)}
+    lost = vary(0.9, parts={champion.digest: certain})
+    assert failed(lost, champion) == {"known_data_drop", "added_data_drop"}
+    assert failed(lost, champion, PromotionPolicy(max_metric_drop=0.03)) == {"added_data_drop"}
+
+
+def test_parts_say_nothing_about_another_champion(vary: Variation) -> None:
+    parts = {"0" * 64: {"known": part(0.5, 0.9), "added": part(0.5, 0.9)}}
+    assert failed(vary(0.95, parts=parts), vary(0.95)) == set()
+
+
+def test_a_part_of_what_is_better_the_lower_it_is(vary: Variation) -> None:
+    bits = {"metric": "bits_per_byte", "better": "lower"}
+    champion = vary(metrics={"bits_per_byte": 2.0}, **bits)
+    parts = {champion.digest: {"known": part(2.2, 2.0), "added": part(1.0, 3.0)}}
+    assert failed(vary(metrics={"bits_per_byte": 1.5}, parts=parts, **bits), champion) == {"known_data_drop"}

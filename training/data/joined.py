@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tasks.errors import InvalidRecipe
 from training.data.config import DataConfig, JoinedConfig
@@ -47,6 +48,18 @@ def open_joined(config: JoinedConfig) -> SplitSource:
         has_masks = all(isinstance(source, AnnotatedSource) and source.mask_labels for source in sources)
         return AnnotatedSplitSource(labels, first.mask_labels if has_masks else (), splits)
     return DocumentSource(splits) if isinstance(first, DocumentSource) else SplitSource(first.labels, splits)
+
+
+def parts_of(data: DataConfig) -> tuple[DataConfig, ...]:
+    """The sources of which it is made."""
+    return data.parts if isinstance(data, JoinedConfig) else (data,)
+
+
+def known_examples(data: DataConfig, held_out: Sized, known: DataConfig) -> NDArray[np.bool_]:
+    """bool [held out]: of the held-out examples of `data`, which are of a source that the known data have too."""
+    found = [part in parts_of(known) for part in parts_of(data)]
+    sizes = held_out.sizes if isinstance(held_out, JoinedSplit) else (len(held_out),)
+    return np.repeat(found, sizes)
 
 
 def open_normal(config: DataConfig) -> Split | None:
@@ -131,6 +144,11 @@ class JoinedSplit:
     def __init__(self, parts: Sequence[Split]) -> None:
         self._parts = tuple(parts)
         self._ends = tuple(accumulate(len(part) for part in parts))
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many examples each part has."""
+        return tuple(len(part) for part in self._parts)
 
     @property
     def digest(self) -> str:

@@ -89,9 +89,13 @@ def count_pixels(predicted: Mask, true: Mask, num_classes: int) -> Counts:
 
 def intersection_over_union(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
     """Of every class [C], from a confusion [C, ≥ C] with true classes as rows; not a number where nothing is."""
-    hits = np.diagonal(confusion).astype(np.float64)
-    union = confusion.sum(axis=1) + confusion.sum(axis=0)[: len(confusion)] - hits
-    return divide(hits, union)
+    return divide(*count_regions(confusion))
+
+
+def count_regions(confusion: NDArray[np.int64]) -> Counts:
+    """Pixels of intersection and union int64 [2, C] of every class, from the same."""
+    hits = np.diagonal(confusion)
+    return np.stack([hits, confusion.sum(axis=1) + confusion.sum(axis=0)[: len(confusion)] - hits])
 
 
 def boundary_tolerance(height: int, width: int) -> int:
@@ -151,7 +155,7 @@ def boundary_f_score(counts: BoundaryCounts) -> NDArray[np.float64]:
     return result
 
 
-def divide(part: NDArray[np.float64], whole: Counts | NDArray[np.float64]) -> NDArray[np.float64]:
+def divide(part: Counts | NDArray[np.float64], whole: Counts | NDArray[np.float64]) -> NDArray[np.float64]:
     """Not a number where the whole is nothing."""
     ratio: NDArray[np.float64] = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
     return ratio

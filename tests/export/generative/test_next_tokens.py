@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -47,6 +48,15 @@ def test_no_token_is_in_a_class_above_one_that_is_more_common(tokens: list[int])
     by_class = [[counts[token] for token, each in zip(tokens, classes, strict=True) if each == c] for c in range(5)]
     seen = [(min(found), max(found)) for found in by_class if found]
     assert all(rarer[1] <= commoner[0] for commoner, rarer in pairwise(seen))
+
+
+def test_trial_scores_some_passages() -> None:
+    trial, even = GenerativeTrial(), logits([0.5, 0.25, 0.25])
+    trial.compare(Passage(b"", (0,), 2), even, even)
+    trial.compare(Passage(b"", (1,), 1), even, even)
+    assert trial.score([0]) == pytest.approx(0.5)
+    assert trial.score([0, 1]) == pytest.approx(1.0) == pytest.approx(trial.metrics()["bits_per_byte"])
+    assert math.isnan(trial.score([]))
 
 
 def test_trial_says_which_tokens_were_lost_and_how_calibration_changed() -> None:

@@ -18,6 +18,7 @@ from export.generative.pipeline import export_generative
 from export.generative.recipe import GenerativeRecipe
 from export.generative.subject import GenerativeSubject
 from export.report import format_report
+from export.rival import Rival
 from export.tolerance_missed import ToleranceMissed
 from monitoring.profile import decode_profile
 from registry.package import ModelPackage, open_package
@@ -199,12 +200,18 @@ def test_champion_is_tried_on_the_same_passages(
     subject: GenerativeSubject, recipe: GenerativeRecipe, package: ModelPackage, tmp_path: Path
 ) -> None:
     plain = msgspec.structs.replace(recipe, variants={"fp32": recipe.variants["fp32"]})
-    again = open_package(export_generative(subject, plain, tmp_path / "package", package).folder)
+    rival = Rival(package, np.arange(len(subject.held_out)) % 2 == 0)
+    again = open_package(export_generative(subject, plain, tmp_path / "package", rival).folder)
     tried = again.manifest.rivals[package.digest]
     assert set(tried) == set(package.manifest.variants)
     ours = again.variant("fp32").evidence
     assert tried["fp32"].metrics["bits_per_byte"] == pytest.approx(ours.metrics["bits_per_byte"])
     assert tried["int4"].metrics["bits_per_byte"] > ours.metrics["bits_per_byte"]
+    parts = ours.parts[package.digest]
+    assert sum(part.num_examples for part in parts.values()) == ours.num_examples
+    for part in parts.values():
+        assert part.variant == pytest.approx(part.rival), "it is the same network"
+    assert parts["known"].variant != parts["added"].variant
 
 
 def test_a_model_of_other_words_is_no_rival(
@@ -214,4 +221,4 @@ def test_a_model_of_other_words_is_no_rival(
     (tmp_path / "champion" / "tokenizer.json").write_bytes(b"{}")
     other = ModelPackage(tmp_path / "champion", package.manifest, package.digest)
     with pytest.raises(InvalidRecipe, match="another tokenizer"):
-        export_generative(subject, recipe, tmp_path / "package", other)
+        export_generative(subject, recipe, tmp_path / "package", Rival(other, np.ones(len(subject.held_out), bool)))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tasks.errors import InvalidRecipe
 from training.data.config import DataConfig, DigitsConfig, FolderConfig, JoinedConfig, StdlibConfig, TextFilesConfig
 from training.data.digits import encode_png
-from training.data.joined import JoinedSplit, RelabelledSplit, open_normal
+from training.data.joined import JoinedSplit, RelabelledSplit, known_examples, open_normal
 from training.data.source import SPLITS, Example, MemorySplit, open_source
 from training.data.yolo import open_yolo
 from training.recipe_file import convert_tables
@@ -149,3 +149,19 @@ def test_joined_sources_may_be_joined_again() -> None:
     once = JoinedConfig(parts=(DigitsConfig(), DigitsConfig(seed=1)))
     assert msgspec.json.decode(msgspec.json.encode(JoinedConfig(parts=(once,))), type=DataConfig).parts == (once,)
     assert isinstance(msgspec.convert({"source": "stdlib"}, DataConfig), StdlibConfig)
+
+
+def test_what_is_held_out_is_known_or_was_added(tmp_path: Path, animals: FolderConfig) -> None:
+    for label in ("owl", "dog"):
+        fill(tmp_path / "new", label, 20, shade=100)
+    new = FolderConfig(path=str(tmp_path / "new"))
+    joined = JoinedConfig(parts=(animals, new), repeat=3)
+    held_out, known = open_source(joined).split("test"), open_source(animals).split("test")
+    found = known_examples(joined, held_out, animals)
+    assert [example.payload for example, is_known in zip(held_out, found, strict=True) if is_known] == [
+        example.payload for example in known
+    ]
+    assert known_examples(joined, held_out, joined).all()
+    assert known_examples(animals, known, joined).all()
+    redrawn = msgspec.structs.replace(animals, seed=1)
+    assert not known_examples(redrawn, open_source(redrawn).split("test"), joined).any()
