@@ -14,8 +14,8 @@ from training.data.box import Box
 from training.data.config import FilesConfig
 from training.data.file_split import FileSplit
 from training.data.lazy import LazySequence
-from training.data.partition import partition_indices
-from training.data.source import SPLITS, AnnotatedSplitSource, SplitName
+from training.data.partition import draw_missing
+from training.data.source import AnnotatedSplitSource, SplitName
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +56,7 @@ def open_annotated_files(
 ) -> AnnotatedSplitSource:
     """The source of files that were read and found sound. Of validation and test, what `parts` does not have is drawn
     at random from training. Raises NotFound for a split without pictures."""
-    fractions = {"validation": config.validation_fraction, "test": config.test_fraction}
-    missing = {name: fraction for name, fraction in fractions.items() if name not in parts}
-    training = parts["train"]
-    drawn = partition_indices([0] * len(training), missing, config.seed)
-    files = {name: parts.get(name, [training[i] for i in drawn[name]]) for name in SPLITS}
-    files["train"] = [training[i] for i in drawn["train"]]
+    files = draw_missing(parts, [0] * len(parts["train"]), config)
     for name, pictures in files.items():
         if not pictures:
             raise NotFound(f"data.path: {config.path} has no pictures for {name}; every split needs at least one")

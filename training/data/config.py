@@ -55,7 +55,7 @@ class FilesConfig(SourceConfig, frozen=True, kw_only=True):
 
 
 class FolderConfig(FilesConfig, frozen=True, kw_only=True, tag="folder"):
-    """One directory per class under `path`, or under `path`/train, /validation and /test where those exist."""
+    """One directory per class under `path`, or under the folders of its splits (split_folders.py)."""
 
 
 class CocoPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -106,8 +106,8 @@ class YoloConfig(FilesConfig, frozen=True, kw_only=True, tag="yolo"):
 
 
 class MaskFolderConfig(FilesConfig, frozen=True, kw_only=True, tag="mask_folder"):
-    """Pictures in images/ and a PNG of class indices for each, of the same name, in masks/: under `path`, or under
-    `path`/train, /validation and /test where those exist. `labels`: what the indices mean, from 0 on."""
+    """Pictures in images/ and a PNG of class indices for each, of the same name, in masks/: under `path`, or under the
+    folders of its splits (split_folders.py). `labels`: what the indices mean, from 0 on."""
 
     labels: Annotated[tuple[str, ...], msgspec.Meta(min_length=2, max_length=255)]
 
@@ -127,8 +127,8 @@ class MnistConfig(SourceConfig, frozen=True, kw_only=True, tag="mnist"):
 
 
 class TextFilesConfig(FilesConfig, frozen=True, kw_only=True, tag="files"):
-    """UTF-8 texts: the file at `path`, or what `pattern` (as in `pathlib.Path.glob`) finds in that folder, or in its
-    train/, validation/ and test/ where those exist. Each file is one text, or several with `separator` between them."""
+    """UTF-8 texts: the file at `path`, or what `pattern` (as in `pathlib.Path.glob`) finds in that folder, or in those
+    of its splits (split_folders.py). Each file is one text, or several with `separator` between them."""
 
     pattern: str = "**/*"
     separator: str = ""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from training.data.problems import Problems
 from training.data.source import Example, Target, digest_examples
+from training.data.visible_files import find_visible
 from training.progress import track
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
@@ -57,5 +58,5 @@ def inner_name(path: Path, folder: Path) -> str:
 
 
 def list_pictures(folder: Path) -> list[Path]:
-    """Every picture below a folder, in the order of its path."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+    """Every picture below a folder that is not hidden, in the order of its path."""
+    return [path for path in find_visible(folder, "**/*") if path.suffix.lower() in PICTURE_SUFFIXES]

@@ -7,48 +7,68 @@ from pathlib import Path
 
 from tasks.errors import NotFound
 from training.data.config import FolderConfig
+from training.data.file_facts import measure_pictures
 from training.data.file_split import PICTURE_SUFFIXES, FileSplit, list_pictures
-from training.data.partition import partition_indices
-from training.data.source import SPLITS, SplitSource
+from training.data.partition import draw_missing
+from training.data.problems import Problems
+from training.data.source import SplitSource
+from training.data.split_folders import find_split_folders
+
+ClassPicture = tuple[Path, int]
+"""A file, and the index of its class."""
 
 
 def open_folder(config: FolderConfig) -> SplitSource:
-    """One class per directory. With train/, validation/ and test/ inside, those are the splits; else they are drawn.
+    """One directory per class, below `path` or below one for each split; what there is none for is drawn.
 
-    Raises NotFound naming the folder that is missing or holds no pictures.
+    Raises NotFound naming the folder that is missing or holds no pictures, and BadInput with everything that is broken.
     """
-    root = Path(config.path)
-    ready = [root / name for name in SPLITS]
-    if all(folder.is_dir() for folder in ready):
-        labels = list_classes(ready[0])
-        return SplitSource(labels, {name: FileSplit(*find_pictures(root / name, labels)) for name in SPLITS})
-    labels = list_classes(root)
-    paths, targets = find_pictures(root, labels)
-    fractions = {"validation": config.validation_fraction, "test": config.test_fraction}
-    parts = partition_indices(targets, fractions, config.seed)
-    splits = {name: FileSplit([paths[i] for i in part], [targets[i] for i in part]) for name, part in parts.items()}
-    return SplitSource(labels, splits)
+    problems = Problems()
+    folders = find_split_folders(Path(config.path))
+    labels = list_classes(folders["train"])
+    parts = {name: find_pictures(folder, labels, problems) for name, folder in folders.items()}
+    problems.raise_any("folder")
+    pictures = draw_missing(parts, [target for _, target in parts["train"]], config)
+    for name, part in pictures.items():
+        if not part:
+            raise NotFound(
+                f"data.path: {config.path} has too few pictures to draw some for {name}; every split needs at least one"
+            )
+    return SplitSource(
+        labels,
+        {
+            name: FileSplit([path for path, _ in part], [target for _, target in part])
+            for name, part in pictures.items()
+        },
+    )
 
 
 def list_classes(folder: Path) -> tuple[str, ...]:
     """Names of the class directories, sorted. Raises NotFound."""
     if not folder.is_dir():
         raise NotFound(f"data.path: {folder} is not a folder; it must hold one directory for each class")
-    labels = tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir()))
+    labels = tuple(sorted(find_directories(folder)))
     if len(labels) < 2:
         raise NotFound(f"data.path: {folder} holds {len(labels)} directories; a classifier needs two classes or more")
     return labels
 
 
-def find_pictures(folder: Path, labels: Sequence[str]) -> tuple[list[Path], list[int]]:
-    """Every picture below each class directory and its class. Raises NotFound for an empty class."""
-    paths: list[Path] = []
-    targets: list[int] = []
+def find_directories(folder: Path) -> list[str]:
+    """Names of the directories that are not hidden, as those of notebooks and editors are."""
+    return [entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+
+
+def find_pictures(folder: Path, labels: Sequence[str], problems: Problems) -> list[ClassPicture]:
+    """Every picture below each class directory. Raises NotFound for an empty class; what else is wrong is added to
+    `problems`."""
+    for name in sorted(set(find_directories(folder)) - set(labels)):
+        problems.add(folder / name, f"it is none of the classes of training: {', '.join(labels)}")
+    found: list[ClassPicture] = []
     for target, label in enumerate(labels):
-        found = list_pictures(folder / label)
-        if not found:
+        paths = list_pictures(folder / label)
+        if not paths:
             suffixes = ", ".join(sorted(PICTURE_SUFFIXES))
             raise NotFound(f"data.path: no pictures ({suffixes}) under {folder / label}")
-        paths += found
-        targets += [target] * len(found)
-    return paths, targets
+        found += [(path, target) for path in paths]
+    measure_pictures([path for path, _ in found], problems)
+    return found

@@ -16,19 +16,20 @@ from training.data.file_facts import measure_pictures
 from training.data.file_split import inner_name, name_pictures
 from training.data.mask_files import complain_of_masks
 from training.data.problems import Problems
-from training.data.source import SPLITS, AnnotatedSplitSource, SplitName
+from training.data.source import AnnotatedSplitSource
+from training.data.split_folders import find_split_folders
+from training.data.visible_files import find_visible
 
 PICTURES, MASKS = "images", "masks"
 
 
 def open_mask_folder(config: MaskFolderConfig) -> AnnotatedSplitSource:
-    """The source of such folders. With train/, validation/ and test/ inside, those are the splits; else they are drawn.
+    """The source of such folders, in one or in one for each split; what there is none for is drawn.
 
     Raises NotFound, and BadInput with everything that is broken."""
     root = Path(config.path)
-    ready = all((root / name).is_dir() for name in SPLITS)
-    folders: dict[SplitName, Path] = {name: root / name for name in SPLITS} if ready else {"train": root}
     problems = Problems()
+    folders = find_split_folders(root)
     parts = {name: pair_files(folder, len(config.labels), problems) for name, folder in folders.items()}
     problems.raise_any("mask_folder")
     return open_annotated_files((), config.labels, parts, config)
@@ -39,7 +40,7 @@ def pair_files(folder: Path, num_labels: int, problems: Problems) -> list[Annota
     for name in (PICTURES, MASKS):
         if not (folder / name).is_dir():
             raise NotFound(f"data.path: {folder} has no folder {name}; pictures belong in {PICTURES}, masks in {MASKS}")
-    masks = {inner_name(path, folder / MASKS): path for path in (folder / MASKS).rglob("*.png")}
+    masks = {inner_name(path, folder / MASKS): path for path in find_visible(folder / MASKS, "**/*.png")}
     pictures = name_pictures(folder / PICTURES, problems)
     for name in sorted(pictures.keys() - masks.keys()):
         problems.add(pictures[name], f"it has no mask: {folder / MASKS / name}.png is missing")

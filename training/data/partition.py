@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
-from training.data.source import Example, MemorySplit, SplitName
+from training.data.config import FilesConfig
+from training.data.source import SPLITS, Example, MemorySplit, SplitName
+
+Item = TypeVar("Item")
 
 
 def partition_examples(
@@ -36,3 +40,17 @@ def partition_indices(
             members = members[count:]
         parts["train"] += members
     return {name: tuple(sorted(members)) for name, members in parts.items()}
+
+
+def draw_missing(
+    parts: Mapping[SplitName, Sequence[Item]], targets: Sequence[int], config: FilesConfig
+) -> dict[SplitName, Sequence[Item]]:
+    """All three splits: what `parts` lacks of validation and test is drawn from its training data, whose classes are
+    `targets`."""
+    fractions = {"validation": config.validation_fraction, "test": config.test_fraction}
+    missing = {name: fraction for name, fraction in fractions.items() if name not in parts}
+    training = parts["train"]
+    drawn = {
+        name: [training[i] for i in part] for name, part in partition_indices(targets, missing, config.seed).items()
+    }
+    return {name: drawn[name] if name == "train" or name in missing else parts[name] for name in SPLITS}

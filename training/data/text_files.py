@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from tasks.errors import NotFound
 from training.data.config import TextFilesConfig
-from training.data.partition import partition_indices
+from training.data.partition import draw_missing
 from training.data.problems import Problems
-from training.data.source import SPLITS, DocumentSource, Example, MemorySplit, SplitName
+from training.data.source import SPLITS, DocumentSource, Example, MemorySplit
+from training.data.split_folders import find_split_folders
+from training.data.visible_files import find_visible
 from training.progress import track
 
 
 def open_text_files(config: TextFilesConfig) -> DocumentSource:
-    """The texts below train/, validation/ and test/ where those exist; else all texts, split at random, of which one
-    that occurs several times is taken once. Raises NotFound, and BadInput with every file that is no text."""
-    root, problems = Path(config.path), Problems()
-    ready = {name: root / name for name in SPLITS}
-    if all(folder.is_dir() for folder in ready.values()):
-        parts = {name: read_texts(folder, config, problems) for name, folder in ready.items()}
-    else:
-        parts = {"train": read_texts(root, config, problems)}
+    """All texts, or those of a folder for each split; what there is none for is drawn from training, of which a text
+    that occurs several times is then taken once. Raises NotFound, and BadInput with every file that is no text."""
+    problems = Problems()
+    folders = find_split_folders(Path(config.path))
+    parts = {name: read_texts(folder, config, problems) for name, folder in folders.items()}
     problems.raise_any("files")
-    splits = parts if len(parts) > 1 else draw_splits(list(dict.fromkeys(parts["train"])), config)
+    if len(parts) < len(SPLITS):
+        parts["train"] = list(dict.fromkeys(parts["train"]))
+    splits = draw_missing(parts, [0] * len(parts["train"]), config)
     for name, texts in splits.items():
         if not texts:
             raise NotFound(
@@ -33,13 +33,6 @@ def open_text_files(config: TextFilesConfig) -> DocumentSource:
     return DocumentSource(
         {name: MemorySplit(Example(text.encode(), None) for text in texts) for name, texts in splits.items()}
     )
-
-
-def draw_splits(texts: Sequence[str], config: TextFilesConfig) -> dict[SplitName, list[str]]:
-    """At random, by the seed."""
-    fractions = {"validation": config.validation_fraction, "test": config.test_fraction}
-    drawn = partition_indices([0] * len(texts), fractions, config.seed)
-    return {name: [texts[i] for i in part] for name, part in drawn.items()}
 
 
 def read_texts(root: Path, config: TextFilesConfig, problems: Problems) -> list[str]:
@@ -59,12 +52,8 @@ def list_files(root: Path, pattern: str) -> list[Path]:
     """A file itself, or those of a folder that a pattern finds, hidden ones left out, in the order of their paths."""
     if root.is_file():
         return [root]
-    found = root.glob(pattern) if root.is_dir() else ()
-    return sorted(
-        path
-        for path in found
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(root).parts)
-    )
+    found = find_visible(root, pattern) if root.is_dir() else ()
+    return [path for path in found if path.is_file()]
 
 
 def read_text(path: Path, problems: Problems) -> str:

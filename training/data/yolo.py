@@ -19,14 +19,10 @@ from training.data.file_facts import PictureFacts, measure_pictures
 from training.data.file_split import inner_name, name_pictures
 from training.data.problems import Problems
 from training.data.source import AnnotatedSplitSource, SplitName
+from training.data.split_folders import SPLIT_FOLDERS
+from training.data.visible_files import find_visible
 
 PICTURES, LABELS = "images", "labels"
-SPLIT_NAMES: tuple[tuple[SplitName, tuple[str, ...]], ...] = (
-    ("train", ("train",)),
-    ("validation", ("val", "valid", "validation")),
-    ("test", ("test",)),
-)
-"""What tools call the splits."""
 
 
 class DataFile(msgspec.Struct, frozen=True):
@@ -71,7 +67,7 @@ def find_folders(root: Path) -> dict[SplitName, tuple[Path, Path]]:
     """Folders of pictures and of labels of every split that there is: images/train or train/images; else images is all
     there is, for training. Raises NotFound."""
     found: dict[SplitName, tuple[Path, Path]] = {}
-    for split, names in SPLIT_NAMES:
+    for split, names in SPLIT_FOLDERS.items():
         for name in names:
             for pictures, texts in (
                 (root / PICTURES / name, root / LABELS / name),
@@ -92,7 +88,7 @@ def find_folders(root: Path) -> dict[SplitName, tuple[Path, Path]]:
 def read_part(pictures: Path, texts: Path, num_labels: int, problems: Problems) -> list[AnnotatedFile]:
     """Every picture of a split with its sound objects."""
     named = name_pictures(pictures, problems)
-    for text in sorted(texts.rglob("*.txt")):
+    for text in find_visible(texts, "**/*.txt"):
         name = inner_name(text, texts)
         if name not in named and text.name != "classes.txt":
             problems.add(text, f"it has no picture: {pictures / name} is missing, with any suffix")

@@ -57,6 +57,13 @@ def test_ready_splits_are_taken_as_they_are(tmp_path: Path) -> None:
     assert [len(open_masks(tmp_path).split(name)) for name in SPLITS] == [3, 2, 1]
 
 
+def test_a_split_that_has_no_folder_is_drawn_from_training(tmp_path: Path) -> None:
+    fill(tmp_path / "train", 10)
+    fill(tmp_path / "val", 3, shade=100)
+    (tmp_path / "train" / "masks" / "._0.png").write_bytes(b"of a file system")
+    assert [len(open_masks(tmp_path).split(name)) for name in SPLITS] == [8, 3, 2]
+
+
 def test_the_digest_follows_the_masks(tmp_path: Path) -> None:
     fill(tmp_path, 5)
     before = open_masks(tmp_path).digest

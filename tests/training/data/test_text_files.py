@@ -37,6 +37,15 @@ def test_ready_splits_are_taken_as_they_are(tmp_path: Path) -> None:
     assert texts(open_text_files(TextFilesConfig(path=str(tmp_path)))) == {name: [f"of {name}"] for name in SPLITS}
 
 
+def test_a_split_that_has_no_folder_is_drawn_from_training(tmp_path: Path) -> None:
+    write(tmp_path / "train", **{f"n{i}": f"text {i % 10}" for i in range(20)})
+    write(tmp_path / "test", a="of test")
+    found = texts(open_text_files(TextFilesConfig(path=str(tmp_path), validation_fraction=0.2)))
+    assert found["test"] == ["of test"]
+    assert sorted(found["train"] + found["validation"]) == [f"text {i}" for i in range(10)]
+    assert len(found["validation"]) == 2
+
+
 def test_one_file_may_hold_many_texts(tmp_path: Path) -> None:
     (tmp_path / "poems.txt").write_bytes(
         "\ufeff".encode() + b"one\r\n---\r\n" + b"two\n---\n three\n---\nfour\n---\n\n"
