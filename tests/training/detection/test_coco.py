@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -34,6 +36,12 @@ def test_all_found_exactly_is_one_everywhere() -> None:
     figures = metrics([(truth((SQUARE, 0), (FAR, 1)), found((SQUARE, 0, 0.9), (FAR, 1, 0.3)))])
     names = ("ap", "ap50", "ap75", "ap_medium", "recall", "ap_class_cat", "ap_class_dog")
     assert {name: pytest.approx(1.0) for name in names} == figures
+
+
+def test_judging_writes_nothing_into_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    metrics([(truth((SQUARE, 0)), found((SQUARE, 0, 0.9)))])
+    assert not caplog.records
 
 
 def test_nothing_found_is_zero_and_what_has_no_object_is_left_out() -> None:
