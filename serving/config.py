@@ -1,39 +1,19 @@
-"""The knobs of one deployment. They may cap a fact of a model, never restate it.
-
-Four sources, each over the one before: the defaults below, a TOML file, TIDEGATE_* variables, command-line flags.
-"""
+"""The knobs of one deployment. They may cap a fact of a model, never restate it. config_sources.py says where they are
+set."""
 
 from __future__ import annotations
 
-import re
-import tomllib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from registry.manifest import Name
-from serving.access.tls_check import check_tls
-from serving.capture.capture_check import check_capture
-from serving.challenger.configured import check_challenger
 from serving.engine_choice import EngineChoice, EngineName, Transport
 from serving.engines.engine_key import BuildSettings, OptimizationLevel
 from serving.runtimes.compute_threads import Between
 from serving.runtimes.fp32_products import Fp32Products
 from serving.upstream.declaration import Upstream
-from tasks.errors import InvalidRecipe
-
-PREFIX = "TIDEGATE_"
-FILE_VARIABLE = "TIDEGATE_CONFIG"
-FOREIGN_VARIABLES = frozenset({FILE_VARIABLE, "TIDEGATE_CACHE"})
-"""Variables that are no settings: where this file is, where training keeps its data sets."""
-SERVICE_LINK = re.compile(
-    r"(.*_)?(SERVICE_HOST=.*|SERVICE_PORT(_.*)?=.*|PORT=(tcp|udp|sctp)://.*|PORT_\d+_(TCP|UDP|SCTP)(_[A-Z]+)?=.*)",
-    re.DOTALL,
-)
-"""What Kubernetes adds by itself to every pod beside a Service named "tidegate", as NAME=value."""
-HOST_AND_PORT = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}")
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -162,101 +142,3 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         cache = Path(self.engine_cache) if self.engine_cache else Path(self.cache_dir) / "engines"
         settings = BuildSettings(fp32_products=self.fp32_products, optimization_level=self.engine_optimization_level)
         return EngineChoice(self.engine, cache, self.triton_url, self.triton_in_flight, self.triton_transport, settings)
-
-
-def load_config(environment: Mapping[str, str], flags: Mapping[str, Any], file: Path | None = None) -> ServerConfig:
-    """All sources in one. `flags`: field → value, None = not given; `file` defaults to $TIDEGATE_CONFIG.
-
-    Raises InvalidRecipe naming the source and the field.
-    """
-    if file is None and FILE_VARIABLE in environment:
-        file = Path(environment[FILE_VARIABLE])
-    values = {} if file is None else read_file(file)
-    values |= read_environment(environment)
-    given = {name: value for name, value in flags.items() if value is not None}
-    config = convert(values | convert_source(given, "command line"), "configuration")
-    check_engine(config)
-    check_tls(config.tls_certificate, config.tls_key)
-    check_capture(config.capture_share, config.capture_dir)
-    check_challenger(config)
-    return config
-
-
-def check_engine(config: ServerConfig) -> None:
-    """What one source may leave to another is there in the end, and goes together. Raises InvalidRecipe."""
-    if (config.engine == "triton") != bool(config.triton_url):
-        raise InvalidRecipe(
-            f"configuration: engine is {config.engine!r} and triton_url {config.triton_url!r}; give both for models "
-            "that run on Triton (engine triton, triton_url HOST:PORT of its gRPC), or neither"
-        )
-    if config.triton_url and not HOST_AND_PORT.fullmatch(config.triton_url):
-        raise InvalidRecipe(
-            f"configuration: triton_url is {config.triton_url!r}; it must be HOST:PORT of Triton's gRPC, like gpu:8001"
-        )
-    if config.engine == "triton" and config.swap == "replace":
-        raise InvalidRecipe(
-            "configuration: swap replace makes room on this machine, and with engine triton there is nothing in its "
-            "way: leave swap out, and the version before answers until Triton has the next one"
-        )
-
-
-def read_file(path: Path) -> dict[str, Any]:
-    try:
-        values = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InvalidRecipe(f"configuration file {path}: {error}") from error
-    return convert_source(values, f"configuration file {path}")
-
-
-def read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    """TIDEGATE_HTTP_PORT=8080 → http_port; names of models are separated by commas, upstreams are a JSON object."""
-    values: dict[str, Any] = {}
-    for variable, text in environment.items():
-        name = variable.removeprefix(PREFIX)
-        if name == variable or variable in FOREIGN_VARIABLES:
-            continue
-        if not is_field(name) and SERVICE_LINK.fullmatch(f"{name}={text}"):
-            continue
-        if not is_field(name):
-            raise InvalidRecipe(f"environment variable {variable}: there is no such setting; known: {known_fields()}")
-        field = name.lower()
-        values[field] = parse_text(field, text)
-    return convert_source(values, "environment variable TIDEGATE_*", strict=False)
-
-
-def parse_text(field: str, text: str) -> Any:
-    """What a variable says about a field that is no word or number; other fields as they are. Raises InvalidRecipe."""
-    if field == "models":
-        return tuple(part.strip() for part in text.split(",") if part.strip())
-    if field != "upstreams":
-        return text
-    try:
-        return msgspec.json.decode(text, type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise InvalidRecipe(
-            f'environment variable {PREFIX}UPSTREAMS must be like {{"name": {{"url": "http://host/v1"}}}}: {error}'
-        ) from error
-
-
-def is_field(name: str) -> bool:
-    return name.lower() in ServerConfig.__struct_fields__
-
-
-def known_fields() -> str:
-    return ", ".join(sorted(ServerConfig.__struct_fields__))
-
-
-def convert_source(values: Mapping[str, Any], source: str, strict: bool = True) -> dict[str, Any]:
-    """The values of one source, each in its field's type, so that an error names where it came from."""
-    config = convert(values, source, strict)
-    return {name: getattr(config, name) for name in values}
-
-
-def convert(values: Mapping[str, Any], source: str, strict: bool = True) -> ServerConfig:
-    unknown = sorted(set(values) - set(ServerConfig.__struct_fields__))
-    if unknown:
-        raise InvalidRecipe(f"{source}: unknown setting {unknown[0]!r}; known: {known_fields()}")
-    try:
-        return msgspec.convert(dict(values), ServerConfig, strict=strict)
-    except msgspec.ValidationError as error:
-        raise InvalidRecipe(f"{source}: {error}") from error

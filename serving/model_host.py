@@ -20,6 +20,7 @@ from serving.last_good import LastGood
 from serving.metrics import Metrics
 from serving.model_kinds import load, put_together
 from serving.model_slot import ModelSlot, ModelState, State
+from serving.retirements import Retirements
 from serving.served import Served
 from serving.store_view import DEFINITE, StoreView
 from serving.surroundings import Surroundings
@@ -47,7 +48,7 @@ class ModelHost:
         self._view = StoreView(store, self._last_good, metrics, self._on_loader)
         self.challengers = Challengers(store, config, metrics, surroundings, self._host, self._is_configured)
         self._changing = asyncio.Lock()
-        self._retiring: dict[asyncio.Task[None], Served] = {}
+        self._retirements = Retirements()
         self._poller: asyncio.Task[None] | None = None
         self.draining = False
         metrics.states = lambda: [(one.name, one.state, one.reason) for one in self._configured_states()]
@@ -108,7 +109,7 @@ class ModelHost:
         async with self._changing:
             for slot in self._slots.values():
                 self._retire(slot, grace_s=0.0)
-            await asyncio.gather(*self._retiring)
+            await self._retirements.all_done()
         await self._upstreams.stop(grace_s=0.0)
         self._loader.shutdown(wait=False, cancel_futures=True)
 
@@ -174,13 +175,10 @@ class ModelHost:
                 elif slot.failed is None or not slot.failed.is_same_package(info):
                     await self._bring_in(slot, info)
             except TidegateError as error:
-                self._note_failure(slot, error)
-                return error
+                return self._note_failure(slot, error)
             except Exception as error:
                 log.exception("loading %s failed", slot.ref)
-                failure = NotReady(f"{type(error).__name__}: {error}")
-                self._note_failure(slot, failure)
-                return failure
+                return self._note_failure(slot, NotReady(f"{type(error).__name__}: {error}"))
             return None
 
     async def _bring_in(self, slot: ModelSlot, info: VersionInfo) -> None:
@@ -193,7 +191,7 @@ class ModelHost:
             replaced = slot.model.package, slot.info
             self._retire(slot)
             slot.state, slot.reason = State.LOADING, f"version {info.version} is taking the place of the one before"
-            await asyncio.gather(*self._retiring)
+            await self._retirements.all_done()
         try:
             await self._put_in_service(slot, info, package)
         except TidegateError as error:
@@ -214,21 +212,16 @@ class ModelHost:
         self._metrics.serve(model)
         self._route()
         log.info("%s is served: variant %s, digest %s", info, model.variant, info.digest[:12])
-        loaded_now = (*self._by_version.values(), *self._retiring.values())
-        in_use = {one.package.digest for one in loaded_now if one.package is not None} | self.challengers.digests()
+        served = {one.package.digest for one in self._by_version.values() if one.package is not None}
+        in_use = served | self._retirements.digests() | self.challengers.digests()
         budget_bytes, remembered = self._config.cache_budget_bytes, self._last_good
         await self._on_loader(partial(keep_up, self._cache, budget_bytes, in_use, remembered, slot.ref, info))
 
-    def _note_failure(self, slot: ModelSlot, error: TidegateError) -> None:
-        failed = f"version {slot.failed.version}: " if slot.failed else ""
-        reason = f"{failed}{error}"
-        if slot.model is None:
-            slot.state = State.UNAVAILABLE
-        if reason == slot.reason:
-            return  # the same as at the last look, and said then
-        slot.reason = reason
-        self._metrics.load_failed(slot.ref.name)
-        log.error("%s: %s; served is %s", slot.ref, reason, slot.info if slot.model else "nothing")
+    def _note_failure(self, slot: ModelSlot, error: TidegateError) -> TidegateError:
+        if slot.note_failure(error):
+            self._metrics.load_failed(slot.ref.name)
+            log.error("%s: %s; served is %s", slot.ref, slot.reason, slot.info if slot.model else "nothing")
+        return error
 
     def _retire(self, slot: ModelSlot, grace_s: float | None = None) -> None:
         """Route nobody to the slot's model any more and let it finish in the background."""
@@ -238,9 +231,7 @@ class ModelHost:
         self._route()
         if (model.name, model.version) not in self._by_version:
             self._metrics.retire(model.name, model.version)
-        task = asyncio.create_task(model.retire(self._config.drain_timeout_s if grace_s is None else grace_s))
-        self._retiring[task] = model
-        task.add_done_callback(self._retiring.pop)
+        self._retirements.begin(model, self._config.drain_timeout_s if grace_s is None else grace_s)
 
     def _route(self) -> None:
         """What `get` looks up: for a plain name the upstream, or the first of its references that has a model."""

@@ -60,6 +60,15 @@ class ModelSlot:
         """Whether its model has given up, or is as good as lost."""
         return self.model is not None and self.model.stalled_s() > hang_timeout_s
 
+    def note_failure(self, error: Exception) -> bool:
+        """Nothing could be brought in. False if the same was so, and said, at the last look."""
+        failed = f"version {self.failed.version}: " if self.failed else ""
+        reason, before = f"{failed}{error}", self.reason
+        if self.model is None:
+            self.state = State.UNAVAILABLE
+        self.reason = reason
+        return reason != before
+
     def describe(self, hang_timeout_s: float) -> ModelState:
         version = self.info.version if self.info else self.ref.version or ""
         if self.hangs(hang_timeout_s):

@@ -13,7 +13,8 @@ import typer
 
 from export.recipe import NamedRecipe
 from serving.access.key_file import parse_keys
-from serving.config import FOREIGN_VARIABLES, PREFIX, ServerConfig
+from serving.config import ServerConfig
+from serving.config_sources import FOREIGN_VARIABLES, PREFIX
 from serving.openai.chat_request import ChatRequest
 from serving.openai.completion_request import CompletionRequest
 from serving.openai.request import REFUSED, WITHOUT_EFFECT, Request

@@ -11,7 +11,7 @@ from registry.package import ModelPackage
 from registry.package_cache import evict
 from registry.reference import CHAMPION, VersionInfo
 from registry.store import ModelRef, PackageStore
-from serving.config import load_config
+from serving.config_sources import load_config
 from serving.engines.build_engines import EngineOutcome, build_engines
 from serving.engines.detect_host import detect_engine_host
 from serving.runtimes.compute_threads import ComputeThreads

@@ -138,7 +138,7 @@ def answer_files(store_uri: str | None, reference: str, source: Path, out: Path 
 @contextmanager
 def open_predictor(store: PackageStore, found: VersionInfo) -> Iterator[Predictor | GenerativePredictor]:
     """The model on this machine's engine. Raises NotReady where none of its variants can run here."""
-    from serving.config import load_config
+    from serving.config_sources import load_config
     from serving.model_kinds import generates
     from serving.open_runtime import open_runtime
     from serving.runtimes.compute_threads import ComputeThreads

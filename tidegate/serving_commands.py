@@ -48,7 +48,7 @@ def serve(
     Every setting is a TIDEGATE_* variable too (TIDEGATE_HTTP_PORT=80). Flags win over variables, those over --config.
     """
     from registry.store import open_store
-    from serving.config import load_config
+    from serving.config_sources import load_config
     from serving.runtimes.onnx_runtime import check_one_engine
 
     ports = {"http_port": http_port, "grpc_port": grpc_port, "metrics_port": metrics_port, "admin_port": admin_port}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from serving.config import load_config
+from serving.config_sources import load_config
 from tests.deploy.pods import Pod, pods_of, serves, variables
 from tests.deploy.rendering import Document
 from tests.deploy.setting_checks import ours

@@ -10,7 +10,8 @@ from typing import Any
 import typer
 
 from serving.access.open_paths import HEALTH
-from serving.config import PREFIX, ServerConfig, load_config
+from serving.config import ServerConfig
+from serving.config_sources import PREFIX, load_config
 from serving.metrics import Metrics
 from tasks.errors import TidegateError
 from tests.deploy.pod_checks import OURS, texts

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from serving.config import PREFIX, load_config
+from serving.config_sources import PREFIX, load_config
 from tests.deploy.dockerfile import ROOT, TARGETS, read_stages
 from tests.deploy.pod_checks import CREDENTIALS, IMAGE, SECRET_NAME, VERSION
 

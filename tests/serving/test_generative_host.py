@@ -66,7 +66,7 @@ async def test_streams_of_the_old_version_end_as_they_began(store: RemoteStore, 
             (answer,) = await stream.wait()
             assert answer.text == alone[0].text
         assert fresh[0].text != alone[0].text
-        await until(lambda: not server.host._retiring)
+        await until(lambda: not server.host._retirements)
         with pytest.raises(NotReady):
             await begin(old, 1)
 

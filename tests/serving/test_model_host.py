@@ -149,7 +149,7 @@ async def test_the_old_version_finishes_its_work(store: RemoteStore, start: Star
         publish(store, packages / "colours-1")
         await until(lambda: server.host.get("colours") is not old)
         assert await last_logit(old) < await last_logit(server.host.get("colours"))
-    await until(lambda: not server.host._retiring)
+    await until(lambda: not server.host._retirements)
     with pytest.raises(NotReady):
         await last_logit(old)
 
@@ -264,7 +264,7 @@ async def test_the_cache_keeps_to_its_budget_and_never_loses_what_is_served(
     for shift in (1, 2):
         version = publish(store, packages / f"colours-{shift}")
         await until(lambda version=version: server.host.get("colours").version == version)
-        await until(lambda: not server.host._retiring)
+        await until(lambda: not server.host._retirements)
     cache = Path(server.config.cache_dir)
     await until(lambda: sum(1 for folder in cache.iterdir() if folder.is_dir()) <= 2)
     assert (cache / server.host.get("colours").package.digest).is_dir()

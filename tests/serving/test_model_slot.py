@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from serving.model_slot import ModelState, State
+from registry.reference import ModelRef
+from serving.model_slot import ModelSlot, ModelState, State
+from tasks.errors import NotReady
 
 
 @pytest.mark.parametrize(
@@ -20,3 +22,11 @@ from serving.model_slot import ModelState, State
 def test_callers_learn_the_reason_and_not_where_packages_lie(reason: str, told: str) -> None:
     state = ModelState("colours", "1", State.UNAVAILABLE, reason)
     assert state.without_places() == ModelState("colours", "1", State.UNAVAILABLE, told)
+
+
+def test_a_failure_is_told_once_until_it_is_another() -> None:
+    slot = ModelSlot(ModelRef.parse("colours"))
+    assert slot.note_failure(NotReady("the registry is away"))
+    assert not slot.note_failure(NotReady("the registry is away"))
+    assert slot.note_failure(NotReady("there is no champion"))
+    assert slot.describe(60.0) == ModelState("colours", "", State.UNAVAILABLE, "there is no champion")

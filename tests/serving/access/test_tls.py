@@ -20,7 +20,8 @@ from registry.local_store import LocalStore
 from serving.access.counts import AccessCounts
 from serving.access.tls import Tls
 from serving.app import App, build_app
-from serving.config import ServerConfig, load_config
+from serving.config import ServerConfig
+from serving.config_sources import load_config
 from tasks.errors import InvalidRecipe
 from tests.certificates import Authority
 

@@ -11,7 +11,7 @@ from serving.capture.capture import MAX_QUEUED, MAX_QUEUED_BYTES, Capture
 from serving.capture.capture_check import check_capture
 from serving.capture.item import CapturedAnswer, CapturedLabel, ModelFacts
 from serving.capture.statistics import CaptureStatistics
-from serving.config import load_config
+from serving.config_sources import load_config
 from tasks.classification import ClassificationParams, ClassificationPrediction
 from tasks.errors import InvalidRecipe
 

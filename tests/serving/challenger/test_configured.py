@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from serving.challenger.configured import left_alone
-from serving.config import load_config
+from serving.config_sources import load_config
 from tasks.errors import InvalidRecipe
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from serving.config import load_config
+from serving.config_sources import load_config
 from serving.upstream.declaration import Upstream
 from tasks.errors import InvalidRecipe, NotReady
 
