@@ -37,7 +37,7 @@ from registry.mlflow_tags import DIGEST_TAG, LOCK_TAG, PACKAGE_TAG, event_tags, 
 from registry.package import ModelPackage, open_package
 from registry.package_cache import fetch_into
 from registry.reference import ModelRef, VersionInfo, check_alias, check_name, no_such_version
-from registry.tracking import EXPERIMENT, artifact_location, database_file, without_password
+from registry.tracking import EXPERIMENT, artifact_location, database_file, faults_of, without_password
 from tasks.errors import BadInput, NotFound, NotReady, Unsupported
 
 
@@ -56,7 +56,10 @@ class MlflowStore:
         # One line for each of dozens of migrations, on the first use of a database.
         for name in ("alembic", "mlflow.store.db.utils"):
             logging.getLogger(name).setLevel(logging.WARNING)
-        self.client = MlflowClient(uri, uri)
+        self._faults = faults_of(uri)
+        # A database is opened here, and not when it is asked first.
+        with self.translated():
+            self.client = MlflowClient(uri, uri)
 
     def __str__(self) -> str:
         return self._told
@@ -207,8 +210,14 @@ class MlflowStore:
             if error.error_code in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST"):
                 raise BadInput(f"{self._told}: {error.message}") from error
             raise NotReady(f"{self._told} can not be used: {error.message}") from error
-        except OSError as error:
-            raise NotReady(f"{self._told} can not be reached: {error}") from error
+        except ModuleNotFoundError as error:
+            raise Unsupported(
+                f"{self._told}: its driver is not installed ({error}); for postgresql+psycopg: pip install "
+                "'tidegate[postgres]'"
+            ) from error
+        except self._faults as error:
+            said = str(error).partition("\n")[0]
+            raise NotReady(f"{self._told} can not be reached: {said}") from error
 
 
 def describe(version: Any, aliases: Mapping[str, str]) -> VersionInfo:

@@ -59,3 +59,12 @@ def artifact_location(uri: str, folder: Path | None = None) -> str | None:
             "shared folder), or use an MLflow server (http://…)"
         )
     return root
+
+
+def faults_of(uri: str) -> tuple[type[Exception], ...]:
+    """What says that a store does not answer, beside MLflow's own errors: those of the network, and of a database."""
+    if uri.startswith("http"):
+        return (OSError,)
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return (OSError, SQLAlchemyError)

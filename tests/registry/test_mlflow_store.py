@@ -18,7 +18,7 @@ from registry.package import ModelPackage
 from registry.promotion import effective, history, promote, rollback
 from registry.reference import ModelRef
 from registry.store import open_store
-from tasks.errors import BadInput, Conflict, GateFailed, InvalidPackage, NotFound, NotReady
+from tasks.errors import BadInput, Conflict, GateFailed, InvalidPackage, NotFound, NotReady, Unsupported
 from tests.handmade import Handmade, build_package, encoded
 from tests.handmade_detection import build_detector
 from tests.handmade_segmentation import build_segmenter
@@ -179,3 +179,16 @@ print(model.predict(frame)[0]["classes"][0]["label"])
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[:2] == ["[5, 5]", "[1, 1]"]
     assert done.stdout.splitlines()[2] in ("dark", "red", "green", "blue", "light")
+
+
+def test_a_database_that_can_not_be_opened_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlflow.store.db.utils.time.sleep", lambda _: None)
+    damaged = tmp_path / "mlflow.db"
+    damaged.write_bytes(b"nothing that a database would begin with" * 100)
+    with pytest.raises(NotReady, match=r"can not be reached: .*file is not a database$"):
+        MlflowStore(f"sqlite:///{damaged}")
+
+
+def test_a_database_without_its_driver_says_what_to_install() -> None:
+    with pytest.raises(Unsupported, match=r"driver is not installed .*tidegate\[postgres\]"):
+        MlflowStore("postgresql+pg8000://mlflow:secret@db/mlflow")
