@@ -98,8 +98,8 @@ def print_event(event: PromotionEvent, as_json: bool) -> None:
         from registry.promotion import format_gates
 
         print(format_gates(event.gates))
-    now, before = event.version or "nobody", event.previous or "nobody"
-    print(f"{event.name}@{event.alias} is version {now}, was {before}")
+    now = f"version {event.version}" if event.version else "nobody"
+    print(f"{event.name}@{event.alias} is {now}, was {event.previous or 'nobody'}")
 
 
 def version_row(info: VersionInfo) -> tuple[str, ...]:

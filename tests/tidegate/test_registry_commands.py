@@ -78,7 +78,7 @@ def test_rollback_brings_the_one_before_back(store: Path) -> None:
     run(store, "promote", "colours/1")
     run(store, "promote", "colours/2", "--force", "a test")
     assert "colours@champion is version 1, was 2" in run(store, "rollback", "colours")
-    assert "colours@champion is version nobody, was 1" in run(store, "rollback", "colours")
+    assert "colours@champion is nobody, was 1" in run(store, "rollback", "colours")
     assert [event["action"] for event in run_json(store, "history", "colours")] == ["promote"] * 2 + ["rollback"] * 2
 
 
