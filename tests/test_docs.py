@@ -124,7 +124,7 @@ def test_upstreams_are_declared_as_shown() -> None:
 
 
 def test_parameters_of_generation_are_those_of_the_table() -> None:
-    names = NAME.findall(" ".join(rows_after("docs/endpoints.md", "| parameter | what it does |")))
+    names = NAME.findall(" ".join(rows_after("docs/endpoints.md", "| parameter | what it does | values |")))
     assert set(names) == set(GenerationParams.__struct_fields__)
 
 
