@@ -15,6 +15,7 @@ import grpc
 import uvloop
 
 from registry.store import PackageStore
+from serving import shutdown
 from serving.access.access import Access
 from serving.access.keyless_calls import KeylessCalls
 from serving.access.live_keys import LiveKeys
@@ -106,19 +107,27 @@ class App:
         log.info("started", extra={"models": [f"{m.name}/{m.version} {m.state}" for m in self.host.index()]})
 
     async def stop(self) -> None:
-        """Not ready at once; answer what was accepted; then free everything."""
+        """Not ready at once; answer what was accepted; then free everything, as far as there is time."""
         self.host.draining = True
         log.info("stopping: no new requests, finishing those accepted")
-        await asyncio.gather(self._http.stop(), self._grpc.stop(self.config.drain_timeout_s))
-        await self._admin.stop()
-        await self.host.stop()
-        self._drift_feed.close()
-        await asyncio.to_thread(self._aftermath.close)
-        await asyncio.to_thread(self._tracing.close)
+        drain_s = self.config.drain_timeout_s
+        drained = asyncio.gather(self._http.stop(), self._grpc.stop(drain_s))
+        await shutdown.wait_for("answering", drained, drain_s + shutdown.DRAIN_MARGIN_S)
+        await shutdown.wait_for("freeing models", self._free(), shutdown.FREE_LIMIT_S)
+        await asyncio.gather(
+            shutdown.wait_for_thread("capture", self._aftermath.close, shutdown.WRITE_LIMIT_S),
+            shutdown.wait_for_thread("tracing", self._tracing.close, shutdown.WRITE_LIMIT_S),
+        )
         self._decode_pool.close()
         self._regions.close()
-        await asyncio.gather(self._scrapes.stop(), *(watch.stop() for watch in self._watches))
+        watched = asyncio.gather(self._scrapes.stop(), *(watch.stop() for watch in self._watches))
+        await shutdown.wait_for("the metrics port", watched, shutdown.CLOSE_LIMIT_S)
         log.info("stopped")
+
+    async def _free(self) -> None:
+        await self._admin.stop()
+        await self.host.stop()
+        await asyncio.to_thread(self._drift_feed.close)
 
 
 def build_app(store: PackageStore, config: ServerConfig) -> App:
@@ -145,6 +154,7 @@ async def serve(store: PackageStore, config: ServerConfig) -> None:
             starting.result()
         await stopping
     finally:
+        shutdown.end_within(shutdown.stop_limit_s(config.drain_timeout_s))
         starting.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await starting

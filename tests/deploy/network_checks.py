@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from serving.config_sources import load_config
+from serving.shutdown import stop_limit_s
 from tests.deploy.pods import Pod, pods_of, serves, variables
 from tests.deploy.rendering import Document
 from tests.deploy.setting_checks import ours
@@ -16,12 +17,13 @@ def check_draining(documents: list[Document]) -> Iterator[str]:
     for pod in pods_of(documents):
         for container in filter(serves, pod.spec["containers"]):
             wait_s = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
-            drain_s = load_config(ours(variables(container, documents)), {}).drain_timeout_s
+            settings = load_config(ours(variables(container, documents)), {})
+            stop_s = wait_s + stop_limit_s(settings.drain_timeout_s)
             grace_s = pod.spec.get("terminationGracePeriodSeconds", 30)
             if wait_s < 5:
                 yield f"{pod.owner}: stops at once, while it is still sent requests"
-            if grace_s <= wait_s + drain_s:
-                yield f"{pod.owner}: killed after {grace_s} s, and draining takes up to {wait_s + drain_s:g} s"
+            if grace_s <= stop_s:
+                yield f"{pod.owner}: killed after {grace_s} s, and stopping takes up to {stop_s:g} s"
 
 
 def check_spread(documents: list[Document]) -> Iterator[str]:

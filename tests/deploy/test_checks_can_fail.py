@@ -115,7 +115,7 @@ MISTAKES = (
     Mistake("probes", PROD, "speaks TLS", cut(f"{SERVER} readinessProbe httpGet scheme")),
     Mistake("probes", PROD, "no startupProbe", cut(f"{SERVER} startupProbe")),
     Mistake("metrics", PROD, "no metric tidegate_queue_length", put(f"{QUERY} query", "sum(tidegate_queue_length)")),
-    Mistake("draining", PROD, "killed after 60 s", put(f"{POD} terminationGracePeriodSeconds", 60)),
+    Mistake("draining", PROD, "killed after 80 s", put(f"{POD} terminationGracePeriodSeconds", 80)),
     Mistake("draining", PROD, "stops at once", cut(f"{SERVER} lifecycle")),
     Mistake("spread", PROD, "may share one node", cut(f"{POD} topologySpreadConstraints")),
     Mistake("spread", PROD, "no PodDisruptionBudget", drop("PodDisruptionBudget")),

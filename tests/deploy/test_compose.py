@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from serving.config_sources import PREFIX, load_config
+from serving.shutdown import stop_limit_s
 from tests.deploy.dockerfile import ROOT, TARGETS, read_stages
 from tests.deploy.pod_checks import CREDENTIALS, IMAGE, SECRET_NAME, VERSION
 
@@ -72,7 +73,7 @@ def test_the_server_takes_its_settings_and_finds_their_files() -> None:
     assert {config.http_port, config.grpc_port} == {int(port.split(":")[1]) for port in service["ports"]}
     assert config.host == "0.0.0.0"
     assert any(volume.endswith(f":{config.cache_dir}") for volume in service["volumes"])
-    assert int(service["stop_grace_period"].removesuffix("s")) > config.drain_timeout_s
+    assert int(service["stop_grace_period"].removesuffix("s")) > stop_limit_s(config.drain_timeout_s)
 
 
 def test_prometheus_is_told_where_the_server_tells_its_metrics() -> None:

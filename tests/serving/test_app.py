@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from registry.local_store import LocalStore
 from registry.package import ModelPackage
+from serving import shutdown
 from serving.app import App, build_app
 from serving.config import ServerConfig
 from tasks.errors import Conflict
@@ -159,3 +161,32 @@ async def test_a_health_watcher_does_not_hold_up_the_end(store: LocalStore) -> N
         async with asyncio.timeout(50):
             await app.stop()
             assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+async def test_a_collector_that_never_answers_does_not_hold_up_the_end(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(shutdown, "WRITE_LIMIT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as collector:
+        url = f"http://127.0.0.1:{collector.getsockname()[1]}/v1/traces"
+        async with running(store, traces_url=url, trace_share=1.0) as app, client(app) as http:
+            assert (await http.post(CLASSIFY, content=JPEG)).status_code == 200
+            await asyncio.wait_for(app.stop(), 10)
+    assert "tracing took longer than 0.2 s and is left as it is" in caplog.text
+
+
+async def test_a_model_on_its_way_in_does_not_hold_up_the_end(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(shutdown, "FREE_LIMIT_S", 0.2)
+    may_go_on = threading.Event()
+    async with running(store) as app:
+        looking = app.host._on_loader(may_go_on.wait)  # as a download that hangs
+        try:
+            loading = asyncio.create_task(app.host.load("colours"))
+            await asyncio.sleep(0)
+            await asyncio.wait_for(app.stop(), 10)
+        finally:
+            may_go_on.set()
+            await asyncio.gather(looking, loading, return_exceptions=True)
+    assert "freeing models took longer than 0.2 s" in caplog.text
