@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from registry.store import PackageStore, VersionInfo, open_store
 from registry.tracking import HOME, is_tracking_uri, tracking_uri
 from tasks.errors import BadInput
-from tidegate.failed_exports import keep_forgotten
+from tidegate.build_folder import build_folder
 from training.progress import pulse
 
 # Read when MLflow is imported. What it has to say about its own workings is not about the user's model.
@@ -69,15 +66,6 @@ def publish(store: PackageStore, package: ModelPackage) -> tuple[ModelPackage, V
     with pulse("registering the package"):
         found = store.publish(package.folder, lineage.run_id, {"tidegate.git_commit": lineage.git_commit})
     return store.fetch(found, HOME / "cache"), found
-
-
-@contextmanager
-def build_folder() -> Iterator[Path]:
-    """A folder of its own on the disk of the store; nothing half-built is left behind, but of an export that fails what
-    its variants forgot."""
-    HOME.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="build-", dir=HOME) as folder, keep_forgotten():
-        yield Path(folder)
 
 
 def require_tracking(store_uri: str | None) -> str:

@@ -11,7 +11,8 @@ import msgspec
 from registry.reference import ModelRef
 from registry.store import open_store
 from registry.tracking import HOME
-from tidegate.lifecycle import build_folder, publish, require_tracking
+from tidegate.build_folder import build_folder
+from tidegate.lifecycle import publish, require_tracking
 from tidegate.output import note, print_table
 from tidegate.search_options import SearchRequest
 from training.progress import pulse

@@ -8,8 +8,8 @@ import pytest
 
 from export.tolerance_missed import ToleranceMissed
 from tasks.errors import GateFailed
+from tidegate.build_folder import build_folder
 from tidegate.failed_exports import keep_forgotten, sheet_list
-from tidegate.lifecycle import build_folder
 
 
 @pytest.fixture(autouse=True)
