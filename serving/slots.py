@@ -15,6 +15,7 @@ from serving.batch_buffers import BatchBuffers
 from serving.batch_plan import BatchPlan
 from serving.batch_queue import BatchQueue, QueuedItem, Tensors
 from serving.runtimes.runtime import RemoteRuntime, Runtime
+from serving.tracing.trace import CURRENT_TRACE
 from tasks.errors import NotReady, TidegateError
 
 LOOP_RUN_LIMIT_S = 0.0005
@@ -84,6 +85,8 @@ class BatchRunner:
             if self._remote is None:
                 outputs = self._runtime.run(tensors)
             else:
+                # A call can be a part of one trace: of several in a batch the first is handed on.
+                CURRENT_TRACE.set(next((item.trace for item in items if item.trace is not None), None))
                 outputs = self._remote.run_until(tensors, max(item.expires_at for item in items))
         except TidegateError as error:
             outputs = error

@@ -15,6 +15,8 @@ from typing import Any
 import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from serving.tracing.trace import CURRENT_TRACE
+from serving.tracing.trace_parent import HEADER as TRACE_PARENT
 from tasks.errors import DeadlineExceeded, NotReady, Overloaded, TidegateError
 from tasks.task import TensorSpec
 
@@ -89,8 +91,10 @@ class TritonClient:
                 raise DeadlineExceeded("the deadline passed before the request was sent to Triton")
             request.parameters["timeout"].int64_param = math.ceil(left_s * 1e6)
             abandoned_after_s = left_s + PATIENCE_S
+        trace = CURRENT_TRACE.get()
+        metadata = None if trace is None else ((TRACE_PARENT.decode(), trace.handed_on),)
         with our_errors():
-            return next(self._stubs).ModelInfer(request, timeout=abandoned_after_s)
+            return next(self._stubs).ModelInfer(request, timeout=abandoned_after_s, metadata=metadata)
 
     def register_memory(self, name: str, key: str, num_bytes: int) -> None:
         """Let Triton open shared memory of this machine."""

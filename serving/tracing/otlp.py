@@ -27,13 +27,18 @@ FIRST_FAULT = 500
 
 
 class ChosenIds(RandomIdGenerator):
-    """Gives the next trace the id that its request has been known by since it came in."""
+    """Gives the next span the ids that its request has been known by since it came in, here and where it was handed on
+    to. Spans below it get any."""
 
     def __init__(self) -> None:
-        self.next_trace_id = 0
+        self.next_trace_id = self.next_span_id = 0
 
     def generate_trace_id(self) -> int:
         return self.next_trace_id
+
+    def generate_span_id(self) -> int:
+        chosen, self.next_span_id = self.next_span_id, 0
+        return chosen or super().generate_span_id()
 
 
 class OtlpSink:
@@ -53,7 +58,7 @@ class OtlpSink:
         """One span for the request, and one below it for each of its stages."""
         # Clocks are compared now, and not once for all: the wall clock is set now and then.
         epoch_ns = time_ns() - round(monotonic() * 1e9)
-        self._ids.next_trace_id = int(trace.trace_id, 16)
+        self._ids.next_trace_id, self._ids.next_span_id = int(trace.trace_id, 16), int(trace.span_id, 16)
         span = self._tracer.start_span(
             trace.name,
             context=caller_context(trace),

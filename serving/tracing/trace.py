@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, NamedTuple
+
+from serving.tracing.trace_parent import format_trace_parent
 
 if TYPE_CHECKING:
     from serving.served import Served
@@ -19,14 +22,20 @@ class Stage(NamedTuple):
 
 class Trace:
     """Written by the event loop alone. `trace_id`: 32 hexadecimal digits, the caller's where it brought one;
-    `parent_id`: 16, of the caller's span, empty where there is none."""
+    `parent_id`: 16, of the caller's span, empty where there is none; `span_id`: of the span that this becomes."""
 
-    __slots__ = ("attributes", "began_at", "name", "parent_id", "stages", "trace_id")
+    __slots__ = ("attributes", "began_at", "name", "parent_id", "span_id", "stages", "trace_id")
 
     def __init__(self, trace_id: str, parent_id: str, name: str, began_at: float) -> None:
         self.trace_id, self.parent_id, self.name, self.began_at = trace_id, parent_id, name, began_at
+        self.span_id = os.urandom(8).hex()
         self.stages: list[Stage] = []
         self.attributes: dict[str, str | int] = {}
+
+    @property
+    def handed_on(self) -> str:
+        """The header `traceparent` of calls to other servers that this request makes."""
+        return format_trace_parent(self.trace_id, self.span_id)
 
     def about(self, model: Served | None, request_id: str, status: int | str) -> Trace:
         """The same with what is known at its end, in the words of OpenTelemetry where it has some."""

@@ -19,6 +19,11 @@ class TraceParent(NamedTuple):
     is_sampled: bool
 
 
+def format_trace_parent(trace_id: str, span_id: str) -> str:
+    """What a call says that is made on behalf of a request that is followed."""
+    return f"00-{trace_id}-{span_id}-{SAMPLED:02x}"
+
+
 def parse_trace_parent(header: bytes | None) -> TraceParent | None:
     """What a caller says; None where it says nothing or nothing that means anything, as the specification asks."""
     found = FORMAT.fullmatch(header) if header is not None else None

@@ -13,6 +13,8 @@ from typing import Any
 import httpx
 import msgspec
 
+from serving.tracing.trace import CURRENT_TRACE
+from serving.tracing.trace_parent import HEADER as TRACE_PARENT
 from serving.upstream.event_lines import EventLines
 from serving.upstream.seen import Fields, read_fields
 from tasks.errors import BadInput, DeadlineExceeded, NotReady, Overloaded, TidegateError, TooLarge
@@ -69,6 +71,8 @@ class UpstreamClient:
     ) -> AsyncIterator[httpx.Response]:
         """A response of status 200 whose body has not been read."""
         headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {key}"} if key else {})
+        if (trace := CURRENT_TRACE.get()) is not None:
+            headers[TRACE_PARENT.decode()] = trace.handed_on
         content = None if body is None else msgspec.json.encode(body)
         try:
             async with self._client.stream(method, path, content=content, headers=headers) as response:

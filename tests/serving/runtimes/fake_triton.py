@@ -34,6 +34,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.num_waiting, self.most_waiting = 0, 0
         self.seen: list[Any] = []
         self.peers: set[str] = set()
+        self.traces: list[str] = []
+        """What requests said of the trace that they are part of, "" where they said nothing."""
         self.withheld = ""
         self.regions: dict[str, mmap.mmap] = {}
         self.num_unregistered = 0
@@ -63,6 +65,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
         self.seen.append(request)
         self.peers.add(context.peer())
+        self.traces.append(dict(context.invocation_metadata()).get("traceparent", ""))
         self.num_waiting += 1
         self.most_waiting = max(self.most_waiting, self.num_waiting)
         timeout_us = request.parameters["timeout"].int64_param or math.inf

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,8 @@ import numpy as np
 import pytest
 
 from registry.package import ModelPackage
+from serving.batch_plan import BatchPlan
+from serving.batch_queue import QueuedItem
 from serving.engine_choice import EngineChoice
 from serving.open_runtime import open_runtime
 from serving.runtimes.compute_threads import ONE_THREAD
@@ -21,7 +24,9 @@ from serving.runtimes.triton_client import SlowTriton, TritonClient
 from serving.runtimes.triton_memory import MessageInputs, SharedInputs
 from serving.runtimes.triton_origin import Origin
 from serving.runtimes.triton_remote import TritonRemote
-from tasks.errors import DeadlineExceeded, NotReady, Overloaded, Unsupported
+from serving.slots import BatchRunner
+from serving.tracing.trace import CURRENT_TRACE, Trace
+from tasks.errors import DeadlineExceeded, NotReady, Overloaded, TidegateError, Unsupported
 from tasks.task import TensorSpec
 from tests.serving.runtimes.fake_triton import MODEL, FakeTriton, listening
 
@@ -278,3 +283,17 @@ def test_what_generates_is_not_looked_for_there(package: ModelPackage) -> None:
         open_runtime(package, "fp32", ONE_THREAD, "decoder", engine)
     with pytest.raises(NotReady, match="Triton does not answer"):
         open_runtime(package, "fp32", ONE_THREAD, engine=engine)
+
+
+async def test_the_trace_of_a_request_goes_on_there(remote: TritonRemote, triton: FakeTriton) -> None:
+    runner = BatchRunner(remote, BatchPlan({1: 0.001, 4: 0.001}))
+    followed = Trace("0af7651916cd43dd8448eb211c80319c", "", "v1 classify", 0.0)
+
+    def item(trace: Trace | None) -> QueuedItem:
+        CURRENT_TRACE.set(trace)
+        return QueuedItem({"x": X}, len(X), math.inf, asyncio.get_running_loop().create_future())
+
+    for items in ([item(None), item(followed)], [item(None)]):
+        executed = runner.run(items, runner.new_buffers())
+        assert not isinstance(executed.outputs, TidegateError)
+    assert triton.traces == [f"00-0af7651916cd43dd8448eb211c80319c-{followed.span_id}-01", ""]

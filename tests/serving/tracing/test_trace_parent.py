@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.tracing.trace_parent import parse_trace_parent
+from serving.tracing.trace_parent import format_trace_parent, parse_trace_parent
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
@@ -35,6 +35,10 @@ def test_a_later_version_may_say_more_and_this_one_may_not() -> None:
 )
 def test_what_means_nothing_is_ignored(header: bytes) -> None:
     assert parse_trace_parent(header) is None
+
+
+def test_what_is_handed_on_is_understood() -> None:
+    assert parse_trace_parent(format_trace_parent(TRACE, SPAN).encode()) == (TRACE, SPAN, True)
 
 
 @given(st.binary(max_size=80))

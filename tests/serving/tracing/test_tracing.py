@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 
 import grpc
 import pytest
@@ -15,6 +17,7 @@ from registry.package import ModelPackage
 from serving.config import ServerConfig
 from serving.oip.grpc import add_services
 from serving.tracing import tracing as module
+from serving.tracing.trace import note_stage
 from serving.tracing.tracing import open_tracing
 from tasks.errors import InvalidRecipe
 from tests.handmade import encoded
@@ -79,6 +82,23 @@ async def test_a_call_over_grpc_goes_on_with_its_callers_trace(
     call = collector.spans["ModelInfer"]
     assert (call.trace_id.hex(), call.parent_span_id.hex()) == (TRACE, SPAN)
     assert attributes_of(call)["rpc.grpc.status_code"] == "OK"
+
+
+async def test_what_others_are_told_is_the_span_that_the_collector_gets(collector: Collector) -> None:
+    tracing = open_tracing(ServerConfig(traces_url=collector.url, trace_share=1.0))
+    told = {}
+    for name in ("first", "second"):
+        trace = tracing.begin(name, {}, monotonic())
+        assert trace is not None
+        note_stage(trace, f"{name} compute", monotonic(), monotonic())
+        told[name] = trace.handed_on
+        tracing.end(trace, monotonic())
+    await asyncio.sleep(0)
+    await asyncio.to_thread(tracing.close)
+    for name, handed_on in told.items():
+        span, stage = collector.spans[name], collector.spans[f"{name} compute"]
+        assert handed_on == f"00-{span.trace_id.hex()}-{span.span_id.hex()}-01"
+        assert stage.parent_span_id == span.span_id != stage.span_id
 
 
 async def test_an_error_is_followed_like_an_answer(package: ModelPackage, tmp_path: Path, collector: Collector) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from serving.tracing.trace import CURRENT_TRACE, Trace
 from serving.upstream.client import MAX_ANSWER_BYTES, UpstreamClient, error_of, retry_after
 from serving.upstream.seen import Fields
 from tasks.errors import BadInput, DeadlineExceeded, NotReady, Overloaded, TidegateError, TooLarge
@@ -45,6 +46,16 @@ async def test_a_request_goes_out_with_its_key(server: CannedServer, client: Ups
     assert headers["authorization"] == "Bearer secret"
     assert json.loads(content) == {"model": "m"}
     assert "authorization" not in without
+
+
+async def test_a_request_that_is_followed_says_so(server: CannedServer, client: UpstreamClient) -> None:
+    server.body = b"{}"
+    await client.get("models", "")
+    CURRENT_TRACE.set(trace := Trace("0af7651916cd43dd8448eb211c80319c", "", "v1 completions", 0.0))
+    await client.post("completions", "", {})
+    (_, before, _), (_, headers, _) = server.requests
+    assert "traceparent" not in before
+    assert headers["traceparent"] == f"00-0af7651916cd43dd8448eb211c80319c-{trace.span_id}-01"
 
 
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
