@@ -27,7 +27,7 @@ def drift_alert_group(hold: str = "10m", interval: str = "1m") -> Group:
                 hold=hold,
                 severity="critical",
                 runbook="drift",
-                summary=f"{where} is far from what it was trained on: {{{{ $value | humanize }}}}",
+                summary=f'{where} is far from what it was trained on: {{{{ $value | printf "%.2f" }}}}',
                 description=text,
             ),
             Alert(
@@ -36,7 +36,7 @@ def drift_alert_group(hold: str = "10m", interval: str = "1m") -> Group:
                 hold=hold,
                 severity="warning",
                 runbook="drift",
-                summary=f"{where} has moved away from what it was trained on: {{{{ $value | humanize }}}}",
+                summary=f'{where} has moved away from what it was trained on: {{{{ $value | printf "%.2f" }}}}',
                 description=text,
             ),
         ),

@@ -72,7 +72,8 @@ def fault_alerts() -> list[Alert]:
             hold=burn.hold,
             severity=burn.severity,
             runbook="faults",
-            summary="{{ $value | humanizePercentage }} of the requests to model {{ $labels.model }} fail",
+            summary="{{ $value | humanizePercentage }} of the requests {{ if $labels.model }}to model "
+            "{{ $labels.model }}{{ else }}that reach no model{{ end }} fail",
             description=f"Over {burn.long} and still over {burn.short}, faults of the server and not of its callers "
             f"spend the error budget of {FAULT_BUDGET:.1%} more than {burn.factor:g} times as fast as it lasts thirty "
             "days. An empty model stands for requests that reached none.",
