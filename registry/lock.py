@@ -41,6 +41,10 @@ class LockRecords(Protocol):
         ...
 
 
+class Locked(Conflict):
+    """Somebody else was at it, or faster. Nothing was changed, and the same may well succeed a little later."""
+
+
 class Lock:
     """A held lock. Ask `check` right before the step that must not happen twice."""
 
@@ -48,16 +52,14 @@ class Lock:
         self.name, self.record = name, record
 
     def check(self) -> None:
-        """Raises Conflict once the time is up, because somebody else may hold the lock by now."""
+        """Raises Locked once the time is up, because somebody else may hold the lock by now."""
         if time.time() >= self.record.expires_at:
-            raise Conflict(
-                f"the lock on {self.name!r} expired before the work was done; nothing was changed: try again"
-            )
+            raise Locked(f"the lock on {self.name!r} expired before the work was done; nothing was changed: try again")
 
 
 @contextmanager
 def hold_lock(store: LockRecords, name: str, owner: str, ttl_s: float, patience_s: float = 5.0) -> Iterator[Lock]:
-    """The lock of one model for at most `ttl_s`. Raises Conflict, naming the holder, after `patience_s` of trying."""
+    """The lock of one model for at most `ttl_s`. Raises Locked, naming the holder, after `patience_s` of trying."""
     give_up_at = time.monotonic() + patience_s
     for attempt in itertools.count(1):
         key, record = uuid.uuid4().hex, LockRecord(owner=owner, expires_at=time.time() + ttl_s)
@@ -72,7 +74,7 @@ def hold_lock(store: LockRecords, name: str, owner: str, ttl_s: float, patience_
                 store.drop_lock(name, key)
         if time.monotonic() > give_up_at:
             holder = rivals[0]
-            raise Conflict(
+            raise Locked(
                 f"{name!r} is locked by {holder.owner} for {max(0.0, holder.expires_at - time.time()):.0f} s more; "
                 "try again when they are done"
             )

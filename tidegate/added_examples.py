@@ -14,13 +14,15 @@ if TYPE_CHECKING:
 
 def find_added(origin: Origin, path: Path, name: str, keep: Path) -> DataConfig:
     """What is at `path`, captured by servers (and then copied into `keep`) or gathered otherwise. Raises NotFound,
-    BadInput, InvalidRecipe."""
-    from training.data.added import added_data
-    from training.data.captured_snapshot import Captured, is_captured
+    BadInput, InvalidRecipe, NothingNew."""
+    from training.data.added import NothingNew, added_data
+    from training.data.captured_snapshot import Captured, holds_other_models, is_captured
     from training.retraining import snapshots_below
 
     task, labels = origin.recipe.task, tuple(origin.facts.task.get("labels", ()))
     if not is_captured(path, name):
+        if holds_other_models(path):
+            raise NothingNew(f"--data {path}: of {name!r} nothing was captured there yet")
         return added_data(path, task, labels)
     captured = Captured(path, name, task, labels, origin.chat_template())
     return captured.take_snapshot(keep, snapshots_below(keep, origin.recipe.data))

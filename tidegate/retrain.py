@@ -5,53 +5,47 @@ What is to be done is written down before each step is begun, so that a retraini
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
-from export.recipe import AnyRecipe, NamedRecipe, typed_recipe
+from export.recipe import AnyRecipe, typed_recipe
+from registry.gates import PromotionPolicy
+from registry.lock import Locked
 from registry.package import ModelPackage
 from registry.promotion import nominate
 from registry.reference import CHALLENGER, CHAMPION, ModelRef, VersionInfo
 from registry.store import PackageStore, open_store
 from registry.tracking import HOME
-from tasks.errors import BadInput, Conflict, GateFailed, InvalidPackage, NotFound
-from tidegate.added_examples import find_added, warn_of_crossing
-from tidegate.lifecycle import build_folder, publish, require_tracking
+from tasks.errors import BadInput, Conflict, GateFailed, InvalidPackage, InvalidRecipe, NotFound
+from tidegate.build_folder import build_folder
+from tidegate.lifecycle import publish, require_tracking
 from tidegate.output import note
 from tidegate.promotion import person, promote_model, replay_here
+from tidegate.retrain_request import FOLDER, Request, training_recipe
 from training.progress import pulse
 from training.recipe import Recipe
 
-if TYPE_CHECKING:
-    from training.retraining import Origin
-
-FOLDER = HOME / "retraining"
-
-
-@dataclass(frozen=True)
-class Request:
-    """What somebody asked for. `data`: what is added, None for the champion's own data alone; `is_new_normal`: drift is
-    measured from it alone from now on; `recipe`: of the export, where it is not to be the champion's."""
-
-    name: str
-    data: Path | None = None
-    overrides: Sequence[str] = ()
-    is_new_normal: bool = False
-    recipe: NamedRecipe | None = None
+NOTHING_NEW = PromotionPolicy(max_metric_drop=0.0)
+"""For what has learnt from nothing new: if it might be a little worse each time, in a year it would be much worse."""
+NO_WORSE = (
+    "nothing new was learnt from, so it takes the champion's place by itself only if it is no worse on the same "
+    "examples. It is the challenger: add labelled data by --data, or decide for yourself with tidegate promote {}"
+)
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """<name>.json: a retraining that is not done yet. `trained`, `package`: the versions that it made so far."""
+    """<name>.json: a retraining that is not done yet. `learns_new`: whether from anything that the champion has not
+    learnt from; `trained`, `package`: the versions that it made so far."""
 
     champion: str
     parent_run_id: str
     training: Recipe
     export: dict[str, Any]
+    learns_new: bool = True
     trained: int | None = None
     package: str | None = None
 
@@ -78,7 +72,7 @@ class Retraining:
             raise InvalidPackage(f"{self.file}: {error}; start the retraining again without --resume") from error
 
     def begin(self, request: Request) -> Plan:
-        """A plan that goes on from the champion. Raises NotFound, BadInput, InvalidRecipe."""
+        """A plan that goes on from the champion. Raises NotFound, BadInput, InvalidRecipe, NothingNew."""
         champion = self.store.resolve(ModelRef.parse(self.name))
         package = self.store.fetch(champion, HOME / "cache")
         run_id = package.manifest.lineage.run_id
@@ -97,14 +91,21 @@ class Retraining:
         with TemporaryDirectory(prefix="tidegate-retrain-") as folder:
             found = newest_checkpoint(self.tracking_uri, reference, Path(folder)).folder
             origin = Origin(reference, found, read_facts(found))
-            training = training_recipe(origin, request)
+            training, learns_new = training_recipe(origin, request)
         if request.recipe is None:
             export = package.manifest.lineage.recipe["export"]
         else:
             export = msgspec.to_builtins(request.recipe.for_task(training.task))
         forget(training, HOME)
-        plan = Plan(champion=champion.version, parent_run_id=run_id, training=training, export=export)
-        return self.keep(plan)
+        return self.keep(
+            Plan(
+                champion=champion.version,
+                parent_run_id=run_id,
+                training=training,
+                export=export,
+                learns_new=learns_new,
+            )
+        )
 
     def keep(self, plan: Plan, **changes: Any) -> Plan:
         """The plan as it is now, on disk."""
@@ -175,13 +176,21 @@ class Retraining:
             nominate(self.store, ref, cache=HOME / "cache", who=person(), self_test=replay_here)
 
     def promote(self, made: VersionInfo, plan: Plan) -> None:
-        """Makes it the champion. Raises GateFailed, and Conflict where another one has become champion meanwhile: then
-        it was held against the wrong one."""
+        """Makes it the champion. Raises GateFailed, Locked, and Conflict where another one has become champion
+        meanwhile: then it was held against the wrong one."""
         if CHAMPION in self.store.resolve(ModelRef(name=self.name, version=made.version)).aliases:
             return  # It was promoted in the moment before it was killed.
         try:
-            promote_model(self.store, str(made), expected=plan.champion)
-        except (GateFailed, Conflict):
+            if plan.learns_new:
+                promote_model(self.store, str(made), expected=plan.champion)
+            else:
+                promote_model(self.store, str(made), expected=plan.champion, policy=NOTHING_NEW)
+        except GateFailed as failure:
+            self.end()
+            raise failure if plan.learns_new else GateFailed(f"{failure}\n{NO_WORSE.format(made)}") from failure
+        except Locked:
+            raise  # Somebody else is promoting: it may well be tried again.
+        except Conflict:
             self.end()
             raise
 
@@ -190,43 +199,31 @@ class Retraining:
         self.file.unlink(missing_ok=True)
 
 
-def training_recipe(origin: Origin, request: Request) -> Recipe:
-    """The champion's recipe with the data of the request. Raises NotFound, BadInput, InvalidRecipe."""
-    from training.retraining import joined_data, retraining_recipe
-
-    data = origin.recipe.data
-    if request.data is not None:
-        added = find_added(origin, request.data, request.name, keep=(FOLDER / "data").resolve())
-        warn_of_crossing(data, added)
-        data = joined_data(data, added, request.is_new_normal)
-    with pulse("looking whether the champion's data are what they were"):
-        learns_on = origin.has_its_data()
-    if not learns_on:
-        note(
-            "the champion's data have changed since it was trained: what is held out now it may have learnt from then, "
-            "so the training begins with new weights"
-        )
-    recipe = retraining_recipe(origin, data, request.overrides, learns_on)
-    if learns_on and not recipe.model.warm_start:
-        note("by --set the champion may have learnt from what is held out now, so the training begins with new weights")
-    return recipe
-
-
 def retrain(request: Request, store_uri: str | None, resume: bool, promotes: bool) -> str:
     """Trains, exports, holds against the champion, registers as challenger; promotes it if asked and every gate holds.
     Returns what was measured, as a table.
 
-    Raises GateFailed or Conflict where it can not be promoted: it is the challenger then."""
+    Raises GateFailed or Conflict where it can not be promoted: it is the challenger then; NothingNew where there is
+    nothing to add."""
     from export.report import format_report
 
     tracking_uri = require_tracking(store_uri)
     retraining = Retraining(request.name, open_store(store_uri), tracking_uri)
-    plan = retraining.train(retraining.resume() if resume else retraining.begin(request))
-    package, made = retraining.export(plan)
-    retraining.nominate(made)
-    note(f"{made} is the challenger" + ("" if promotes else f"; next: tidegate promote {made}"))
-    if promotes:
-        retraining.promote(made, plan)
-        note(f"{made} is the champion")
+    plan = retraining.resume() if resume else retraining.begin(request)
+    try:
+        plan = retraining.train(plan)
+        package, made = retraining.export(plan)
+        retraining.nominate(made)
+        note(f"{made} is the challenger" + ("" if promotes else f"; next: tidegate promote {made}"))
+        if promotes:
+            retraining.promote(made, plan)
+            note(f"{made} is the champion")
+    except InvalidRecipe:
+        # It would be refused each time that it is resumed.
+        retraining.end()
+        raise
+    except Locked as error:
+        again = f"tidegate retrain {request.name} --resume" + (" --promote" if promotes else "")
+        raise Locked(f"{error}. What was made is kept: {again}") from error
     retraining.end()
     return format_report(package)

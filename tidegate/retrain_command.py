@@ -10,6 +10,7 @@ import typer
 from tasks.errors import BadInput
 from tidegate.model_commands import RecipeOption
 from tidegate.options import NameArgument, StoreOption, examples
+from tidegate.output import note
 
 RETRAIN_EXAMPLES = examples(
     "tidegate retrain digits --data new-pictures/",
@@ -51,9 +52,13 @@ def retrain(
         raise BadInput("--new-is-normal says what the data of --data are: give them too")
 
     from export.recipe import NamedRecipe
-    from tidegate.retrain import Request
     from tidegate.retrain import retrain as run
+    from tidegate.retrain_request import Request
+    from training.data.added import NothingNew
 
     chosen = NamedRecipe(recipe) if recipe else None
     request = Request(name, data, tuple(overrides or ()), new_is_normal, chosen)
-    print(run(request, store, resume, promotes))
+    try:
+        print(run(request, store, resume, promotes))
+    except NothingNew as nothing:
+        note(f"nothing new to learn from, so {name} stays as it is: {nothing}")

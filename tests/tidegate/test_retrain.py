@@ -4,6 +4,7 @@ That it trains, exports and can be killed is tested with real processes, see tes
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,16 @@ import pytest
 from typer.testing import CliRunner
 
 from registry.local_store import LocalStore
+from registry.lock import Locked, hold_lock
 from registry.package import ModelPackage, seal_package
 from registry.promotion import promote
 from registry.reference import ModelRef, VersionInfo
 from registry.tracking import HOME
-from tasks.errors import BadInput, Conflict, GateFailed, InvalidPackage, NotFound
+from tasks.errors import BadInput, Conflict, GateFailed, InvalidPackage, InvalidRecipe, NotFound
 from tests.handmade import Handmade, build_package
 from tidegate import cli
-from tidegate.retrain import Plan, Request, Retraining
+from tidegate.retrain import Plan, Retraining, retrain
+from tidegate.retrain_request import Request
 from training.recipe import Recipe, parse_recipe
 from training.run import finished, forget, run_folder
 
@@ -180,6 +183,38 @@ def test_where_another_became_champion_meanwhile_the_challenger_waits(
     assert not retraining.file.exists(), "there is nothing left to go on with"
 
 
+def test_while_somebody_else_promotes_the_plan_is_kept(
+    retraining: Retraining, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = publish(retraining.store, tmp_path / "second", RUN, shift=0.1)
+    retraining.keep(plan, trained=4, package=made.version)
+    retraining.nominate(made)
+    monkeypatch.setattr("tidegate.retrain.require_tracking", lambda uri: retraining.tracking_uri)
+    monkeypatch.setattr("tidegate.retrain.open_store", lambda uri: retraining.store)
+    monkeypatch.setattr("registry.promotion.hold_lock", partial(hold_lock, patience_s=0))
+    monkeypatch.setattr("export.report.format_report", lambda package: "what was measured")
+    with (
+        hold_lock(retraining.store, "colours", "ann", 60),
+        pytest.raises(Locked, match=r"locked by ann .*What was made is kept: tidegate retrain colours --resume --prom"),
+    ):
+        retrain(Request("colours"), None, resume=True, promotes=True)
+    assert retraining.file.exists()
+    assert retrain(Request("colours"), None, resume=True, promotes=True) == "what was measured"
+    assert holders(retraining.store)["champion"] == "2"
+    assert not retraining.file.exists()
+
+
+def test_a_recipe_that_is_refused_would_be_each_time(
+    retraining: Retraining, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    retraining.keep(plan, trained=4, export={"variants": "none"})
+    monkeypatch.setattr("tidegate.retrain.require_tracking", lambda uri: retraining.tracking_uri)
+    monkeypatch.setattr("tidegate.retrain.open_store", lambda uri: retraining.store)
+    with pytest.raises(InvalidRecipe):
+        retrain(Request("colours"), None, resume=True, promotes=True)
+    assert not retraining.file.exists()
+
+
 def test_promoting_may_be_repeated(retraining: Retraining, plan: Plan, tmp_path: Path) -> None:
     made = publish(retraining.store, tmp_path / "second", RUN, shift=0.1)
     for _ in range(2):
@@ -191,6 +226,38 @@ def test_promoting_may_be_repeated(retraining: Retraining, plan: Plan, tmp_path:
         ("challenger", "2"),
         ("champion", "2"),
     ]
+
+
+def shade_worse(store: LocalStore, folder: Path) -> VersionInfo:
+    """A version that has lost less than promotion allows."""
+    champion = champion_of(store)
+    accuracy = champion.variant("fp32").evidence.metrics["accuracy"] - 0.003
+    evidence = msgspec.structs.replace(champion.variant("fp32").evidence, metrics={"accuracy": accuracy})
+    return publish(
+        store, folder, RUN, variants={"fp32": msgspec.structs.replace(champion.variant("fp32"), evidence=evidence)}
+    )
+
+
+def test_what_learnt_from_nothing_new_may_not_be_a_shade_worse(
+    retraining: Retraining, plan: Plan, tmp_path: Path
+) -> None:
+    made = shade_worse(retraining.store, tmp_path / "worse")
+    retraining.nominate(made)
+    idle = retraining.keep(plan, learns_new=False)
+    with pytest.raises(GateFailed, match=r"(?s)FAIL +metric_drop .*nothing new was learnt from, .* promote colours/2"):
+        retraining.promote(made, idle)
+    assert holders(retraining.store) == {"champion": "1", "challenger": "2"}
+    assert not retraining.file.exists()
+    retraining.promote(made, plan)
+    assert holders(retraining.store)["champion"] == "2", "with something new the policy's tolerance holds"
+
+
+def test_what_learnt_from_nothing_new_and_is_no_worse_is_promoted(
+    retraining: Retraining, plan: Plan, tmp_path: Path
+) -> None:
+    made = publish(retraining.store, tmp_path / "equal", RUN, shift=0.1)
+    retraining.promote(made, retraining.keep(plan, learns_new=False))
+    assert holders(retraining.store)["champion"] == "2"
 
 
 def test_what_fails_a_gate_stays_the_challenger(retraining: Retraining, plan: Plan, tmp_path: Path) -> None:

@@ -32,14 +32,20 @@ LAYOUTS: Mapping[TaskName, str] = {
 """What a folder of added data must hold, by task."""
 
 
+class NothingNew(NotFound):
+    """There is nothing to learn from that the champion has not learnt from: no mistake, and no reason to train."""
+
+
 def added_data(path: Path, task: TaskName, labels: tuple[str, ...]) -> DataConfig:
     """The source at `path`: a TOML file that is a [data] table or has one, or a folder as most people have it.
     `labels`: what the values of the model's masks mean. Paths are made absolute, so that they mean the same from
-    wherever the model is trained again. Raises NotFound, BadInput, InvalidRecipe."""
+    wherever the model is trained again. Raises NotFound, BadInput, InvalidRecipe, NothingNew for an empty folder."""
     if path.is_file():
         return read_table(path)
     if not path.is_dir():
         raise NotFound(f"--data {path}: there is no such folder or file")
+    if not any(each.is_file() and not each.name.startswith(".") for each in path.rglob("*")):
+        raise NothingNew(f"--data {path}: there is no file in it yet")
     found = folder_source(path.resolve(), task, labels)
     if found is None:
         raise BadInput(

@@ -17,7 +17,7 @@ import msgspec
 from monitoring.captured import day_folders
 from monitoring.captured_items import CapturedItem, read_captured
 from tasks.chat_template import ChatTemplate
-from tasks.errors import NotFound
+from training.data.added import NothingNew
 from training.data.captured_layouts import WRITERS, Labels, source_of, texts_of
 from training.data.config import DataConfig
 from training.recipe import TaskName
@@ -26,6 +26,11 @@ from training.recipe import TaskName
 def is_captured(path: Path, model: str) -> bool:
     """Whether this is a folder to which servers captured requests of a model."""
     return path.is_dir() and any(next(day.glob("*.parquet"), None) for day in day_folders(path, model))
+
+
+def holds_other_models(path: Path) -> bool:
+    """Whether this is a folder to which servers captured requests of any model."""
+    return any(path.glob("*/*/*.parquet"))
 
 
 @dataclass(frozen=True)
@@ -42,17 +47,17 @@ class Captured:
     def take_snapshot(self, keep: Path, known: Sequence[Path] = ()) -> DataConfig:
         """Copies what has a label into a folder of `keep`; the same content, the same folder. What is in one of the
         snapshots `known` is passed by: it would be learnt from here and held out there. Of the same picture, labelled
-        several times, the last label counts. Raises NotFound where nothing is left, BadInput for a damaged file."""
+        several times, the last label counts. Raises NothingNew where nothing is left, BadInput for a damaged file."""
         labelled = [self.put(item) for item in read_captured(self.path, self.model) if is_labelled(item)]
         if not labelled:
-            raise NotFound(
+            raise NothingNew(
                 f"--data {self.path}: of what was captured of {self.model!r} nothing has a label; send some to "
                 f"/v1/models/{self.model}/feedback while capture is on (docs/feedback.md)"
             )
         learnt = {sha256(file.read_bytes()) for folder in known for file in folder.rglob("*") if file.is_file()}
         distinct = {contents: item for item in labelled if not (contents := contents_of(item)) <= learnt}
         if not distinct:
-            raise NotFound(
+            raise NothingNew(
                 f"--data {self.path}: the champion has learnt from everything labelled there already; label some more"
             )
         items = list(distinct.values())

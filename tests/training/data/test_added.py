@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tasks.errors import BadInput, InvalidRecipe, NotFound
-from training.data.added import added_data
+from training.data.added import NothingNew, added_data
 from training.data.config import (
     CocoConfig,
     CocoPart,
@@ -41,6 +41,7 @@ def test_a_folder_is_what_the_task_makes_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: TaskName, inside: str, expected: type[DataConfig]
 ) -> None:
     (tmp_path / "new" / inside).mkdir(parents=True)
+    (tmp_path / "new" / inside / "one").touch()
     monkeypatch.chdir(tmp_path)
     found = added_data(Path("new"), task, LABELS)
     assert type(found) is expected
@@ -51,7 +52,15 @@ def test_a_folder_is_what_the_task_makes_of_it(
 
 @pytest.mark.parametrize("task", ["detection", "segmentation", "captioning"])
 def test_a_folder_that_could_be_anything_is_refused(tmp_path: Path, task: TaskName) -> None:
+    (tmp_path / "notes.txt").touch()
     with pytest.raises(BadInput, match=rf"for {task} a folder holds .* write a \[data\] table"):
+        added_data(tmp_path, task, LABELS)
+
+
+@pytest.mark.parametrize("task", ["classification", "detection", "text_generation"])
+def test_an_empty_folder_has_nothing_new(tmp_path: Path, task: TaskName) -> None:
+    (tmp_path / "lost+found").mkdir()
+    with pytest.raises(NothingNew, match="there is no file in it yet"):
         added_data(tmp_path, task, LABELS)
 
 
