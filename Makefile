@@ -10,7 +10,7 @@ TRITON_VENV ?= .venv-triton
 TRITON := $(TRITON_VENV)/bin/tritonserver
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-e2e triton-env accuracy bench lint server-size constraints
+.PHONY: help demo test test-e2e triton-env peers-env accuracy bench lint server-size constraints
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ test-e2e: $(INSTALLED) $(TRITON) ## tests with real processes and system program
 	$(BIN)/pytest -m e2e tests/e2e/test_demo.py
 
 triton-env: $(TRITON) ## Triton for a CPU, in an environment of its own: .venv-triton/bin/tritonserver
+
+peers-env: ## the servers that people use now, each in an environment of its own, for make bench; 3.4 GB
+	PYTHON=$(PYTHON) sh scripts/peers-env.sh .venv-peers
 
 accuracy: $(INSTALLED) ## train the full recipes and print every accuracy bar
 	$(BIN)/python -m benchmarks.accuracy
