@@ -8,6 +8,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from benchmarks.peers.stand import ENVIRONMENTS
+
 BENCHMARKS = (
     ("decode",),
     ("nms",),
@@ -21,12 +23,14 @@ BENCHMARKS = (
     ("compression", "--bars"),
 )
 """Program, then its options."""
+PEERS = (("peers",),)
+"""Needs environments that `make peers-env` makes: left out where there are none."""
 
 
 def main() -> int:
     """Runs all, whatever becomes of one. The exit status counts those that broke."""
     num_broken = 0
-    for name, *options in BENCHMARKS:
+    for name, *options in BENCHMARKS + (PEERS if ENVIRONMENTS.exists() else ()):
         print(f"\n═══ {' '.join((name, *options))} ═══", flush=True)
         num_broken += subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *options]).returncode != 0
     return num_broken

@@ -1,0 +1,52 @@
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import psutil
+import pytest
+
+from benchmarks.peers.process_tree import ProcessTree
+
+PARENT = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-S", "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+print(child.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def family() -> Iterator[tuple[subprocess.Popen[str], psutil.Process]]:
+    """A process and the child that it started."""
+    command = [sys.executable, "-S", "-c", PARENT]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        yield parent, psutil.Process(int(parent.stdout.readline()))
+        parent.kill()
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Signals take effect when the kernel gets round to it."""
+    expires_at = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < expires_at
+        time.sleep(0.01)
+
+
+def test_children_count_pause_and_end_with_who_started_them(
+    family: tuple[subprocess.Popen[str], psutil.Process],
+) -> None:
+    parent, child = family
+    tree = ProcessTree(parent.pid)
+    assert tree.memory_mib() > ProcessTree(child.pid).memory_mib() > 0
+    assert tree.cpu_seconds() >= ProcessTree(child.pid).cpu_seconds()
+    tree.pause()
+    wait_until(lambda: child.status() == psutil.STATUS_STOPPED)
+    tree.resume()
+    wait_until(lambda: child.status() != psutil.STATUS_STOPPED)
+    tree.pause()
+    tree.stop()
+    assert not psutil.pid_exists(parent.pid)
+    assert not child.is_running()
+    assert tree.cpu_seconds() == 0
