@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from PIL import Image, ImageOps
 
 from monitoring.captured_items import CapturedItem
 from tasks.errors import BadInput
+from training.data.added import NothingNew
 from training.data.config import (
     CocoCaptionsConfig,
     CocoCaptionsPart,
@@ -21,9 +23,12 @@ from training.data.config import (
     TextFilesConfig,
     YoloConfig,
 )
+from training.data.source import SPLITS, SplitName
 from training.recipe import TaskName
 
 Labels = tuple[str, ...]
+HELD_OUT_SHARE = 0.15
+"""Of the prompts, for validation and for test each: as much as of other data."""
 
 
 def source_of(folder: Path, task: TaskName, labels: Labels) -> DataConfig:
@@ -97,10 +102,33 @@ def write_captions(items: Sequence[CapturedItem], labels: Labels, folder: Path) 
 
 
 def write_texts(items: Sequence[CapturedItem], labels: Labels, folder: Path) -> None:
-    """A file for each prompt with what should have followed it."""
+    """A file for each prompt with each text that should have followed it, in the directory of a split: what is learnt
+    and what is held out must not share a prompt. Raises NothingNew for too few prompts."""
+    splits = draw_prompts({item.row.prompt for item in items})
+    for name in SPLITS:
+        (folder / name).mkdir()
     for number, item in enumerate(items):
         for place, text in enumerate(texts_of(item)):
-            (folder / f"{number:06}-{place}.txt").write_text(text, encoding="utf-8")
+            (folder / splits[item.row.prompt] / f"{number:06}-{place}.txt").write_text(text, encoding="utf-8")
+
+
+def draw_prompts(prompts: Collection[str]) -> dict[str, SplitName]:
+    """Prompt → its split. By a hash: a prompt that somebody labels again later is drawn into the same one, unless so
+    few were there that each split had to be given its one. Raises NothingNew."""
+    if len(prompts) < len(SPLITS):
+        raise NothingNew(
+            f"{len(prompts)} different prompts have a label, and training, validation and test need one each; label "
+            "some more"
+        )
+    chance = {prompt: int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:8]) / 2**64 for prompt in prompts}
+    ranked = sorted(prompts, key=lambda prompt: chance[prompt])
+    num_test = max(1, sum(share < HELD_OUT_SHARE for share in chance.values()))
+    num_validation = max(1, sum(HELD_OUT_SHARE <= share < 2 * HELD_OUT_SHARE for share in chance.values()))
+    num_validation = min(num_validation, len(prompts) - 2)
+    num_test = min(num_test, len(prompts) - num_validation - 1)
+    num_train = len(prompts) - num_test - num_validation
+    sizes: dict[SplitName, int] = {"test": num_test, "validation": num_validation, "train": num_train}
+    return dict(zip(ranked, [name for name, size in sizes.items() for _ in range(size)], strict=True))
 
 
 def texts_of(item: CapturedItem) -> list[str]:

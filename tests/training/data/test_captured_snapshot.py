@@ -11,13 +11,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from monitoring.captured import ROWS_SUFFIX, TRUTH_SUFFIX, Batch, CapturedRow, TruthRow
 from monitoring.parquet_rows import write_rows
 from tasks.chat_template import ChatTemplate
-from tasks.errors import BadInput, NotFound
+from tasks.errors import BadInput
+from training.data.added import NothingNew
 from training.data.annotation import Annotation
+from training.data.captured_layouts import draw_prompts
 from training.data.captured_snapshot import Captured, is_captured
 from training.data.source import SPLITS, Example, open_source
 from training.recipe import TaskName
@@ -144,6 +148,35 @@ def test_texts_go_on_from_their_prompts(capture: Capture, tmp_path: Path) -> Non
     }
 
 
+def test_texts_of_one_prompt_stay_together(capture: Capture) -> None:
+    for number in range(12):
+        capture.add(f"{number}, ", {"references": [f"then {n}" for n in range(3)]})
+        capture.add(f"{number}, ", {"references": [f"said {number} again"]})
+    source = open_source(capture.snapshot("text_generation"))
+    found = {name: [example.payload.decode() for example in source.split(name)] for name in SPLITS}
+    assert sum(map(len, found.values())) == 48
+    prompts = [{text.partition(", ")[0] for text in texts} for texts in found.values()]
+    assert all(prompts)
+    assert sum(map(len, prompts)) == 12, "no prompt is in two splits"
+
+
+def test_two_prompts_are_too_few(capture: Capture) -> None:
+    for number in range(2):
+        capture.add(f"{number}, ", {"references": ["one", "two", "three"]})
+    with pytest.raises(NothingNew, match="2 different prompts have a label"):
+        capture.snapshot("text_generation")
+    assert list((capture.root.parent / "kept").iterdir()) == []
+
+
+@given(st.sets(st.text(max_size=5), min_size=3, max_size=60))
+def test_every_split_has_a_prompt_and_many_stay_where_they_were(prompts: set[str]) -> None:
+    drawn = draw_prompts(prompts)
+    assert (set(drawn), set(drawn.values())) == (prompts, set(SPLITS))
+    many = {f"prompt {number}" for number in range(200)}
+    before, after = draw_prompts(many), draw_prompts(many | prompts)
+    assert {prompt: after[prompt] for prompt in many} == before
+
+
 def test_conversations_are_learnt_as_the_model_reads_them(capture: Capture, tmp_path: Path) -> None:
     (tmp_path / "chat.jinja").write_text(CHAT)
     chat = ChatTemplate(tmp_path / "chat.jinja", {}, 1000)
@@ -172,7 +205,7 @@ def test_what_an_earlier_snapshot_holds_is_not_taken_again(capture: Capture) -> 
     for shade in range(8):
         capture.add(picture(shade), {"label": str(shade % 2), "class_id": shade % 2})
     first = capture.snapshot("classification")
-    with pytest.raises(NotFound, match="learnt from everything labelled there already"):
+    with pytest.raises(NothingNew, match="learnt from everything labelled there already"):
         capture.snapshot("classification", known=[Path(first.path)])
     for shade in range(20, 28):
         capture.add(picture(shade), {"label": str(shade % 2), "class_id": shade % 2})
@@ -198,7 +231,7 @@ def test_a_folder_is_captured_if_it_holds_rows_of_the_model(capture: Capture) ->
 
 def test_without_labels_there_is_nothing_to_learn(capture: Capture) -> None:
     capture.add(picture(1))
-    with pytest.raises(NotFound, match=r"nothing has a label; send some to /v1/models/m/feedback"):
+    with pytest.raises(NothingNew, match=r"nothing has a label; send some to /v1/models/m/feedback"):
         capture.snapshot("classification")
 
 
