@@ -102,7 +102,8 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     receive_timeout_s: Seconds = 30.0
     """How long a client may take to send a whole request, from the moment it connects or begins."""
     drain_timeout_s: Seconds = 30.0
-    """How long requests that were accepted may take once the server was told to stop."""
+    """How long requests that were accepted may take once the server was told to stop. shutdown.py says by when it is
+    gone."""
     hang_timeout_s: Seconds = 60.0
     """A runtime that works longer than this on one batch makes its model not ready."""
     runtime_threads: Annotated[int, msgspec.Meta(ge=0)] = 0
