@@ -1,11 +1,11 @@
 // The page: which view is shown, for which model, and whether the server answers.
 
-import {loading, make} from "./dom.js";
+import {failure, loading, make} from "./dom.js";
 import {driftView} from "./drift_view.js";
 import {liveView} from "./live_view.js";
 import {modelsView} from "./models_view.js";
 import {promotionsView} from "./promotions_view.js";
-import {startSignIn, takeTokenFromAddress} from "./sign_in.js";
+import {signInFirst, startSignIn, takeTokenFromAddress} from "./sign_in.js";
 import {State} from "./state.js";
 import {startTabs} from "./tabs.js";
 import {startTheme} from "./theme.js";
@@ -19,6 +19,7 @@ const state = new State();
 const panel = document.getElementById("panel");
 const markTab = startTabs(document.querySelector('[role="tablist"]'), (view) => go(view, address().key));
 let shown = {view: "", key: "", element: null, stop: () => {}};
+let waitingFor = null;
 
 /** #/view/key; whatever else stands there means the first view. */
 function address() {
@@ -42,9 +43,10 @@ function show() {
   if (!state.models || (shown.view === view && shown.key === key)) return;
   shown.stop();
   panel.setAttribute("aria-labelledby", `tab-${view}`);
-  const made = VIEWS[view](state, key, go);
+  const made = VIEWS[view](state, key, go), focused = panel.contains(document.activeElement) ? document.activeElement.id : null;
   shown = {view, key, ...made};
   panel.replaceChildren(make("div", {class: `view view-${view}`}, made.element));
+  if (focused !== null) (document.getElementById(focused) || document.getElementById("main")).focus({preventScroll: true});
 }
 
 function showServer() {
@@ -52,13 +54,26 @@ function showServer() {
   const ready = (state.models || []).filter((model) => model.state === "READY").length;
   const known = (state.models || []).length;
   const [kind, text] = state.trouble
-    ? ["bad", state.trouble.status ? `refused (${state.trouble.status})` : "not reachable"]
+    ? describeTrouble(state.trouble.status)
     : !state.models ? ["", "connecting …"]
       : [ready === known ? "good" : "warn", known ? `${ready} of ${known} ready` : "no models"];
   if (status.textContent !== text) status.textContent = text;
   status.className = `status ${kind}`;
-  if (!state.models) panel.replaceChildren(state.trouble
-    ? make("p", {class: "notice bad", role: "alert"}, state.trouble.message) : loading("Asking the server"));
+  if (!state.models) showWaiting();
+}
+
+function describeTrouble(status) {
+  if (status === 401) return ["warn", "not signed in"];
+  return ["bad", status ? `refused (${status})` : "not reachable"];
+}
+
+/** Drawn again only where it says something else: a button in it keeps the focus. */
+function showWaiting() {
+  const {trouble} = state, why = trouble ? trouble.message : "";
+  if (why === waitingFor) return;
+  waitingFor = why;
+  if (!trouble) panel.replaceChildren(loading("Asking the server"));
+  else panel.replaceChildren(trouble.status === 401 ? signInFirst(state) : failure(trouble));
 }
 
 startTheme(document.getElementById("theme"));

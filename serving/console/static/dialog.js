@@ -20,6 +20,7 @@ export function ask(title, body, confirm) {
       try {
         await confirm.work();
         dialog.close();
+        keepFocus(dialog);
       } catch (error) {
         trouble.replaceChildren(failure(error));
       } finally {
@@ -31,4 +32,10 @@ export function ask(title, body, confirm) {
   make("div", {class: "dialog-actions"}, make("button", {type: "button", onclick: () => dialog.close()}, "Cancel"), button));
   dialog.replaceChildren(form);
   if (!dialog.open) dialog.showModal();
+}
+
+/** What had the focus before may be gone by what was done; then it goes to the page's content. */
+function keepFocus(dialog) {
+  const has = document.activeElement;
+  if (has === document.body || dialog.contains(has)) document.getElementById("main").focus({preventScroll: true});
 }

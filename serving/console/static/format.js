@@ -50,7 +50,12 @@ export const metric = (value, better) => better === "higher" ? percent(value) : 
 /** The bins of numbers, as the server names them: "below 3", "3 to 4.5", "from 4.5". */
 export const RANGE = /^(?:(below|from) )?(-?[\d.]+(?:e[+-]?\d+)?)(?: to (-?[\d.]+(?:e[+-]?\d+)?))?$/;
 
-export const edgeText = (text) => String(+Number(text).toPrecision(3)).replace("-", "−");
+/** The edge of a bin, short enough to stand under a bar. */
+export function edgeText(text) {
+  const value = Number(text);
+  const isTiny = value !== 0 && Math.abs(value) < 0.001;
+  return (isTiny ? scientific(value, 1) : String(+value.toPrecision(3))).replace("-", "−");
+}
 
 /** The same with as many digits as anybody reads; names of classes as they are. */
 export function binName(name) {
@@ -62,8 +67,12 @@ export function binName(name) {
 export function chance(p) {
   if (p >= 0.001) return p.toFixed(3);
   if (p === 0) return "below 10⁻³⁰⁰";
-  const [mantissa, power] = p.toExponential(0).split("e");
-  return `${mantissa} × 10${superscript(power)}`;
+  return scientific(p, 0).replace("×", " × ");
+}
+
+function scientific(value, digits) {
+  const [mantissa, power] = value.toExponential(digits).split("e");
+  return `${mantissa}×10${superscript(power)}`;
 }
 
 const superscript = (power) => String(power).replace("-", "⁻").replace(/\d/g, (digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]);

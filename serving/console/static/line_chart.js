@@ -93,9 +93,12 @@ export function lineChart({title, unit, series, format, least = 0.001}) {
   };
 }
 
-/** The distance of grid lines, 1, 2, 2.5 or 5 times a power of ten and at least `least`, so that a value fits below the last. */
+/**
+ * The distance of grid lines, 1, 2, 2.5 or 5 times a power of ten and at least `least`, so that a value fits below the last.
+ * Where nothing was seen the axis goes to 1.
+ */
 export function niceStep(value, least) {
-  const wanted = Math.max(1.05 * value / NUM_STEPS, least);
+  const wanted = Math.max(value ? 1.05 * value / NUM_STEPS : 1 / NUM_STEPS, least);
   const power = 10 ** Math.floor(Math.log10(wanted));
   return [1, 2, 2.5, 5, 10].map((one) => one * power).find((one) => one >= wanted * 0.999 && (least < 1 || Number.isInteger(one)));
 }

@@ -4,6 +4,8 @@ import {credential, refusals} from "./api.js";
 import {ask} from "./dialog.js";
 import {make} from "./dom.js";
 
+const NEEDED = "This server answers those who have a key.";
+
 /** Takes a token from the address (`#token=…`), which never leaves the browser, and removes it there. */
 export function takeTokenFromAddress() {
   const found = /(?:^#|&)token=([^&]+)/.exec(location.hash);
@@ -15,18 +17,22 @@ export function takeTokenFromAddress() {
 export function startSignIn(button, state) {
   const show = () => {
     const {name, is_admin: isAdmin} = state.session;
-    if (!credential.get()) button.textContent = "Sign in";
-    else if (isAdmin) button.textContent = "Signed in as admin";
-    else button.textContent = name ? `Signed in as ${name}` : "Key not known";
+    if (!credential.get()) button.replaceChildren("Sign in");
+    else if (!isAdmin && !name) button.replaceChildren("Key not known");
+    else button.replaceChildren(make("span", {class: "where-wide"}, "Signed in as "), isAdmin ? "admin" : name);
   };
   button.addEventListener("click", () => askForKey(state));
   state.addEventListener("session", show);
   // Asked for once by itself: who closes the dialog knows where the button is.
   refusals.addEventListener("unauthenticated", () => {
-    if (!document.getElementById("dialog").open) askForKey(state, "This server answers those who have a key.");
+    if (!document.getElementById("dialog").open) askForKey(state, NEEDED);
   }, {once: true});
   show();
 }
+
+/** What stands in the place of a view that needs a key first. */
+export const signInFirst = (state) => make("div", {class: "empty"}, make("strong", {}, NEEDED), "Sign in with yours to go on.",
+  make("p", {}, make("button", {type: "button", class: "main", onclick: () => askForKey(state)}, "Sign in")));
 
 /** `why`: what the key is needed for. */
 export function askForKey(state, why = "") {
@@ -45,7 +51,7 @@ export function askForKey(state, why = "") {
       if (input.value.trim() && !state.session.is_admin && !state.session.name) {
         credential.set(before);
         await state.refresh();
-        throw new Error("This server does not know that key. Empty the field to go on without one.");
+        throw new Error("This server does not know that key. Was it copied whole? Whoever runs the server makes new ones.");
       }
     },
   });

@@ -57,7 +57,7 @@ function perFrame(write) {
 }
 
 function describe({started, first, ended, tokens, usage, reason}) {
-  const ends = {stop: "The model ended it.", length: "It was as long as it may be.", stopped: "You stopped it."};
+  const ends = {stop: "The model ended it.", length: "It reached the limit of tokens.", stopped: "You stopped it."};
   const parts = [`${count(tokens)} tokens`];
   if (first) parts.push(`first after ${milliseconds(first - started)}`);
   if (first && tokens > 1 && ended > first) parts.push(`${figure((tokens - 1) / ((ended - first) / 1000))} tokens per second`);

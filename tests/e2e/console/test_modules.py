@@ -126,6 +126,8 @@ def test_of_very_many_bins_those_that_differ_are_shown(console: ConsolePage) -> 
         ("chance(9.6e-7)", "1 × 10⁻⁶"),
         ("binName('-1.05596274 to -0.884928107')", "−1.06 to −0.885"),
         ("binName('below 0.999999')", "below 1"),
+        ("binName('below 1.9074e-06')", "below 1.9×10⁻⁶"),
+        ("binName('-0.00005631 to 0.001')", "−5.6×10⁻⁵ to 0.001"),
         ("binName('a cat to 3')", "a cat to 3"),
         ("binName('3')", "3"),
         ("milliseconds(NaN)", "–"),

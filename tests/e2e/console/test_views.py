@@ -172,7 +172,13 @@ def test_all_of_it_is_reached_by_keys_alone(console: ConsolePage) -> None:
     assert float(focused(page)["outline"]) >= 2
     page.keyboard.press("Enter")
     expect(page.locator(".view-try")).to_be_visible()
+    address = page.url
     page.locator("#model").focus()
+    page.keyboard.press("ArrowDown")
+    expect(page).not_to_have_url(address)
+    expect(page.locator("#model")).to_be_focused()
+    page.keyboard.press("ArrowUp")
+    expect(page).to_have_url(address)
     page.keyboard.press("Tab")
     expect(page.locator("#picture")).to_be_focused()
     page.keyboard.press("Tab")
