@@ -11,6 +11,7 @@ import msgspec
 from tasks.errors import InvalidRecipe
 from tasks.image import ImageSpec
 from training.data.config import DataConfig, Seed
+from training.data.source import SOURCE_FACTORIES
 from training.loss_config import ClassificationLoss, LossConfig
 from training.networks.config import Building, ModelConfig
 from training.recipe_file import RecipeFolder, convert_tables
@@ -146,6 +147,7 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
 
 def parse_recipe(facts: Mapping[str, Any], origin: str) -> Recipe:
     """Nested tables → a recipe. `origin` is named in the error. Raises InvalidRecipe."""
+    check_source(facts, origin)
     recipe = convert_tables(assign_loss(facts), Recipe, origin)
     try:
         check_tables(recipe)
@@ -159,6 +161,16 @@ def parse_recipe(facts: Mapping[str, Any], origin: str) -> Recipe:
             f"({schedule.epochs})"
         )
     return recipe
+
+
+def check_source(facts: Mapping[str, Any], origin: str) -> None:
+    """Raises InvalidRecipe, naming all sources, where the table [data] is of none of them."""
+    table = facts.get("data")
+    source = table.get("source") if isinstance(table, Mapping) else None
+    if source not in SOURCE_FACTORIES:
+        raise InvalidRecipe(
+            f"{origin}: data.source is {source!r}; give one of {', '.join(sorted(SOURCE_FACTORIES))} (docs/data.md)"
+        )
 
 
 def check_distribution(recipe: Recipe) -> None:

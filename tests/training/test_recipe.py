@@ -61,6 +61,8 @@ def test_the_demo_and_its_full_and_smoke_runs_make_versions_of_one_model() -> No
         ('"resnet"', '"resnet"\noptions = {depth = 3}', "depth"),
         ('"resnet"', '"resnet"\noptions = {depths = [1, 1], widths = [8]}', "widths"),
         ('"resnet"', '"auto_backbone"', "pretrained"),
+        ('"digits"', '"folders"', "data.source is 'folders'; give one of cifar10, coco, "),
+        ('source = "digits"', "", "data.source is None; give one of "),
         ('name = "mine"', 'name = "My Model"', "name"),
         ('name = "mine"', 'name = "mine"\nschedule = {epochs = 2, frozen_epochs = 2}', "frozen_epochs"),
         ('name = "mine"', 'name = "mine"\nloss = {dice_weight = 1.0}', "dice_weight"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,7 @@ def find_file(folder: Path, name: str) -> Path:
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
     """An IDX file of unsigned bytes. Raises BadInput where header and length disagree."""
-    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    content = unzip(path) if path.suffix == ".gz" else path.read_bytes()
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] != UNSIGNED_BYTE:
         raise BadInput(f"{path}: not an IDX file of unsigned bytes")
     dimensions = content[3]
@@ -58,3 +59,11 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     if int(np.prod(shape, dtype=object)) != len(content) - start:
         raise BadInput(f"{path}: the header says {list(shape)}, but {len(content) - start} bytes follow")
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+
+
+def unzip(path: Path) -> bytes:
+    """What a gzipped file holds. Raises BadInput."""
+    try:
+        return gzip.decompress(path.read_bytes())
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise BadInput(f"{path}: it cannot be unzipped ({error}); fetch it anew, or unzip it yourself") from error

@@ -28,7 +28,7 @@ class SegmentationKind(ImageKind):
         if not labels:
             raise InvalidRecipe(
                 "a segmenter learns from masks, and this data has none; scenes have masks with data.max_digits above "
-                "1, voc with data.image_set Segmentation"
+                "1, voc with data.image_set Segmentation, coco where objects have regions, and mask_folder always"
             )
         return labels
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import io
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,15 @@ def test_files_gzipped_or_not_become_pictures_without_loss(tmp_path: Path) -> No
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="train-images-idx3-ubyte"):
+        open_source(MnistConfig(path=str(tmp_path)))
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:-9], lambda content: b"no gzip", lambda content: b""])
+def test_a_damaged_gzip_is_named(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    fill(tmp_path)
+    path = tmp_path / "train-images-idx3-ubyte.gz"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(BadInput, match=path.name):
         open_source(MnistConfig(path=str(tmp_path)))
 
 
