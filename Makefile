@@ -10,10 +10,12 @@ TRITON_VENV ?= .venv-triton
 TRITON := $(TRITON_VENV)/bin/tritonserver
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-e2e triton-env peers-env accuracy bench lint server-size constraints
+.PHONY: help install demo test test-e2e triton-env peers-env accuracy bench lint server-size constraints
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## set up .venv, and nothing else
 
 demo: $(INSTALLED) ## train, export, gate, promote, serve and watch a model of each kind; ONCE=1 stops after the summary
 	$(BIN)/tidegate demo $(if $(ONCE),--once)
@@ -21,7 +23,7 @@ demo: $(INSTALLED) ## train, export, gate, promote, serve and watch a model of e
 test: lint ## lint, then every test that needs no system program
 	$(BIN)/pytest -m "not e2e" -n 2
 
-test-e2e: $(INSTALLED) $(TRITON) ## tests with real processes and system programs (curl, wrk, Triton)
+test-e2e: $(INSTALLED) $(TRITON) ## tests with real processes and system programs (those of .ci/run, and Triton)
 	$(BIN)/pytest -m e2e -n 2 --dist loadfile --deselect tests/e2e/test_demo.py
 	$(BIN)/pytest -m e2e tests/e2e/test_demo.py
 
