@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -56,10 +57,28 @@ def render_set(name: str, folder: Path) -> list[Document]:
 
 def render_with(overlay: str, component: str, folder: Path) -> list[Document]:
     """A copy of an overlay that takes one more component, as somebody makes it who runs the server elsewhere."""
+
+    def add(facts: Document) -> None:
+        facts["components"].append(f"../../components/{component}")
+
+    return render_changed(overlay, folder, add)
+
+
+def render_keeping(overlay: str, kind: str, folder: Path) -> list[Document]:
+    """A copy of an overlay that does not leave a kind out, as somebody makes it who has what it takes."""
+
+    def keep(facts: Document) -> None:
+        facts["patches"] = [one for one in facts["patches"] if f"kind: {kind}\n" not in one.get("patch", "")]
+
+    return render_changed(overlay, folder, keep)
+
+
+def render_changed(overlay: str, folder: Path, change: Callable[[Document], None]) -> list[Document]:
+    """A copy of an overlay whose kustomization somebody has changed."""
     copied = folder / "deploy"
     shutil.copytree(KUBERNETES.parent, copied, ignore=shutil.ignore_patterns("__pycache__"))
     changed = copied / "kubernetes" / "overlays" / overlay / "kustomization.yaml"
     facts = yaml.safe_load(changed.read_text(encoding="utf-8"))
-    facts["components"].append(f"../../components/{component}")
+    change(facts)
     changed.write_text(json.dumps(facts), encoding="utf-8")
     return render(changed.parent)

@@ -9,8 +9,9 @@ import pytest
 
 from tests.deploy import network_checks, pod_checks, schema_checks, setting_checks
 from tests.deploy.pod_checks import VERSION
-from tests.deploy.pods import pods_of, serves
-from tests.deploy.rendering import OVERLAYS, SETS, Document, render_with
+from tests.deploy.pods import mount_of, pods_of, serves
+from tests.deploy.rendering import OVERLAYS, SETS, Document, render_keeping, render_with
+from tests.deploy.setting_checks import command_lines
 
 Check = Callable[[list[Document]], Iterator[str]]
 CHECKS: dict[str, Check] = {
@@ -62,3 +63,24 @@ def test_components_bring_what_they_are_for(rendered: Callable[[str], list[Docum
     assert "StatefulSet" in kinds["components/postgres"]
     assert {"Job", "CronJob", "TrainJob"} <= kinds["components/training"]
     assert "Deployment" in kinds["components/triton"]
+
+
+def test_images_of_an_overlay_are_those_of_its_trainings_as_well(tmp_path: Path) -> None:
+    made = render_keeping("prod", "TrainJob", tmp_path)
+    assert [problem for check in CHECKS.values() for problem in check(made)] == []
+    used = {pod.owner: {container["image"] for container in pod.containers} for pod in pods_of(made)}
+    assert used["TrainJob/train-stdlib-llama"] == {f"registry.example.com/tidegate/trainer:{VERSION}"}
+    assert used["CronJob/retrain-digits"] == used["TrainJob/train-stdlib-llama"]
+
+
+def test_retraining_by_the_clock_reads_what_servers_captured(rendered: Callable[[str], list[Document]]) -> None:
+    documents = rendered("components/training")
+    (pod,) = (pod for pod in pods_of(documents) if pod.owner == "CronJob/retrain-digits")
+    (container,) = pod.containers
+    given = [command[command.index("--data") + 1] for command in command_lines(container) if "--data" in command]
+    mount = mount_of(given[0], container)
+    assert mount is not None
+    assert mount["readOnly"]
+    volumes = {one["name"]: one.get("persistentVolumeClaim", {}).get("claimName") for one in pod.spec["volumes"]}
+    claims = {one["metadata"]["name"] for one in documents if one["kind"] == "PersistentVolumeClaim"}
+    assert volumes[mount["name"]] in claims
