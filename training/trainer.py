@@ -24,6 +24,7 @@ from training.ema import WeightAverage
 from training.fit_progress import FitProgress
 from training.history import EpochListener, EpochRecord, HistoryCallback
 from training.learner import Learner
+from training.narrow_strides import safe_strides
 from training.networks.network import Trainable
 from training.recipe import Recipe
 from training.sharding import ShardedStrategy, check_shardable
@@ -88,7 +89,7 @@ def fit(
     whole = copy_to_shard(learner, recipe, world)
     history = HistoryCallback(on_epoch)
     callbacks = build_callbacks(recipe, folder, learner, history)
-    with quiet_lightning():
+    with quiet_lightning(), safe_strides(learner):
         trainer = build_trainer(recipe, folder, world, callbacks)
         trainer.fit(
             learner,
@@ -110,7 +111,7 @@ def tune(learner: Learner, dataset: BatchDataset, recipe: Recipe, callbacks: Seq
     """A network that was trained learns on, on one device: no validation, no checkpoints, its last weights stay."""
     # Lightning leaves modes as they are, and who was trained waits in evaluation mode: without statistics of batches.
     learner.network.train()
-    with quiet_lightning(), TemporaryDirectory() as folder:
+    with quiet_lightning(), safe_strides(learner), TemporaryDirectory() as folder:
         progress = [FitProgress(learner.monitored), *callbacks]
         trainer = build_trainer(recipe, Path(folder), World(0, 1, 1), progress)
         trainer.fit(learner, training_loader(dataset, recipe, World(0, 1, 1)))
