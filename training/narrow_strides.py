@@ -3,7 +3,7 @@
 Pictures come as [B, H, W, 3], so the maps of a network lie in memory pixel by pixel. Where such a map has fewer
 channels than a vector register has numbers, oneDNN's gradient of the weights of a strided 1×1 convolution writes past
 its workspace (uxlfoundation/oneDNN#6035): the process dies, or the gradient is wrong and nobody is told. Networks that
-were pruned or shrunk have such layers in their shortcuts. They are given their maps channel by channel while they learn.
+were pruned or shrunk have such layers in their shortcuts. They learn from maps laid out channel by channel.
 """
 
 from __future__ import annotations
