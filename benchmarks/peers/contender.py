@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import distributions
+from typing import Literal
 
 from benchmarks.peers.call import Call
 from benchmarks.peers.stand import ENVIRONMENTS, Stand
@@ -20,7 +21,9 @@ def nothing(stand: Stand) -> None:
 @dataclass(frozen=True)
 class Contender:
     """`distribution`: what its version is read from, in its own environment, which has its name; `manner`: how bodies
-    travel and batches form; `prepare`: writes what the server reads, into the stand's folder."""
+    travel and batches form; `prepare`: writes what the server reads, into the stand's folder; `between_turns`: paused,
+    so that not a cycle is taken from the others, or idle: Triton's Python backend crashes when it was paused for some
+    seconds, and costs nothing while nobody asks."""
 
     name: str
     distribution: str
@@ -29,6 +32,7 @@ class Contender:
     call: Callable[[Stand, Kind, bytes], Call]
     prepare: Callable[[Stand], None] = nothing
     variables: Mapping[str, str] = field(default_factory=dict)
+    between_turns: Literal["paused", "idle"] = "paused"
 
     def version(self) -> str:
         """As installed; "–" for ours, which is this checkout, and for what is not installed."""

@@ -48,19 +48,13 @@ def ask_tensor(stand: Stand) -> Call:
     return over_http(tensor_over_http(server_of(stand), stand.model, stand.settings.size), top_of_http)
 
 
-def ask_kserve(stand: Stand, kind: Kind, payload: bytes) -> Call:
-    if kind == "tensor":
-        return ask_tensor(stand)
-    return over_http(encoded_over_http(stand.url(f"/v2/models/{stand.model}/infer"), payload), top_of_http)
-
-
 def ask_triton(stand: Stand, kind: Kind, payload: bytes) -> Call:
     if kind == "tensor":
         return ask_tensor(stand)
     return over_http(encoded_over_http(stand.url(f"/v2/models/{TRITON_PICTURES}/infer"), payload), top_of_http)
 
 
-def ask_mlserver(stand: Stand, kind: Kind, payload: bytes) -> Call:
+def ask_over_grpc(stand: Stand, kind: Kind, payload: bytes) -> Call:
     if kind == "tensor":
         return over_grpc(tensor_over_grpc(server_of(stand), stand.model, stand.settings.size))
     return over_grpc(encoded_over_grpc(stand.settings.port, stand.model, payload))
@@ -96,8 +90,9 @@ def serve_mlflow(stand: Stand) -> list[str]:
 
 
 def serve_kserve(stand: Stand) -> list[str]:
-    flags = ["--model_name", stand.model, "--configure_logging", "false"]
-    return serve_app("kserve", *flags)(stand)
+    listen = ["--grpc_port", str(stand.settings.port), "--http_port", str(free_port()), "--workers", "1"]
+    quiet = ["--configure_logging", "false", "--enable_latency_logging", "false"]
+    return serve_app("kserve", "--model_name", stand.model, *listen, *quiet)(stand)
 
 
 def serve_triton(stand: Stand) -> list[str]:
@@ -118,16 +113,17 @@ CONTENDERS = (
     Contender(
         "triton",
         "nvidia-pytriton",
-        "HTTP, binary tensor / BYTES tensor; dynamic batching; ONNX Runtime in the Python backend (the Triton of PyPI "
-        "has no other)",
+        "Triton 2.51; HTTP, binary tensor / BYTES tensor; dynamic batching; ONNX Runtime in the Python backend (the "
+        "Triton of PyPI has no other)",
         serve_triton,
         ask_triton,
         write_triton,
+        between_turns="idle",
     ),
     Contender(
         "litserve",
         "litserve",
-        "HTTP, raw body; LitAPI with batching",
+        "HTTP, raw body; LitAPI with batching, fast_queue",
         serve_app("litserve"),
         ask_octets("/predict"),
     ),
@@ -144,7 +140,7 @@ CONTENDERS = (
         "mlserver",
         "gRPC, raw tensor contents (its HTTP is JSON); adaptive batching, no worker processes",
         lambda stand: [program("mlserver", "mlserver"), "start", str(stand.folder)],
-        ask_mlserver,
+        ask_over_grpc,
         write_mlserver,
     ),
     Contender(
@@ -167,9 +163,9 @@ CONTENDERS = (
     Contender(
         "kserve",
         "kserve",
-        "HTTP, binary tensor / BYTES tensor; its Python server does not batch",
+        "gRPC, raw tensor contents (its HTTP makes lists of numbers of them); its Python server does not batch",
         serve_kserve,
-        ask_kserve,
+        ask_over_grpc,
     ),
 )
 PEERS: Mapping[str, Contender] = {contender.name: contender for contender in CONTENDERS if contender.name != OURS}

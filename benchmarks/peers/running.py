@@ -20,6 +20,7 @@ from benchmarks.peers.workload import Kind
 
 START_TIMEOUT_S = 180.0
 ASK_EVERY_S = 0.05
+MAX_LOG_BYTES = 2**20
 
 
 class PeerFailed(Exception):
@@ -36,6 +37,19 @@ class Running:
     calls: dict[Kind, Call]
     first_answer_s: float
     memory_mib: float
+
+    @contextmanager
+    def awake(self) -> Iterator[None]:
+        """Its turn: paused again when it is over."""
+        self.tree.resume()
+        try:
+            yield
+        finally:
+            self.rest()
+
+    def rest(self) -> None:
+        if self.contender.between_turns == "paused":
+            self.tree.pause()
 
 
 @contextmanager
@@ -75,7 +89,7 @@ def running(contender: Contender, stand: Stand, payloads: dict[Kind, bytes]) -> 
             first_answer_s = time.monotonic() - started_at
             tree.wait_until_quiet()
             up = Running(contender, tree, calls, first_answer_s, tree.memory_mib())
-            tree.pause()
+            up.rest()
             yield up
         finally:
             tree.stop()
@@ -94,36 +108,33 @@ def wait_for_answer(child: subprocess.Popen[bytes], call: Call, log: int) -> Non
             reason = str(error)
             time.sleep(ASK_EVERY_S)
     ended = f"ended with {child.returncode}" if child.poll() is not None else f"no answer in {START_TIMEOUT_S:.0f} s"
-    written = os.pread(log, 2**20, 0).decode(errors="replace").strip()[-600:]
-    raise PeerFailed(f"{ended}; the last thing heard was {reason!r}, the last it wrote: {written!r}")
+    lines = os.pread(log, MAX_LOG_BYTES, 0).decode(errors="replace").split("\n")
+    written = " / ".join(line.strip()[:300] for line in lines if line.strip(" ^~"))[-600:]
+    raise PeerFailed(f"{ended}; asked last it said {reason!r}; the end of what it wrote: {written!r}")
 
 
 def answer_of(up: Running, kind: Kind) -> int:
     """The class that it names. Raises PeerFailed."""
-    up.tree.resume()
-    try:
-        return up.calls[kind].ask()
-    except NotAnswered as error:
-        raise PeerFailed(f"asked with a {kind} it said {error}") from error
-    finally:
-        up.tree.pause()
+    with up.awake():
+        try:
+            return up.calls[kind].ask()
+        except NotAnswered as error:
+            raise PeerFailed(f"asked with a {kind} it said {error}") from error
 
 
 def take_turn(up: Running, kind: Kind, connections: int, seconds: float) -> Turn:
     """One turn under load, the only one awake. Raises PeerFailed: a fast error is no answer."""
     call = up.calls[kind]
-    up.tree.resume()
-    try:
-        time.sleep(SETTLE_S)
-        call.ask()
-        before = up.tree.cpu_seconds()
-        result = call.generate(call.request, connections, seconds)
-        spent = up.tree.cpu_seconds() - before
-        up.tree.wait_until_quiet()
-    except (NotAnswered, RuntimeError, subprocess.CalledProcessError) as error:
-        raise PeerFailed(f"under load: {error}") from error
-    finally:
-        up.tree.pause()
+    with up.awake():
+        try:
+            time.sleep(SETTLE_S)
+            call.ask()
+            before = up.tree.cpu_seconds()
+            result = call.generate(call.request, connections, seconds)
+            spent = up.tree.cpu_seconds() - before
+            up.tree.wait_until_quiet()
+        except (NotAnswered, RuntimeError, subprocess.CalledProcessError) as error:
+            raise PeerFailed(f"under load: {error}") from error
     if result.num_errors or not result.num_requests:
         raise PeerFailed(f"{result.num_errors} errors in {result.num_requests} requests, {connections} connections")
     return Turn(result.requests_per_s, result.p50_ms, result.p99_ms, spent / result.num_requests * 1e6)

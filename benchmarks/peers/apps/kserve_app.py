@@ -1,4 +1,6 @@
-"""KServe's own Python server with a custom model. It has no batching: KServe's batcher is a sidecar of its pods."""
+"""KServe's own Python server with a custom model. It has no batching: KServe's batcher is a sidecar of its pods.
+
+It is asked over gRPC: over HTTP it makes a list of numbers of every binary tensor, and refuses binary strings."""
 
 import numpy as np
 from kserve import InferOutput, InferRequest, InferResponse, Model, ModelServer
@@ -33,4 +35,4 @@ class ClassifierModel(Model):
 if __name__ == "__main__":
     settings = Settings.from_environment()
     model = ClassifierModel(args.model_name, Classifier(settings.graph, settings.size))
-    ModelServer(http_port=settings.port, workers=1, enable_grpc=False, enable_latency_logging=False).start([model])
+    ModelServer().start([model])
