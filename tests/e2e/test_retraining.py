@@ -8,7 +8,6 @@ import httpx
 import pytest
 from mlflow import MlflowClient
 
-from registry.store import ModelRef, open_store
 from tests.e2e.workshop import (
     Traffic,
     Workshop,
@@ -61,6 +60,25 @@ def test_a_world_that_changed_is_noticed_learnt_and_normal_from_then_on(workshop
         assert verdict["status"] == "steady", verdict
         wait_for(lambda: sample(server, "tidegate_drift_detected") == {after: 0.0})
         assert accuracy(server, scans) > plain - 0.05, "what was learnt before is not forgotten"
+    first = workshop.package(before).digest
+    for variant in workshop.package(after).manifest.variants.values():
+        evidence = variant.evidence
+        known, added = (evidence.parts[first][part] for part in ("known", "added"))
+        assert known.num_examples + added.num_examples == evidence.num_examples
+        assert min(known.num_examples, added.num_examples) > 100
+        assert known.rival > 0.85, "it is the champion's own data"
+        assert known.variant > known.rival - 0.05
+        assert added.variant > added.rival + 0.3, "the champion has never seen them"
+    gates = workshop.events()[-1].gates
+    assert {gate.name for gate in gates if gate.passed} >= {"known_data_drop", "added_data_drop"}
+
+    known = {one.version for one in workshop.mlflow.search_model_versions("name = 'digits-trained'")}
+    (workshop.folder / "empty").mkdir()
+    for nothing in ("labelled", "empty"):
+        said = workshop.run("retrain", "digits", "--data", nothing, "--promote")
+        assert "nothing new to learn from, so digits stays as it is" in said
+    assert workshop.version("champion") == after
+    assert {one.version for one in workshop.mlflow.search_model_versions("name = 'digits-trained'")} == known
 
 
 def test_what_a_server_captured_and_people_labelled_is_learnt(workshop: Workshop) -> None:
@@ -85,9 +103,8 @@ def test_what_a_server_captured_and_people_labelled_is_learnt(workshop: Workshop
     assert copied == {(example.payload, example.target) for example in sent}
     run = workshop.mlflow.get_run(workshop.mlflow.get_model_version("digits", version).run_id)
     assert str(snapshot) in run.data.params["data.parts"]
-    store = open_store(f"sqlite:///{workshop.folder}/.tidegate/mlflow.db")
-    manifest = store.fetch(store.resolve(ModelRef.parse("digits@challenger")), workshop.folder / "cache").manifest
-    champion = store.resolve(ModelRef.parse("digits"))
+    manifest = workshop.package(version).manifest
+    champion = workshop.package(workshop.version("champion"))
     ours, theirs = manifest.variants["fp32"].evidence, manifest.rivals[champion.digest]["fp32"]
     assert ours.num_examples == theirs.num_examples
     assert ours.metrics["accuracy"] > theirs.metrics["accuracy"], "the champion has never seen scans that lie on a side"

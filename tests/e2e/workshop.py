@@ -21,6 +21,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
+from registry.event import PromotionEvent
+from registry.package import ModelPackage
+from registry.promotion import history
+from registry.store import ModelRef, PackageStore, open_store
 from tests.e2e.conftest import RunningServer, run_server
 from training.data.config import DigitsConfig
 from training.data.digits import encode_png, open_digits
@@ -112,6 +116,17 @@ class Workshop:
     def version(self, alias: str) -> str:
         """Of the model, "" where nobody holds the alias."""
         return str(self.mlflow.get_registered_model("digits").aliases.get(alias, ""))
+
+    @property
+    def store(self) -> PackageStore:
+        return open_store(f"sqlite:///{self.folder}/.tidegate/mlflow.db")
+
+    def package(self, version: str) -> ModelPackage:
+        return self.store.fetch(self.store.resolve(ModelRef(name="digits", version=version)), self.folder / "cache")
+
+    def events(self) -> list[PromotionEvent]:
+        """Of the model, oldest first."""
+        return history(self.store, "digits")
 
     @contextmanager
     def serve(self, **settings: str) -> Iterator[RunningServer]:
