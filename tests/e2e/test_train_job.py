@@ -39,11 +39,12 @@ batch_size = 8
 def test_two_nodes_train_one_version(tmp_path: Path) -> None:
     trainer = yaml.safe_load(TRAIN_JOB.read_text(encoding="utf-8"))["spec"]["trainer"]
     assert (trainer["numNodes"], trainer["numProcPerNode"]) == (2, 1)
-    program, *rest, recipe = trainer["command"]
-    assert (program, recipe) == ("torchrun", "stdlib-llama")
+    assert trainer["command"] == ["sh", "-c"]
+    script = trainer["args"][0].replace("torchrun", f"{sys.executable} -m torch.distributed.run")
+    script = script.replace("stdlib-llama --set precision=bf16-mixed", "recipe.toml").replace("stdlib-llama", "tiny")
     write_texts(tmp_path / "corpus", 60)
     (tmp_path / "recipe.toml").write_text(RECIPE)
-    command = [sys.executable, "-m", "torch.distributed.run", *rest, "recipe.toml"]
+    command = [*trainer["command"], script]
     port = free_port()
     nodes = [
         subprocess.Popen(
