@@ -2,11 +2,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 import psutil
 import pytest
 
+from benchmarks.peers.contender import Contender
 from benchmarks.peers.process_tree import ProcessTree
+from benchmarks.peers.roster import PEERS
+from benchmarks.peers.running import Running
 
 PARENT = """
 import subprocess, sys
@@ -50,3 +54,18 @@ def test_children_count_pause_and_end_with_who_started_them(
     assert not psutil.pid_exists(parent.pid)
     assert not child.is_running()
     assert tree.cpu_seconds() == 0
+
+
+@pytest.mark.parametrize(("between_turns", "rests"), [("paused", True), ("idle", False)])
+def test_between_turns_a_server_is_paused_unless_it_would_not_survive_that(
+    family: tuple[subprocess.Popen[str], psutil.Process], between_turns: Literal["paused", "idle"], rests: bool
+) -> None:
+    parent, child = family
+    contender = Contender("any", "any", "", lambda _: [], PEERS["ray"].call, between_turns=between_turns)
+    up = Running(contender, ProcessTree(parent.pid), {}, 1.0, 1.0)
+    up.rest()
+    wait_until(lambda: (child.status() == psutil.STATUS_STOPPED) == rests)
+    with up.awake():
+        wait_until(lambda: child.status() != psutil.STATUS_STOPPED)
+    wait_until(lambda: (child.status() == psutil.STATUS_STOPPED) == rests)
+    up.tree.resume()
