@@ -69,7 +69,10 @@ def write_package(subject: Subject, recipe: ExportRecipe, proof: Proof, output: 
     groups = [judge.group(example.target) for example in proof.compared]
     golden = [proof.compared[i] for i in choose_golden(proof.trials, decisive, groups, recipe.num_golden)]
     if not golden:
-        raise GateFailed(f"{subject.name}: no held-out example on which all variants agree, so there is no golden set")
+        raise GateFailed(
+            f"{subject.name}: no held-out example whose decision all variants share for certain, so there is no golden "
+            "set. A model that finds nothing yet ends here: train it longer, or leave out the variants that differ most"
+        )
     variants = {}
     for name in order_variants(proof.evidence, {name: each.steps for name, each in recipe.variants.items()}):
         folder, built = output / name, proof.variants[name]

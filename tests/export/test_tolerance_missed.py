@@ -23,6 +23,7 @@ def test_sheets_travel_with_the_error(tmp_path: Path) -> None:
     with pytest.raises(GateFailed, match="digits: the export is outside") as failure:
         require_passed("digits", {"int8": evidence(False), "fp32": evidence(True)}, "the table", sheets)
     assert "the table" in str(failure.value)
+    assert "Ask less of int8 (" in str(failure.value)
     assert isinstance(failure.value, ToleranceMissed)
     write_sheets(tmp_path, failure.value.sheets)
     assert (tmp_path / "int8" / "forgotten.png").read_bytes() == b"picture"

@@ -67,8 +67,13 @@ class LanguageArchitecture(Architecture, Protocol):
 
 def list_architectures(builds: Building) -> tuple[str, ...]:
     """Names of the architectures of a kind."""
-    names = sorted(path.stem for path in MODEL_FOLDER.glob("*.py") if path.stem != "__init__")
+    names = sorted(path.stem for path in MODEL_FOLDER.glob("*.py") if is_name(path.stem))
     return tuple(name for name in names if builds == open_file(name).BUILDS)
+
+
+def is_name(stem: str) -> bool:
+    """May a file of this name be an architecture? Only what Python can import."""
+    return stem.isidentifier() and stem != "__init__"
 
 
 def open_file(name: str) -> Architecture:
@@ -79,10 +84,13 @@ def open_file(name: str) -> Architecture:
 
 def open_architecture(name: str, builds: Building, origin: str = "recipe") -> Any:
     """The file that builds an architecture. Raises InvalidRecipe listing those that exist."""
-    exists = name.isidentifier() and (MODEL_FOLDER / f"{name}.py").is_file() and name != "__init__"
+    exists = is_name(name) and (MODEL_FOLDER / f"{name}.py").is_file()
     if not exists or builds != open_file(name).BUILDS:
         known = ", ".join(list_architectures(builds))
-        raise InvalidRecipe(f"{origin}: {name!r} is not the architecture of a {builds}; this version knows {known}")
+        raise InvalidRecipe(
+            f"{origin}: {name!r} is not the architecture of a {builds}; this version knows {known}. One of your own is "
+            "a file of training/models, named by letters, digits and _"
+        )
     return open_file(name)
 
 

@@ -9,7 +9,8 @@ import torch
 
 from tasks.errors import InvalidRecipe
 from tasks.image import ImageSpec
-from training.networks.architecture import list_architectures
+from training.networks import architecture
+from training.networks.architecture import list_architectures, open_architecture
 from training.networks.build import build_classifier, settle_model
 from training.networks.config import ModelConfig
 from training.networks.network import Normalise
@@ -121,3 +122,11 @@ def test_weights_in_pickled_form_are_refused(tmp_path: Path) -> None:
 def test_an_unknown_backbone_is_a_clear_error() -> None:
     with pytest.raises(InvalidRecipe, match="nonsense"):
         build_classifier(ModelConfig(architecture="auto_backbone", options={"model_type": "nonsense"}), 3, IMAGE)
+
+
+def test_a_file_that_python_cannot_import_is_no_architecture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "plain-net.py").write_text('BUILDS = "backbone"\n')
+    monkeypatch.setattr(architecture, "MODEL_FOLDER", tmp_path)
+    with pytest.raises(InvalidRecipe, match="file of training/models") as failure:
+        open_architecture("plain-net", "backbone")
+    assert "knows plain-net" not in str(failure.value)
