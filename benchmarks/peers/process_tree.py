@@ -15,19 +15,23 @@ QUIET_SHARE = 0.3
 QUIET_WINDOW_S = 0.2
 MAX_QUIET_WAIT_S = 10.0
 LEAVE_S = 10.0
+LOOK_EVERY_S = 0.05
 MIB = 2**20
 
 
 class ProcessTree:
-    """`pid`: the process that was started. Who has left meanwhile counts for nothing."""
+    """`pid`: the process that was started. Who has left meanwhile counts for nothing; who was orphaned by a crash after
+    it was seen once still belongs to it."""
 
     def __init__(self, pid: int) -> None:
         self._root = psutil.Process(pid)
+        self._seen = {self._root}
 
     def _members(self) -> list[psutil.Process]:
         with suppress(psutil.NoSuchProcess):
-            return [self._root, *self._root.children(recursive=True)]
-        return []
+            self._seen.update(self._root.children(recursive=True))
+        self._seen = {member for member in self._seen if member.is_running()}
+        return list(self._seen)
 
     def cpu_seconds(self) -> float:
         """User and system time of all so far."""
@@ -56,12 +60,20 @@ class ProcessTree:
 
     def stop(self) -> None:
         """Asks the one that was started to leave, then kills whoever is left."""
-        members = self._members()
         self.resume()
-        present(members[:1], lambda member: member.terminate())
-        _, staying = psutil.wait_procs(members, timeout=LEAVE_S)
-        present(staying, lambda member: member.kill())
-        psutil.wait_procs(staying, timeout=LEAVE_S)
+        present([self._root], lambda member: member.terminate())
+        expires_at = time.monotonic() + LEAVE_S
+        while self._alive() and time.monotonic() < expires_at:
+            time.sleep(LOOK_EVERY_S)
+        present(self._alive(), lambda member: member.kill())
+
+    def _alive(self) -> list[psutil.Process]:
+        """Those that have not ended; who started them may still have to take notice."""
+        return [member for member in self._members() if present([member], is_alive) == [True]]
+
+
+def is_alive(member: psutil.Process) -> bool:
+    return bool(member.status() != psutil.STATUS_ZOMBIE)
 
 
 def present(members: list[psutil.Process], ask: Callable[[psutil.Process], T]) -> list[T]:
