@@ -3,12 +3,13 @@
 const GROUPED = new Intl.NumberFormat("en", {maximumFractionDigits: 0});
 const DATE = new Intl.DateTimeFormat("en-GB", {dateStyle: "medium", timeStyle: "short"});
 
-/** Three significant digits, without an exponent. */
+/** Three significant digits; two and a power of ten of what is tiny. */
 export function figure(value) {
   if (!Number.isFinite(value)) return "–";
   const size = Math.abs(value);
   if (size === 0) return "0";
-  const digits = Math.max(0, Math.min(6, 2 - Math.floor(Math.log10(size))));
+  if (size < 0.001) return scientific(value, 1).replace("-", "−");
+  const digits = Math.max(0, 2 - Math.floor(Math.log10(size)));
   return `${value < 0 ? "−" : ""}${size >= 1000 ? GROUPED.format(size) : size.toFixed(digits)}`;
 }
 

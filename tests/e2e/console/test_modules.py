@@ -119,6 +119,7 @@ def test_of_very_many_bins_those_that_differ_are_shown(console: ConsolePage) -> 
         ("figure(0.10834)", "0.108"),
         ("figure(12345.6)", "12,346"),
         ("figure(-0.01164)", "−0.0116"),
+        ("figure(-0.00000041)", "−4.1×10⁻⁷"),
         ("percent(0.967)", "96.7 %"),
         ("points(-0.0131)", "−1.3"),
         ("points(0.0001)", "±0.0"),
