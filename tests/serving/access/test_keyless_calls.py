@@ -103,7 +103,9 @@ async def test_a_message_that_does_not_come_ends_the_call(
     assert await guarded.code_of(OPEN[0]) == "OK"
 
 
-async def test_answers_that_nobody_takes_keep_out_strangers_alone(guarded: Guarded) -> None:
+async def test_answers_that_nobody_takes_keep_out_strangers_alone(
+    guarded: Guarded, caplog: pytest.LogCaptureFixture
+) -> None:
     with RawHttp2(guarded.address, window=0) as hostile:
         hostile.begin(f"{INFERENCE}/ServerLive", b"", num_calls=200)
         await guarded.until_refused(Reason.CROWD, 200 - 2 * MAX_ASKING)
@@ -111,6 +113,7 @@ async def test_answers_that_nobody_takes_keep_out_strangers_alone(guarded: Guard
         assert await guarded.code_of(OPEN[0]) == "RESOURCE_EXHAUSTED"
         assert await guarded.code_of(OPEN[0], guarded.key) == "OK"
     await guarded.until_served_without_key()
+    assert not [record for record in caplog.records if record.exc_info], "whoever leaves fills no log"
 
 
 async def test_watches_keep_out_watches_without_key_alone(guarded: Guarded) -> None:
