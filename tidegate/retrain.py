@@ -180,14 +180,14 @@ class Retraining:
         meanwhile: then it was held against the wrong one."""
         if CHAMPION in self.store.resolve(ModelRef(name=self.name, version=made.version)).aliases:
             return  # It was promoted in the moment before it was killed.
+        policy = None if plan.learns_new else NOTHING_NEW
         try:
-            if plan.learns_new:
-                promote_model(self.store, str(made), expected=plan.champion)
-            else:
-                promote_model(self.store, str(made), expected=plan.champion, policy=NOTHING_NEW)
+            promote_model(self.store, str(made), expected=plan.champion, policy=policy)
         except GateFailed as failure:
             self.end()
-            raise failure if plan.learns_new else GateFailed(f"{failure}\n{NO_WORSE.format(made)}") from failure
+            if plan.learns_new:
+                raise
+            raise GateFailed(f"{failure}\n{NO_WORSE.format(made)}") from failure
         except Locked:
             raise  # Somebody else is promoting: it may well be tried again.
         except Conflict:
