@@ -1,16 +1,20 @@
 """Low rank: layers whose weights say little become several thin ones, which need fewer multiplications.
 
 Each layer takes the form that costs least (see `export.compress.factorisation`), or stays as it is where none saves
-enough, and the network learns on: what single layers lose adds up along the way.
+enough, and the network learns on: what single layers lose adds up along the way. The last layers, which say classes and
+boxes, stay whole: a rank below the number of their outputs ties those to each other (all four sides of a box to one
+number, at half the multiplications), and they are next to nothing of the work.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, ClassVar
 
 import msgspec
 from torch import nn
 
+from export.compress.answering_layers import answering_weights
 from export.compress.factorisation import Candidate, cost_of, forms_of
 from export.compress.learning import FineTuning, Learning
 from export.compress.technique import Form, NetworkTechnique
@@ -18,7 +22,7 @@ from export.section import Share
 from tasks.errors import InvalidRecipe
 from training.models.lstm import LSTM
 from training.networks.language_network import LanguageNetwork
-from training.networks.network import Trainable
+from training.networks.network import Network, Trainable
 
 Part = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 
@@ -48,7 +52,8 @@ class LowRank(NetworkTechnique, frozen=True, kw_only=True, tag="low_rank"):
                 "low_rank: a graph has all gates of an LSTM in one operator, which takes whole matrices; take "
                 "channel_pruning, which leaves it fewer units"
             )
-        if not self.factorise(network):
+        answering = answering_weights(network, learning.recipe.image_spec) if isinstance(network, Network) else set()
+        if not self.factorise(network, answering):
             raise InvalidRecipe(
                 f"low_rank: no layer of {type(network).__name__} saves {self.min_saving:.0%} of its multiplications by "
                 "it: lower energy, multiplications or min_saving, or take a wider network"
@@ -56,11 +61,11 @@ class LowRank(NetworkTechnique, frozen=True, kw_only=True, tag="low_rank"):
         learning.fine_tune(network, self.fine_tuning)
         return network
 
-    def factorise(self, network: Trainable) -> list[str]:
-        """Replaces layers in place. Returns their names."""
+    def factorise(self, network: Trainable, answering: Collection[int] = ()) -> list[str]:
+        """Replaces layers in place, but those whose weights, by `id`, are `answering`. Returns their names."""
         replaced = []
         for name, layer in list(network.named_modules()):
-            if is_read_elsewhere(network, name):
+            if is_read_elsewhere(network, name) or id(getattr(layer, "weight", None)) in answering:
                 continue
             best = self._choose(layer)
             if best is not None and best.multiplications <= (1 - self.min_saving) * cost_of(layer):

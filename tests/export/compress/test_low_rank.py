@@ -45,6 +45,24 @@ def test_every_kind_of_network_gets_thinner_layers_and_learns_on(
     learning.fine_tune(copy.deepcopy(thin), SHORT)
 
 
+@pytest.mark.parametrize(
+    ("task", "lasts"),
+    [
+        ("classification", {"head"}),
+        ("segmentation", {"classify"}),
+        ("detection", {f"head.branches.{level}.{answer}" for level in (0, 1) for answer in ("classify", "frame")}),
+    ],
+)
+def test_layers_that_give_the_answers_stay_whole(
+    task: TaskName, lasts: set[str], learnings: Callable[[TaskName], Learning]
+) -> None:
+    learning = learnings(task)
+    thin = LowRank(multiplications=0.5, fine_tuning=SHORT).compress(copy.deepcopy(learning.trained), learning)
+    layers = dict(thin.named_modules())
+    for name in lasts:
+        assert isinstance(layers[name], (nn.Conv2d, nn.Linear)), name
+
+
 def test_at_nearly_all_energy_nothing_changes_but_the_form(learnings: Callable[[TaskName], Learning]) -> None:
     learning = learnings("text_generation")
     network = copy.deepcopy(learning.trained)
