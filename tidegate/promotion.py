@@ -20,7 +20,7 @@ from registry.tracking import HOME
 from serving.model_kinds import prove_variant
 from serving.runtimes.compute_threads import ONE_THREAD
 from serving.variants import detect_host, find_obstacle
-from tasks.errors import InvalidPackage, InvalidRecipe, NotReady
+from tasks.errors import InvalidPackage, InvalidRecipe, NotFound, NotReady
 
 
 def promote_model(
@@ -94,11 +94,11 @@ def person() -> str:
 
 
 def load_policy(path: Path) -> PromotionPolicy:
-    """The tolerances of a TOML file. Raises InvalidRecipe naming the file and the field."""
+    """The tolerances of a TOML file. Raises NotFound, or InvalidRecipe naming the file and the field."""
     try:
         return msgspec.toml.decode(path.read_bytes(), type=PromotionPolicy)
     except OSError as error:
-        raise InvalidRecipe(f"the policy {path} can not be read: {error.strerror}") from error
+        raise NotFound(f"the policy {path} can not be read: {error.strerror}") from error
     except (UnicodeDecodeError, msgspec.MsgspecError) as error:
         known = ", ".join(PromotionPolicy.__struct_fields__)
         raise InvalidRecipe(f"the policy {path}: {error}; it is TOML that may set {known}") from error

@@ -135,7 +135,7 @@ class Recipe(Section, frozen=True, kw_only=True):
 def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """A recipe by name or by path to a TOML file, with `section.field=value` overrides (values in TOML).
 
-    Raises InvalidRecipe naming the file and the field.
+    Raises NotFound, or InvalidRecipe naming the file and the field.
     """
     facts, origin = RECIPES.read(name_or_path, overrides)
     recipe = parse_recipe(facts, origin)

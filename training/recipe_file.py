@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from tasks.errors import InvalidRecipe
+from tasks.errors import InvalidRecipe, NotFound
 
 Recipe = TypeVar("Recipe")
 
@@ -33,19 +33,20 @@ class RecipeFolder:
         return tuple(sorted(path.stem for path in self.path.glob("*.toml")))
 
     def find(self, name_or_path: str | Path) -> Path:
-        """Where a recipe lies: one of these, or any other. Raises InvalidRecipe listing those that exist."""
+        """Where a recipe lies: one of these, or any other. Raises NotFound listing those that exist."""
         bundled, path = self.path / f"{name_or_path}.toml", Path(name_or_path)
         if bundled.is_file():
             return bundled
         if path.is_file():
             return path
-        raise InvalidRecipe(
+        raise NotFound(
             f"no {self.what} {str(name_or_path)!r}: name one of {', '.join(self.names())}, or give the path of a TOML "
             "file"
         )
 
     def read(self, name_or_path: str | Path, overrides: Sequence[str]) -> RecipeTables:
-        """A recipe with `section.field=value` overrides (values in TOML). Raises InvalidRecipe naming the file."""
+        """A recipe with `section.field=value` overrides (values in TOML). Raises NotFound, or InvalidRecipe
+        naming the file."""
         path = self.find(name_or_path)
         try:
             facts = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -11,7 +11,7 @@ from export.compress.steps import precision_of
 from export.export_checkpoint import check_variants
 from export.generative.recipe import GenerativeRecipe
 from export.recipe import RECIPES, ExportRecipe, load_export_recipe
-from tasks.errors import InvalidRecipe
+from tasks.errors import InvalidRecipe, NotFound
 from training.recipe import TaskName
 
 AT_ONCE = [
@@ -98,7 +98,7 @@ def test_variant_name_becomes_a_folder(tmp_path: Path) -> None:
 
 
 def test_unknown_recipe_lists_the_known() -> None:
-    with pytest.raises(InvalidRecipe, match=", ".join(RECIPES.names())):
+    with pytest.raises(NotFound, match=", ".join(RECIPES.names())):
         load_export_recipe("nonsense")
 
 

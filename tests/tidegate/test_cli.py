@@ -108,9 +108,9 @@ def test_models_lists_versions_and_aliases(packages: Path) -> None:
         (["predict", "not a name", "."], 8, "not a name"),
         (["history", "nobody"], 3, "nobody"),
         (["models", "--store", "no-such-folder"], 7, "no-such-folder"),
-        (["train", "no-such-recipe"], 5, "digits-quick"),
+        (["train", "no-such-recipe"], 3, "digits-quick"),
         (["train", "digits-quick", "--set", "schedule.epochs=none"], 5, "schedule.epochs"),
-        (["export", "colours", "--recipe", "no-such-recipe"], 5, "quick"),
+        (["export", "colours", "--recipe", "no-such-recipe"], 3, "quick"),
         (["serve", "--http-port", "70000"], 5, "http_port"),
     ],
 )

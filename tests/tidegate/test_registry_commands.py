@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from registry.local_store import LocalStore
 from registry.manifest import Manifest, Requirements
 from registry.package import seal_package
-from tasks.errors import Conflict, GateFailed, InvalidRecipe
+from tasks.errors import Conflict, GateFailed, InvalidRecipe, NotFound
 from tests.handmade import Handmade, build_package
 from tidegate import cli
 
@@ -103,7 +103,7 @@ def test_a_policy_file_sets_the_budgets(store: Path, tmp_path: Path) -> None:
     policy.write_text("max_bytes = 10\n")
     with pytest.raises(InvalidRecipe, match=r"policy\.toml.*max_bytes.*may set .*max_num_bytes"):
         run(store, "promote", "colours/1", "--policy", str(policy))
-    with pytest.raises(InvalidRecipe, match="can not be read: No such file"):
+    with pytest.raises(NotFound, match="can not be read: No such file"):
         run(store, "promote", "colours/1", "--policy", str(tmp_path / "polcy.toml"))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tasks.errors import InvalidRecipe
+from tasks.errors import InvalidRecipe, NotFound
 from training.loss_config import ClassificationLoss
 from training.recipe import RECIPES, load_recipe, parse_recipe
 
@@ -86,7 +86,7 @@ def test_a_mistake_is_named_with_its_file(tmp_path: Path, old: str, new: str, sa
 
 
 def test_an_unknown_recipe_lists_the_known_ones() -> None:
-    with pytest.raises(InvalidRecipe, match="digits-quick"):
+    with pytest.raises(NotFound, match="digits-quick"):
         load_recipe("digit")
 
 

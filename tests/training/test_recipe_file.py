@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.errors import InvalidRecipe
+from tasks.errors import InvalidRecipe, NotFound
 from training.recipe_file import RecipeFolder, apply_override, convert_tables
 
 
@@ -24,7 +24,7 @@ def test_by_name_or_by_path(folder: RecipeFolder, tmp_path: Path) -> None:
     assert folder.read("small", ()).facts == {"size": 1}
     (tmp_path / "mine.toml").write_text("size = 3\n")
     assert folder.read(tmp_path / "mine.toml", ()) == ({"size": 3}, str(tmp_path / "mine.toml"))
-    with pytest.raises(InvalidRecipe, match=r"no tea recipe 'medium': name one of large, small, or give the path"):
+    with pytest.raises(NotFound, match=r"no tea recipe 'medium': name one of large, small, or give the path"):
         folder.find("medium")
 
 
