@@ -12,10 +12,10 @@ from serving.feedback.statistics import MAX_VERSIONS, OUTCOMES, FeedbackStatisti
 from serving.feedback.verdict import Verdict
 from tasks.errors import BadInput, NotFound, TidegateError
 
-ATTACH = (
-    "send what was answered along, as `prediction`, with its `version`: then any replica can count it. It may be "
-    "unknown because another replica answered, it was answered with tensors that can not be judged, or it is no id of "
-    "this model's answers"
+ATTACH = "send what was answered along, as `prediction`, with its `version`: then any replica can count it"
+WHY_UNKNOWN = (
+    "It may be unknown because another replica answered, it was answered with tensors that can not be judged, or it is "
+    "no id of this model's answers"
 )
 
 
@@ -95,7 +95,8 @@ class FeedbackDesk:
             taken = memory.take(feedback.request_id, feedback.index)
         except NotFound as error:
             if not feedback.attached:
-                raise type(error)(f"{error}; {ATTACH}") from error
+                hint = ATTACH if isinstance(error, Expired) else f"{ATTACH}. {WHY_UNKNOWN}"
+                raise type(error)(f"{error}; {hint}") from error
             return self._claim_attached(model, feedback)
         try:
             return Claim(model, taken.version, self._judge_of(model, taken, feedback), feedback, taken)

@@ -79,7 +79,10 @@ class Memory:
         found = self._answers.get(key)
         if found is None:
             if key in self._forgotten:
-                raise Expired(f"request {request_id!r} was answered too long ago")
+                raise Expired(
+                    f"request {request_id!r} was answered too long ago: remembered are the latest "
+                    f"{self._max_answers:,} answers of a model, for {self._max_age_s / 3600:g} h"
+                )
             raise NotFound(f"request {request_id!r} is not known here" + (f" with index {index}" if index else ""))
         if found.said is JUDGED:
             raise Duplicate(f"feedback on request {request_id!r}, index {key[1]}, was counted before")

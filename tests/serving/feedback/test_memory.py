@@ -55,7 +55,7 @@ def test_the_newest_are_remembered() -> None:
     memory, _ = remembering(max_answers=2)
     for request_id in "abc":
         memory.remember(request_id, 0, "1", b"said")
-    with pytest.raises(Expired):
+    with pytest.raises(Expired, match="the latest 2 answers"):
         memory.take("a", 0)
     assert memory.take("b", 0).said == memory.take("c", 0).said == b"said"
 
