@@ -23,7 +23,8 @@ FROM ${PYTHON_IMAGE} AS runtime
 RUN groupadd --gid 10001 tidegate \
     && useradd --uid 10001 --gid 10001 --home-dir /var/lib/tidegate --create-home --shell /usr/sbin/nologin tidegate \
     && install -d -o tidegate -g tidegate /var/cache/tidegate
-ENV PATH=/opt/tidegate/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 MLFLOW_DISABLE_TELEMETRY=true
+ENV PATH=/opt/tidegate/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+    MLFLOW_DISABLE_TELEMETRY=true ORT_DISABLE_TELEMETRY=1
 WORKDIR /var/lib/tidegate
 USER 10001:10001
 

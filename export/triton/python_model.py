@@ -6,8 +6,12 @@ Copied beside the graph as model.py. The Python that runs the backend needs nump
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
+
+# Read when it is loaded: without it ONNX Runtime tells its makers what it runs.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import numpy as np
 import onnxruntime
