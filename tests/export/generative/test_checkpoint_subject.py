@@ -6,20 +6,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 import torch
 
 from export.compress.half_precision import Bf16, Fp16
 from export.export_checkpoint import export_checkpoint
 from export.generative.recipe import GenerativeRecipe
+from export.generative.subject import passages_of
 from export.recipe import load_export_recipe
 from registry.package import ModelPackage
 from tasks.errors import InvalidRecipe
 from tests.captioning_recipes import tiny_recipe as captioning_recipe
 from tests.language_subjects import document
 from training.checkpoint import CheckpointFacts, save_checkpoint
+from training.data.annotation import Annotation
 from training.data.cache import CACHE_VARIABLE
-from training.data.source import open_source
+from training.data.source import Example, open_source
 from training.kind import open_kind
 from training.recipe import Recipe, parse_recipe
 
@@ -109,6 +112,14 @@ def test_checkpoint_of_a_captioner_becomes_a_package_with_an_encoder(captioner: 
     evidence = captioner.variant("fp32").evidence
     assert [gate.value for gate in evidence.gates if gate.name == "continuations_changed"] == [0]
     assert evidence.num_bytes > captioner.graph_path("fp32", "encoder").stat().st_size
+
+
+def test_passages_say_which_picture_they_are_of(captioner: ModelPackage) -> None:
+    no_boxes = np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, bool)
+    pictures = [Example(bytes([n]), Annotation(*no_boxes, caption=f"picture {n}")) for n in range(9)]
+    found = passages_of(pictures, captioner.open_generative_task("fp32"), tolerant_recipe("captioning"), 5)
+    assert len({passage.place for passage in found}) == 5
+    assert [passage.payload for passage in found] == [pictures[passage.place].payload for passage in found]
 
 
 def test_captioner_for_a_gpu_has_its_encoder_in_16_bits_too(captioner: ModelPackage) -> None:

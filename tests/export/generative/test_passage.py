@@ -39,6 +39,13 @@ def test_passages_are_drawn_by_the_seed(task: GenerativeTask) -> None:
     assert cut_documents(documents, task, CONTEXT, 1) != cut_documents(documents, task, CONTEXT, 2)
 
 
+def test_passages_say_which_document_they_are_of(task: GenerativeTask) -> None:
+    documents = [document(seed) for seed in range(3)]
+    found = cut_documents(documents, task, CONTEXT, 1)
+    assert {passage.place for passage in found} == {0, 1, 2}
+    assert all(passage.payload.decode() in documents[passage.place] for passage in found)
+
+
 def test_prompts_are_of_many_lengths(task: GenerativeTask) -> None:
     lengths = {
         len(passage.payload) for passage in cut_documents([document(seed) for seed in range(4)], task, CONTEXT, 0)
