@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -65,11 +66,11 @@ def read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         name = variable.removeprefix(PREFIX)
         if name == variable or variable in FOREIGN_VARIABLES:
             continue
-        if not is_field(name) and SERVICE_LINK.fullmatch(f"{name}={text}"):
-            continue
-        if not is_field(name):
-            raise InvalidRecipe(f"environment variable {variable}: there is no such setting; known: {known_fields()}")
         field = name.lower()
+        if not is_field(field) and SERVICE_LINK.fullmatch(f"{name}={text}"):
+            continue
+        if not is_field(field):
+            raise InvalidRecipe(f"environment variable {variable}: there is no such setting; {settings_like(field)}")
         values[field] = parse_text(field, text)
     return convert_source(values, "environment variable TIDEGATE_*", strict=False)
 
@@ -89,11 +90,14 @@ def parse_text(field: str, text: str) -> Any:
 
 
 def is_field(name: str) -> bool:
-    return name.lower() in ServerConfig.__struct_fields__
+    return name in ServerConfig.__struct_fields__
 
 
-def known_fields() -> str:
-    return ", ".join(sorted(ServerConfig.__struct_fields__))
+def settings_like(name: str) -> str:
+    """What may have been meant by a name that is no setting, then all that there are."""
+    known = sorted(ServerConfig.__struct_fields__)
+    meant = "".join(f"{nearest} is nearest; " for nearest in get_close_matches(name, known, n=1))
+    return f"{meant}known: {', '.join(known)}"
 
 
 def convert_source(values: Mapping[str, Any], source: str, strict: bool = True) -> dict[str, Any]:
@@ -105,7 +109,7 @@ def convert_source(values: Mapping[str, Any], source: str, strict: bool = True) 
 def convert(values: Mapping[str, Any], source: str, strict: bool = True) -> ServerConfig:
     unknown = sorted(set(values) - set(ServerConfig.__struct_fields__))
     if unknown:
-        raise InvalidRecipe(f"{source}: unknown setting {unknown[0]!r}; known: {known_fields()}")
+        raise InvalidRecipe(f"{source}: unknown setting {unknown[0]!r}; {settings_like(unknown[0])}")
     try:
         return msgspec.convert(dict(values), ServerConfig, strict=strict)
     except msgspec.ValidationError as error:

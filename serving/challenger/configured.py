@@ -43,7 +43,7 @@ def check_challenger(config: Configured) -> None:
         return
     if config.swap == "replace":
         raise InvalidRecipe(
-            f"configuration: {given} need a challenger in memory beside its champion, and swap replace says that two "
+            f"configuration: a challenger for {given} is in memory beside its champion, and swap replace says that two "
             "versions do not fit: leave one of them out"
         )
     refs = [ModelRef.parse(text) for text in config.models]

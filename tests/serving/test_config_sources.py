@@ -57,7 +57,7 @@ def test_a_wrong_variable_is_named(environment: dict[str, str], complaint: str) 
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("max_qeue = 3", "unknown setting 'max_qeue'"),
+        ("max_qeue = 3", "unknown setting 'max_qeue'; max_queue is nearest"),
         ('max_queue = "3"', "max_queue"),
         ("max_queue = 0", "max_queue"),
         ("max_queue =", "server.toml"),
