@@ -95,3 +95,9 @@ def main() -> None:
         sys.exit(UNEXPECTED)
     except KeyboardInterrupt:
         sys.exit(130)
+    except SystemExit as leaving:
+        # Lightning makes a code of its own of Ctrl-C.
+        if isinstance(leaving.__context__, KeyboardInterrupt):
+            note("tidegate: interrupted")
+            sys.exit(130)
+        raise

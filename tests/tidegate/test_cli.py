@@ -124,6 +124,22 @@ def test_an_error_is_one_line_and_a_code_of_its_kind(
     assert "Traceback" not in err
 
 
+def test_an_interruption_has_its_code_whatever_a_library_makes_of_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def trains() -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            sys.exit(1)
+
+    monkeypatch.setattr(cli, "app", trains)
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == 130
+    assert capsys.readouterr().err == "tidegate: interrupted\n"
+
+
 def test_predict_answers_a_folder_and_goes_on_where_it_stopped(packages: Path, tmp_path: Path) -> None:
     pictures, results = tmp_path / "pictures", tmp_path / "results.jsonl"
     pictures.mkdir()
