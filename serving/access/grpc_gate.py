@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import grpc
@@ -50,4 +51,8 @@ class GatedCalls(grpc.GenericRpcHandler):  # type: ignore[misc]
     async def _refuse(self, error: TidegateError, context: grpc.aio.ServicerContext) -> None:
         code, details = status_of(error)
         self._metrics.request_without_model(PROTOCOL, code.name)
-        await context.abort(code, details)
+        try:
+            await context.abort(code, details)
+        except grpc.aio.InternalError as error:
+            # The connection is gone. Strangers could fill the log with the traceback that grpc writes of it.
+            raise asyncio.CancelledError from error

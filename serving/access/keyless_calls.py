@@ -16,16 +16,23 @@ import grpc
 
 from serving.access.counts import AccessCounts, Reason
 from serving.access.places import Places
-from tasks.errors import BadInput, DeadlineExceeded, Overloaded, TidegateError
+from tasks.errors import BadInput, Overloaded, TidegateError, TooLarge
 
 FIRST_MESSAGE_S = 5.0
 """For a message that has a few bytes."""
-MAX_ASKING, MAX_ANSWERED, MAX_WATCHING = 16, 16, 256
-"""Few may ask at once: until its message is there, each may send as much as any message may have."""
+MAX_MESSAGE_BYTES = 1024
+"""Of the name of a model. What is kept of a call while its answer is not taken, or while it watches, is its message."""
+MAX_ASKING, MAX_ANSWERED, MAX_WATCHING = 4, 16, 256
+"""The fewest may ask at once: a message that is too long is refused when it is there, and until then may be as long as
+any that the server takes. One that is sent at once holds its place for less than a millisecond."""
 COMPLAINT_INTERVAL_S = 60.0
 log = logging.getLogger(__name__)
 Refuse = Callable[[TidegateError, grpc.aio.ServicerContext], Awaitable[None]]
 """Ends a call with an error."""
+
+
+class Silent(BadInput):
+    """A message that did not come. No fault of the server, as DeadlineExceeded is counted."""
 
 
 class KeylessCalls:
@@ -65,22 +72,31 @@ class KeylessCalls:
         return grpc.stream_stream_rpc_method_handler(answer, handler.request_deserializer, handler.response_serializer)
 
     async def _first_message(self, context: grpc.aio.ServicerContext) -> Any:
-        """Raises Overloaded where too many ask, DeadlineExceeded for one that does not come, BadInput for none."""
+        """Raises Overloaded where too many ask, Silent for one that does not come, BadInput for none or a long one."""
         with self._asking.one():
             # Not cancelled when time is up: the end of the call ends it, and frees what it has read.
             reading = asyncio.ensure_future(context.read())
             reading.add_done_callback(forget)
             done, _ = await asyncio.wait({reading}, timeout=FIRST_MESSAGE_S)
         if not done:
-            raise DeadlineExceeded(f"the message has not come within {FIRST_MESSAGE_S:g} s: bring a key, or send it")
+            raise Silent(f"the message has not come within {FIRST_MESSAGE_S:g} s: bring a key, or send it")
         message = reading.result()
         if message is grpc.aio.EOF:
             raise BadInput("the call ended without its message: send one")
+        if (num_bytes := len(message)) > MAX_MESSAGE_BYTES:
+            del (
+                message,
+                reading,
+                done,
+            )  # or the error would keep it, and the call the error, until its last byte is sent
+            raise TooLarge(
+                f"the message has {num_bytes} bytes, more than {MAX_MESSAGE_BYTES}: bring a key, or send less"
+            )
         return message
 
     def _count(self, error: TidegateError) -> None:
         """Of what tells that somebody fills the places; the log is told once in a while, the metric always."""
-        if not isinstance(error, Overloaded | DeadlineExceeded):
+        if not isinstance(error, Overloaded | Silent):
             return
         self._counts.refuse(Reason.CROWD if isinstance(error, Overloaded) else Reason.SILENT)
         if monotonic() - self._complained_at >= COMPLAINT_INTERVAL_S:

@@ -17,7 +17,9 @@ from tritonclient.utils import InferenceServerException
 
 from registry.package import ModelPackage
 from serving.access.api_key import new_key
+from serving.access.grpc_gate import GatedCalls
 from serving.access.key_edits import revoke_key
+from serving.access.keyless_calls import KeylessCalls
 from serving.oip.grpc import add_services
 from tests.serving.access.keys import bearer, issue
 from tests.serving.protocol_server import ProtocolServer, protocol_server
@@ -151,3 +153,24 @@ async def test_a_key_that_is_revoked_ends_what_its_streams_may_ask(guarded: Guar
         assert "it was revoked" in told.error_message
         assert told.infer_response.id == "one"
         await stream.done_writing()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A call of a stranger who has left when he is refused."""
+
+    method: str
+    invocation_metadata: tuple[tuple[str, str], ...] = ()
+
+    async def abort(self, code: grpc.StatusCode, details: str) -> None:
+        raise grpc.aio.InternalError("the connection is gone")
+
+
+async def test_a_stranger_who_leaves_while_he_is_refused_leaves_no_traceback(guarded: Guarded) -> None:
+    access, metrics = guarded.server.access, guarded.server.metrics
+    inner = grpc.unary_unary_rpc_method_handler(lambda data, context: None)
+    services = grpc.method_handlers_generic_handler(SERVICE, {"ServerMetadata": inner})
+    stranger = Asked(f"/{SERVICE}/ServerMetadata")
+    handler = GatedCalls(services, access, metrics, KeylessCalls(metrics.access)).service(stranger)
+    with pytest.raises(asyncio.CancelledError):  # as grpc ends calls without a word
+        await handler.stream_stream(None, stranger)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,11 @@ import pytest
 from grpc_health.v1 import health_pb2
 from tritonclient.grpc import service_pb2
 
+from deploy.prometheus.fault_rules import FAULTS
 from registry.package import ModelPackage
 from serving.access import keyless_calls
 from serving.access.counts import Reason
-from serving.access.keyless_calls import MAX_ASKING, MAX_WATCHING
+from serving.access.keyless_calls import MAX_ANSWERED, MAX_ASKING, MAX_MESSAGE_BYTES, MAX_WATCHING
 from serving.app import grpc_server
 from serving.oip.grpc import add_services
 from tests.serving.access.keys import issue
@@ -94,11 +96,14 @@ async def test_a_message_that_does_not_come_ends_the_call(
     monkeypatch.setattr(keyless_calls, "FIRST_MESSAGE_S", 0.05)
     for method in OPEN:
         call = guarded.channel.stream_stream(method)()
-        assert (await call.code()).name == "DEADLINE_EXCEEDED"
+        assert (await call.code()).name == "INVALID_ARGUMENT"
         assert "bring a key, or send it" in await call.details()
     told = [record.getMessage() for record in caplog.records if "without a key was refused" in record.getMessage()]
     assert len(told) == 1  # for all of them
-    assert 'tidegate_access_refused_total{reason="silent"} 4.0' in guarded.server.scrape()
+    scraped = guarded.server.scrape()
+    assert 'tidegate_access_refused_total{reason="silent"} 4.0' in scraped
+    failed = re.findall(rf'tidegate_requests_total{{code="(?:{FAULTS})".*}} [^0].*', scraped)
+    assert failed == [], "strangers wake those on call"
     monkeypatch.undo()
     assert await guarded.code_of(OPEN[0]) == "OK"
 
@@ -107,8 +112,11 @@ async def test_answers_that_nobody_takes_keep_out_strangers_alone(
     guarded: Guarded, caplog: pytest.LogCaptureFixture
 ) -> None:
     with RawHttp2(guarded.address, window=0) as hostile:
+        for _ in range(MAX_ANSWERED):  # one after the other: no more of them at once than may ask
+            hostile.begin(f"{INFERENCE}/ServerLive", b"")
+            await asyncio.sleep(0.01)
         hostile.begin(f"{INFERENCE}/ServerLive", b"", num_calls=200)
-        await guarded.until_refused(Reason.CROWD, 200 - 2 * MAX_ASKING)
+        await guarded.until_refused(Reason.CROWD, 200 - MAX_ASKING - MAX_ANSWERED)
         assert await guarded.is_served()
         assert await guarded.code_of(OPEN[0]) == "RESOURCE_EXHAUSTED"
         assert await guarded.code_of(OPEN[0], guarded.key) == "OK"
@@ -156,6 +164,19 @@ async def test_a_call_that_ends_without_its_message_is_told_so(guarded: Guarded,
     await call.done_writing()
     assert (await call.code()).name == "INVALID_ARGUMENT"
     assert "without its message" in await call.details()
+
+
+@pytest.mark.parametrize("method", OPEN)
+async def test_a_message_that_is_too_long_is_refused_to_strangers_and_not_kept(guarded: Guarded, method: str) -> None:
+    request = health_pb2.HealthCheckRequest(service="x" * (MAX_MESSAGE_BYTES - 2)).SerializeToString()
+    assert len(request) == MAX_MESSAGE_BYTES + 1
+    call = guarded.channel.unary_stream(method)(request, timeout=20)
+    assert (await call.code()).name == "INVALID_ARGUMENT"
+    assert f"has {MAX_MESSAGE_BYTES + 1} bytes, more than {MAX_MESSAGE_BYTES}" in await call.details()
+    known = guarded.channel.unary_stream(method)(request, metadata=(("x-api-key", guarded.key),), timeout=20)
+    told: Any = await known.read() if method.endswith("/Watch") else await known.code()
+    assert told != grpc.StatusCode.INVALID_ARGUMENT
+    known.cancel()
 
 
 @pytest.mark.parametrize("method", OPEN)
