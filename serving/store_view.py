@@ -40,6 +40,7 @@ class StoreView:
         except Exception as error:
             self._note_outage(error)
             return [ModelRef.parse(reference) for reference in self._last_good.references()]
+        self._metrics.registry_up = True  # of an empty registry nothing is resolved that would say so
         return [ModelRef.parse(n) for n, known in versions.items() if any(CHAMPION in v.aliases for v in known)]
 
     async def resolve(self, ref: ModelRef, served: VersionInfo | None) -> VersionInfo:
