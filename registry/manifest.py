@@ -109,7 +109,7 @@ class PartEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     standard_error: Difference
 
 
-class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Why a variant may be trusted: measured on `num_examples` held-out examples against the trained model.
 
     `metrics` has the task's own metric under its name, and `trained_<metric>` for the model before export; `better`

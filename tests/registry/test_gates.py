@@ -178,6 +178,12 @@ def test_every_figure_of_an_event_survives_json(vary: Variation) -> None:
     assert "null" not in json.dumps(msgspec.to_builtins(event.gates))
 
 
+def test_releases_before_parts_read_packages_without_any(vary: Variation) -> None:
+    """They refuse a field that they do not know, and servers may be older than who exports."""
+    evidence = vary().manifest.variants["fp32"].evidence
+    assert "parts" not in msgspec.json.decode(msgspec.json.encode(evidence))
+
+
 def part(variant: float, rival: float, standard_error: float = 0.001) -> PartEvidence:
     return PartEvidence(num_examples=400, variant=variant, rival=rival, standard_error=standard_error)
 
