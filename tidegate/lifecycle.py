@@ -23,13 +23,16 @@ if TYPE_CHECKING:
     from training.run import TrainedModel
 
 
-def train_model(recipe: Recipe, store_uri: str | None, resume: bool = False) -> TrainedModel:
-    """Trains, and registers the next version of "<name>-trained"."""
+def train_model(recipe: Recipe, store_uri: str | None, resume: bool = False, or_begin: bool = False) -> TrainedModel:
+    """Trains, and registers the next version of "<name>-trained". `resume`: goes on with the interrupted run of this
+    recipe; `or_begin`: where there is one, and else begins."""
     uri = require_tracking(store_uri)
     with pulse("loading the training framework"):
-        from training.run import train
+        from training.run import is_interrupted, train
 
-    return train(recipe, workdir=HOME, tracking_uri=uri, resume=resume)
+    # Each process of a distributed training asks for itself: the one that begins has left nothing to go on with.
+    goes_on = resume and (not or_begin or is_interrupted(recipe, HOME))
+    return train(recipe, workdir=HOME, tracking_uri=uri, resume=goes_on)
 
 
 def export_model(name: str, recipe: NamedRecipe, store_uri: str | None) -> tuple[ModelPackage, VersionInfo]:

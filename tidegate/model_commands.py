@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tasks.errors import BadInput
 from tidegate.options import NameArgument, StoreOption, examples
 from tidegate.output import note, print_table
 from tidegate.search_options import SearchOption, SearchStorageOption, SpaceOption, TrialsOption, search_request
@@ -62,6 +63,9 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with this recipe's interrupted run. (A search always goes on.)")
     ] = False,
+    or_begin: Annotated[
+        bool, typer.Option("--or-begin", help="With --resume: begin where no run of this recipe was interrupted.")
+    ] = False,
     search: SearchOption = False,
     space: SpaceOption = None,
     trials: TrialsOption = None,
@@ -72,6 +76,8 @@ def train(
 
     With --search many values of the recipe's fields are tried, those of the network too, and the best is registered.
     """
+    if or_begin and not resume:
+        raise BadInput("--or-begin says what --resume does where nothing was interrupted: give both, or neither")
     if searched := search_request(search, space, trials, search_storage):
         from tidegate.search import search_recipe
 
@@ -84,7 +90,7 @@ def train(
 
     from tidegate.lifecycle import train_model
 
-    trained = train_model(chosen, store, resume)
+    trained = train_model(chosen, store, resume, or_begin)
     print_table(("METRIC", "VALUE"), [(name, f"{value:.4f}") for name, value in sorted(trained.metrics.items())])
     note(f"registered {chosen.name}-trained version {trained.version}; next: tidegate export {chosen.name}")
 

@@ -108,7 +108,7 @@ MISTAKES = (
     Mistake(
         "commands", TRAINING, "trian", put(f"{TRAINER} command", ["torchrun", "-m", "tidegate", "trian", "digits"])
     ),
-    Mistake("commands", TRAINING, "digitz", put(JOB, ["tidegate train digitz --resume"])),
+    Mistake("commands", TRAINING, "digitz", put(JOB, ["train", "digitz", "--resume"])),
     Mistake("ports", PROD, "the server listens on", put(f"{SETTINGS} TIDEGATE_HTTP_PORT", "8080")),
     Mistake("ports", PROD, "has no port web", put("Service mlflow spec ports 0 targetPort", "web")),
     Mistake("probes", PROD, "/healthz is no health path", put(f"{SERVER} livenessProbe httpGet path", "/healthz")),

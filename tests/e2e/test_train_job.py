@@ -42,13 +42,18 @@ batch_size = 8
 def test_two_nodes_train_one_version_and_go_on_where_they_were_killed(tmp_path: Path) -> None:
     trainer = yaml.safe_load(TRAIN_JOB.read_text(encoding="utf-8"))["spec"]["trainer"]
     assert (trainer["numNodes"], trainer["numProcPerNode"]) == (2, 1)
-    assert trainer["command"] == ["sh", "-c"]
-    script = trainer["args"][0].replace("torchrun", f"{sys.executable} -m torch.distributed.run")
-    script = script.replace("stdlib-llama --set precision=bf16-mixed", "recipe.toml").replace("stdlib-llama", "tiny")
+    program, *rest, recipe = trainer["command"]
+    assert (program, recipe) == ("torchrun", "stdlib-llama")
+    command = [sys.executable, "-m", "torch.distributed.run", *rest, "recipe.toml"]
+    command.remove("precision=bf16-mixed")
+    command.remove("--set")
+    # Of another recipe of this name: it is none of theirs.
+    (tmp_path / ".tidegate" / "training" / "tiny-000000000000").mkdir(parents=True)
+    (tmp_path / ".tidegate" / "training" / "tiny-000000000000" / "run.json").write_text("{}")
     write_texts(tmp_path / "corpus", 60)
     (tmp_path / "recipe.toml").write_text(RECIPE)
 
-    nodes = start_nodes([*trainer["command"], script], tmp_path)
+    nodes = start_nodes(command, tmp_path)
     give_up_at = time.monotonic() + 300
     while not list(tmp_path.glob(".tidegate/training/tiny-*/last.ckpt")):
         assert time.monotonic() < give_up_at
@@ -57,7 +62,7 @@ def test_two_nodes_train_one_version_and_go_on_where_they_were_killed(tmp_path: 
     for node in nodes:
         kill_with_all_it_started(node)
 
-    nodes = start_nodes([*trainer["command"], script], tmp_path)
+    nodes = start_nodes(command, tmp_path)
     said = [node.communicate(timeout=300) for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], said
     store = f"sqlite:///{tmp_path / '.tidegate' / 'mlflow.db'}"

@@ -107,6 +107,7 @@ def test_models_lists_versions_and_aliases(packages: Path) -> None:
         (["predict", "colours", "no-such-folder"], 3, "no-such-folder"),
         (["predict", "not a name", "."], 8, "not a name"),
         (["history", "nobody"], 3, "nobody"),
+        (["train", "digits-quick", "--or-begin"], 8, "give both, or neither"),
         (["models", "--store", "no-such-folder"], 7, "no-such-folder"),
         (["train", "no-such-recipe"], 3, "digits-quick"),
         (["train", "digits-quick", "--set", "schedule.epochs=none"], 5, "schedule.epochs"),
