@@ -32,9 +32,9 @@ def warn_of_crossing(known: DataConfig, added: DataConfig) -> None:
     """Says how much of what is added would be learnt from in one place and held out in another. Raises InvalidRecipe,
     NotFound."""
     from training.data.leakage import num_crossing
-    from training.data.source import open_source
+    from training.data.source import open_part
 
-    if number := num_crossing(open_source(known), open_source(added)):
+    if number := num_crossing(open_part(known), open_part(added)):
         note(
             f"{number} of the added examples are in another split of the champion's data: leave them out of --data, "
             "or what is held out has been learnt and every figure looks better than it is"

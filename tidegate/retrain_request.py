@@ -11,7 +11,7 @@ from export.recipe import NamedRecipe
 from registry.tracking import HOME
 from tidegate.added_examples import find_added, warn_of_crossing
 from tidegate.output import note
-from training.data.added import NothingNew
+from training.data.added import NothingNew, spelled_as
 from training.progress import pulse
 from training.recipe import Recipe
 
@@ -47,21 +47,22 @@ def training_recipe(origin: Origin, request: Request) -> tuple[Recipe, bool]:
 
     known = data = origin.recipe.data
     if request.data is not None:
-        added = find_added(origin, request.data, request.name, keep=(FOLDER / "data").resolve())
+        found = find_added(origin, request.data, request.name, keep=(FOLDER / "data").resolve())
+        added = spelled_as(found, parts_of(known))
         data = joined_data(known, added, request.is_new_normal)
         if added not in parts_of(known):
             warn_of_crossing(known, added)
     with pulse("looking whether the champion's data are what they were"):
         learns_on = origin.has_its_data()
-    learns_new = not learns_on or len(parts_of(data)) > len(parts_of(known))
-    if not learns_new and request.asks_for_nothing_else:
+    adds = len(parts_of(data)) > len(parts_of(known))
+    if learns_on and not adds and request.asks_for_nothing_else:
         raise NothingNew(f"--data {request.data}: the champion has learnt from that already, as it is")
     if not learns_on:
         note(
             "the champion's data have changed since it was trained: what is held out now it may have learnt from then, "
-            "so the training begins with new weights"
+            "so the training begins with new weights, and figures beside it flatter the champion"
         )
     recipe = retraining_recipe(origin, data, request.overrides, learns_on)
     if learns_on and not recipe.model.warm_start:
         note("by --set the champion may have learnt from what is held out now, so the training begins with new weights")
-    return recipe, learns_new
+    return recipe, not learns_on or any(part not in parts_of(known) for part in parts_of(recipe.data))

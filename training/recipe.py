@@ -167,7 +167,7 @@ def check_source(facts: Mapping[str, Any], origin: str) -> None:
     """Raises InvalidRecipe, naming all sources, where the table [data] is of none of them."""
     table = facts.get("data")
     source = table.get("source") if isinstance(table, Mapping) else None
-    if source not in SOURCE_FACTORIES:
+    if not isinstance(source, str) or source not in SOURCE_FACTORIES:
         raise InvalidRecipe(
             f"{origin}: data.source is {source!r}; give one of {', '.join(sorted(SOURCE_FACTORIES))} (docs/data.md)"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from tidegate.retrain_request import Request, training_recipe
 from training.data.added import NothingNew
 from training.data.config import FolderConfig, JoinedConfig
 from training.data.digits import encode_png
-from training.data.source import open_source
+from training.data.source import SPLITS, open_source
 from training.recipe import Recipe, parse_recipe
 from training.retraining import Origin
 
@@ -39,10 +39,14 @@ def origin(tmp_path: Path) -> Origin:
         "image": {"height": 8, "width": 8},
         "model": {"architecture": "resnet"},
     }
-    recipe: Recipe = parse_recipe(facts, "here")
-    digest = open_source(recipe.data).digest
-    known = SimpleNamespace(recipe=facts, dataset_digest=digest, task={"kind": "classification", "labels": LABELS})
-    return Origin("shades/1", tmp_path, cast(Any, known))
+    known = SimpleNamespace(recipe=facts, task={"kind": "classification", "labels": LABELS})
+    return Origin("shades/1", tmp_path, with_digest(known))
+
+
+def with_digest(facts: Any) -> Any:
+    """As a training leaves them: with the digest of the data that their recipe names."""
+    recipe: Recipe = parse_recipe(facts.recipe, "here")
+    return SimpleNamespace(**vars(facts) | {"dataset_digest": open_source(recipe.data).digest})
 
 
 def test_without_data_there_is_nothing_new(origin: Origin) -> None:
@@ -63,6 +67,34 @@ def test_what_the_champion_has_learnt_already_is_not_new(origin: Origin, tmp_pat
         training_recipe(origin, Request("shades", again))
     _, learns_new = training_recipe(origin, Request("shades", again, overrides=["schedule.epochs=2"]))
     assert not learns_new, "somebody wants it all the same"
+
+
+def test_however_its_folder_is_spelled_it_is_not_new(
+    origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recipe may name it from where it was trained, and draw its splits by a seed of its own."""
+    monkeypatch.chdir(tmp_path)
+    origin.facts.recipe["data"] |= {"path": "known", "seed": 3}
+    origin = Origin(origin.reference, origin.folder, with_digest(origin.facts))
+    with pytest.raises(NothingNew, match="has learnt from that already"):
+        training_recipe(origin, Request("shades", tmp_path / "known"))
+
+
+def test_data_that_somebody_sets_are_new(origin: Origin, tmp_path: Path) -> None:
+    bigger = fill(tmp_path / "bigger", 5)
+    recipe, learns_new = training_recipe(origin, Request("shades", overrides=[f"data.path={bigger}"]))
+    assert (learns_new, recipe.model.warm_start) == (True, "")
+
+
+def test_a_little_of_one_class_may_be_added(origin: Origin, tmp_path: Path) -> None:
+    """Too little to hold anything out of it, and too little to learn from alone."""
+    (tmp_path / "new" / "1").mkdir(parents=True)
+    (tmp_path / "new" / "1" / "7.png").write_bytes(encode_png(np.full((8, 8), 77, np.uint8)))
+    recipe, learns_new = training_recipe(origin, Request("shades", tmp_path / "new"))
+    whole, known = open_source(recipe.data), open_source(origin.recipe.data)
+    assert learns_new
+    assert [len(whole.split(name)) - len(known.split(name)) for name in SPLITS] == [1, 0, 0]
+    assert whole.split("train")[-1].target == 1
 
 
 def test_data_that_have_changed_are_new(origin: Origin, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

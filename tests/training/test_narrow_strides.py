@@ -27,7 +27,7 @@ torch.testing.assert_close(layer.weight.grad[:, :, 0, 0].double(), true, rtol=1e
 """
 
 
-@pytest.mark.parametrize(("width", "size"), [(8, 48), (12, 64)])
+@pytest.mark.parametrize(("width", "size"), [(4, 48), (8, 48), (12, 64)])
 def test_few_channels_learn_from_pictures_as_they_lie(width: int, size: int) -> None:
     done = subprocess.run([sys.executable, "-c", LEARN, str(width), str(size)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,18 @@ def read_table(path: Path) -> DataConfig:
     table: dict[str, Any] = facts.get("data", facts)
     config: DataConfig = convert_tables(table, DataConfig, f"--data {path}")  # type: ignore[arg-type]
     return absolute(config)
+
+
+def spelled_as(added: DataConfig, known: Sequence[DataConfig]) -> DataConfig:
+    """The one of the known sources that reads the same files, however these are spelled and drawn there; `added` where
+    none does."""
+    return next((part for part in known if files_of(part) == files_of(added)), added)
+
+
+def files_of(config: DataConfig) -> object:
+    """What tells the examples of two sources apart: the layout and the place, or all there is where no file is read."""
+    path = getattr(absolute(config), "path", "")
+    return (config.source, path) if path else config
 
 
 def absolute(config: DataConfig) -> DataConfig:

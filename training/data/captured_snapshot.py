@@ -17,9 +17,11 @@ import msgspec
 from monitoring.captured import day_folders
 from monitoring.captured_items import CapturedItem, read_captured
 from tasks.chat_template import ChatTemplate
+from tasks.errors import NotFound
 from training.data.added import NothingNew
 from training.data.captured_layouts import WRITERS, Labels, source_of, texts_of
 from training.data.config import DataConfig
+from training.data.source import open_part
 from training.recipe import TaskName
 
 
@@ -69,7 +71,14 @@ class Captured:
                 whole.mkdir()
                 WRITERS[self.task](items, self.labels, whole)
                 whole.rename(target)
-        return source_of(target.resolve(), self.task, self.labels)
+        config = source_of(target.resolve(), self.task, self.labels)
+        try:
+            open_part(config)
+        except NotFound as error:
+            raise NothingNew(
+                f"--data {self.path}: too little has a label yet to learn from it ({error}); label some more"
+            ) from error
+        return config
 
     def put(self, item: CapturedItem) -> CapturedItem:
         """A conversation as the model reads it; anything else as it is."""

@@ -29,11 +29,6 @@ def open_folder(config: FolderConfig) -> SplitSource:
     parts = {name: find_pictures(folder, labels, problems) for name, folder in folders.items()}
     problems.raise_any("folder")
     pictures = draw_missing(parts, [target for _, target in parts["train"]], config)
-    for name, part in pictures.items():
-        if not part:
-            raise NotFound(
-                f"data.path: {config.path} has too few pictures to draw some for {name}; every split needs at least one"
-            )
     return SplitSource(
         labels,
         {
@@ -48,8 +43,8 @@ def list_classes(folder: Path) -> tuple[str, ...]:
     if not folder.is_dir():
         raise NotFound(f"data.path: {folder} is not a folder; it must hold one directory for each class")
     labels = tuple(sorted(find_directories(folder)))
-    if len(labels) < 2:
-        raise NotFound(f"data.path: {folder} holds {len(labels)} directories; a classifier needs two classes or more")
+    if not labels:
+        raise NotFound(f"data.path: {folder} holds no directories; it must hold one for each class")
     return labels
 
 

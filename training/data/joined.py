@@ -25,7 +25,7 @@ from training.data.source import (
     SplitName,
     SplitSource,
     Target,
-    open_source,
+    open_part,
 )
 
 Places = tuple[int, ...]
@@ -36,7 +36,7 @@ def open_joined(config: JoinedConfig) -> SplitSource:
     """All parts, split by split, in the classes of the first one: the others may lack some, and may have them in
     another order. What one part does not know (boxes, masks) the joined source does not teach. Raises InvalidRecipe for
     a part whose targets are of another kind or of a class that is not there."""
-    sources = [open_source(part) for part in config.parts]
+    sources = [open_part(part) for part in config.parts]
     first = sources[0]
     places = [find_places(source, first, part.source) for source, part in zip(sources, config.parts, strict=True)]
     splits: dict[SplitName, Split] = {}
@@ -66,7 +66,7 @@ def open_normal(config: DataConfig) -> Split | None:
     """Examples that nothing was learnt from, of the parts that alone show what is normal now; None where all do."""
     if not isinstance(config, JoinedConfig) or not config.normal_parts:
         return None
-    sources = [open_source(part) for part in config.parts[-config.normal_parts :]]
+    sources = [open_part(part) for part in config.parts[-config.normal_parts :]]
     return JoinedSplit([source.split(name) for name in ("test", "validation") for source in sources])
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Literal, NamedTuple, Protocol
 
+from tasks.errors import NotFound
 from training.data.annotation import Annotation
 from training.data.config import DataConfig
 
@@ -177,7 +178,19 @@ def digest_splits(labels: tuple[str, ...], split_digests: list[str]) -> str:
 
 
 def open_source(config: DataConfig) -> DataSource:
-    """The source that a recipe names. Raises NotFound where its files are missing."""
+    """The source that a recipe names. Raises NotFound where its files are missing, or too few to learn from alone."""
+    source = open_part(config)
+    where = f"data.path: {path}" if (path := getattr(config, "path", "")) else f"data.source: {config.source}"
+    if not isinstance(source, AnnotatedSource | DocumentSource) and len(source.labels) < 2:
+        raise NotFound(f"{where} holds one class, {source.labels[0]!r}; a classifier needs two classes or more")
+    for name in SPLITS:
+        if not len(source.split(name)):
+            raise NotFound(f"{where} has too few examples to draw some for {name}; every split needs at least one")
+    return source
+
+
+def open_part(config: DataConfig) -> DataSource:
+    """The same, of what others are joined with: it may lack classes, and have a split that is empty."""
     module, name = SOURCE_FACTORIES[config.source].split(":")
     source: DataSource = getattr(import_module(module), name)(config)
     return source

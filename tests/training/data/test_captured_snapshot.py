@@ -23,7 +23,7 @@ from training.data.added import NothingNew
 from training.data.annotation import Annotation
 from training.data.captured_layouts import draw_prompts
 from training.data.captured_snapshot import Captured, is_captured
-from training.data.source import SPLITS, Example, open_source
+from training.data.source import SPLITS, Example, open_part, open_source
 from training.recipe import TaskName
 
 NOON = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
@@ -107,6 +107,17 @@ def test_pictures_of_a_class_each(capture: Capture) -> None:
     capture.add(picture(101), {"rating": 1.0})
     found = {(example.payload, example.target) for example in capture.learn("classification", ("a dog", "cat"))}
     assert found == {(picture(shade), shade % 2) for shade in range(8)}
+
+
+def test_a_class_alone_is_learnt_beside_others(capture: Capture) -> None:
+    capture.add(picture(7), {"label": "cat", "class_id": 1})
+    assert open_part(capture.snapshot("classification", ("a dog", "cat"))).labels == ("cat",)
+
+
+def test_too_little_to_hold_anything_out_is_nothing_new(capture: Capture) -> None:
+    capture.add(picture(7), {"objects": [{"label": "cat", "class_id": 0, "box": [1.0, 1.0, 5.0, 5.0]}]})
+    with pytest.raises(NothingNew, match="too little has a label yet"):
+        capture.snapshot("detection", ("cat",))
 
 
 def test_boxes_of_upright_pictures(capture: Capture) -> None:

@@ -87,12 +87,12 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="nowhere"):
         open_source(FolderConfig(path=str(tmp_path / "nowhere")))
     fill(tmp_path, "cat", 1)
-    with pytest.raises(NotFound, match="two classes"):
+    with pytest.raises(NotFound, match="holds one class, 'cat'; a classifier needs two classes"):
         open_source(FolderConfig(path=str(tmp_path)))
     (tmp_path / "dog").mkdir()
     with pytest.raises(NotFound, match="dog"):
         open_source(FolderConfig(path=str(tmp_path)))
     fill(tmp_path / "few", "cat", 2)
     fill(tmp_path / "few", "dog", 2)
-    with pytest.raises(NotFound, match="too few pictures to draw some for validation"):
+    with pytest.raises(NotFound, match="too few examples to draw some for validation"):
         open_source(FolderConfig(path=str(tmp_path / "few")))
