@@ -18,6 +18,10 @@ from registry.manifest import Better, Evidence, PartEvidence, PartName, loss_of
 NUM_GROUPS = 20
 """Into which a part is cut to see how much chance there is in its figures; they come in random order already."""
 
+MIN_GROUPS = 10
+"""Where a metric is no share: of fewer groups the spread itself is a matter of luck, and alarms would be false too
+often (one in seven with two groups, one in twenty-five with ten, where one in forty is meant)."""
+
 Score = Callable[[Sequence[int]], float]
 """Places of compared examples → the metric of one model on them; not a number where these can not tell it."""
 
@@ -68,7 +72,7 @@ def standard_error(places: Sequence[int], ours: Score, theirs: Score, better: Be
     groups = [places[start::NUM_GROUPS] for start in range(min(NUM_GROUPS, len(places)))]
     losses = [loss_of(ours(group), theirs(group), better) for group in groups]
     known = [loss for loss in losses if math.isfinite(loss)]
-    if len(known) < 2:
+    if len(known) < (2 if better == "higher" else MIN_GROUPS):
         return math.nan
     spread = stdev(known) / math.sqrt(len(known))
     return math.hypot(spread, math.sqrt(2) / (len(places) + 2)) if better == "higher" else spread

@@ -38,10 +38,7 @@ def build_folder() -> Iterator[Path]:
 def remove_abandoned() -> None:
     """Those whose owner was killed. A folder without a lock says nothing of its owner, and stays."""
     for path in HOME.glob(f"{PREFIX}*/{OWNER}"):
-        # Its owner may be done with it at this very moment.
-        with suppress(FileNotFoundError), path.open("r+") as owner:
-            try:
-                fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
+        # It is locked, or its owner may be done with it at this very moment, or it is another user's.
+        with suppress(OSError), path.open("r+") as owner:
+            fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(path.parent, ignore_errors=True)

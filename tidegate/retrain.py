@@ -218,7 +218,7 @@ def retrain(request: Request, store_uri: str | None, resume: bool, promotes: boo
         if promotes:
             retraining.promote(made, plan)
             note(f"{made} is the champion")
-    except InvalidRecipe:
+    except (InvalidRecipe, BadInput):
         # It would be refused each time that it is resumed.
         retraining.end()
         raise

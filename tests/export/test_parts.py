@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from export.parts import Score, compare_parts, standard_error, with_parts
+from export.parts import Score, compare, compare_parts, standard_error, with_parts
 from registry.manifest import Better, Evidence
 
 HALVES = np.arange(200) < 120
@@ -58,6 +58,15 @@ def test_chance_is_what_pairs_leave_of_it() -> None:
 def test_few_examples_that_agree_prove_little() -> None:
     assert standard_error(range(3), mean_of([0.0] * 3), mean_of([1.0] * 3), HIGHER) > 0.25
     assert standard_error(range(400), mean_of([0.0] * 400), mean_of([1.0] * 400), HIGHER) < 0.01
+
+
+def test_few_passages_tell_no_chance_of_bits() -> None:
+    """A metric without an end has no spread of its own to fall back on."""
+    rng = np.random.default_rng(0)
+    ours, theirs = (mean_of((2 + rng.normal(0, 0.1, 12)).tolist()) for _ in range(2))
+    assert compare(range(9), ours, theirs, "lower") is None
+    assert compare(range(12), ours, theirs, "lower") is not None
+    assert compare(range(9), ours, theirs, HIGHER) is not None
 
 
 def test_bits_are_compared_as_ratios() -> None:

@@ -34,11 +34,13 @@ def test_what_a_killed_build_left_goes_with_the_next_one(tmp_path: Path) -> None
     command = [sys.executable, "-c", BUILD]
     with subprocess.Popen(command, env={"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        theirs = Path(process.stdout.readline().strip()).name
-        with build_folder() as ours:
-            assert builds(tmp_path) == {theirs, ours.name}, "its owner lives"
-        assert builds(tmp_path) == {theirs}
-        process.kill()
+        try:
+            theirs = Path(process.stdout.readline().strip()).name
+            with build_folder() as ours:
+                assert builds(tmp_path) == {theirs, ours.name}, "its owner lives"
+            assert builds(tmp_path) == {theirs}
+        finally:
+            process.kill()
     with build_folder() as ours:
         assert builds(tmp_path) == {ours.name}
     assert builds(tmp_path) == set()
