@@ -20,6 +20,9 @@ from benchmarks.peers.workload import Kind
 
 START_TIMEOUT_S = 180.0
 ASK_EVERY_S = 0.05
+WARM_UP_S = 3.0
+"""Load that is not counted: some choose how long a batch may gather by what they saw, and some have to find out that
+they were paused."""
 MAX_LOG_BYTES = 2**20
 
 
@@ -129,6 +132,8 @@ def take_turn(up: Running, kind: Kind, connections: int, seconds: float) -> Turn
         try:
             time.sleep(SETTLE_S)
             call.ask()
+            call.generate(call.request, connections, WARM_UP_S)
+            up.tree.wait_until_quiet()
             before = up.tree.cpu_seconds()
             result = call.generate(call.request, connections, seconds)
             spent = up.tree.cpu_seconds() - before
