@@ -20,6 +20,8 @@ WRITE_LIMIT_S = 10.0
 """For what was captured and followed, which a disk or a collector may not take."""
 CLOSE_LIMIT_S = 1.0
 """For the metrics, which are asked for until the end."""
+SAY_LIMIT_S = 1.0
+"""For a last line in the log."""
 KILLED = 70
 """Exit code of a server that did not end by itself (sysexits.h: an error within)."""
 log = logging.getLogger(__name__)
@@ -67,12 +69,22 @@ async def wait_for_thread(what: str, work: Callable[[], None], limit_s: float) -
 
 
 def end_within(limit_s: float) -> None:
-    """Whatever hangs, this process is gone by then: also one whose event loop hangs, or that waits for a thread."""
+    """This process is gone by then, `SAY_LIMIT_S` apart: also one whose event loop hangs, or that waits for a thread.
 
-    def end() -> None:
+    Only native code that keeps the interpreter's lock can hold it longer, until whoever supervises it kills it."""
+
+    def say() -> None:
         log.critical("stopping took longer than %g s: this process ends now, whatever it is doing", limit_s)
         logging.shutdown()
-        os._exit(KILLED)
+
+    def end() -> None:
+        try:
+            # On a thread that nobody waits for long: stderr may be a pipe that nobody reads.
+            saying = threading.Thread(target=say, name="stop-say", daemon=True)
+            saying.start()
+            saying.join(SAY_LIMIT_S)
+        finally:
+            os._exit(KILLED)
 
     timer = threading.Timer(limit_s, end)
     timer.daemon = True

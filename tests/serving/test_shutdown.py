@@ -17,6 +17,17 @@ threading.Thread(target=threading.Event().wait).start()  # no daemon: Python wai
 end_within(0.1)
 """
 
+MUTE = """
+import os
+os.set_blocking(2, False)
+try:
+    while True:
+        os.write(2, bytes(4096))
+except BlockingIOError:
+    os.set_blocking(2, True)
+"""
+"""Its stderr is a pipe that is full, which nobody reads."""
+
 
 async def work(error: Exception | None = None) -> None:
     await asyncio.sleep(0)
@@ -58,3 +69,11 @@ def test_a_process_that_does_not_end_by_itself_is_ended() -> None:
     done = subprocess.run([sys.executable, "-c", HANGING], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == KILLED
     assert "stopping took longer than 0.1 s: this process ends now" in done.stderr
+
+
+def test_a_process_that_can_not_even_say_so_is_ended() -> None:
+    with subprocess.Popen([sys.executable, "-c", MUTE + HANGING], stderr=subprocess.PIPE) as mute:
+        try:
+            assert mute.wait(60) == KILLED
+        finally:
+            mute.kill()
