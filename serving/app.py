@@ -111,7 +111,8 @@ class App:
         self.host.draining = True
         log.info("stopping: no new requests, finishing those accepted")
         drain_s = self.config.drain_timeout_s
-        drained = asyncio.gather(self._http.stop(), self._grpc.stop(drain_s))
+        # Of administration too: a load that is on its way would take the time in which everything is freed.
+        drained = asyncio.gather(self._http.stop(), self._admin.stop(), self._grpc.stop(drain_s))
         await shutdown.wait_for("answering", drained, drain_s + shutdown.DRAIN_MARGIN_S)
         await shutdown.wait_for("freeing models", self._free(), shutdown.FREE_LIMIT_S)
         await asyncio.gather(
@@ -125,7 +126,6 @@ class App:
         log.info("stopped")
 
     async def _free(self) -> None:
-        await self._admin.stop()
         await self.host.stop()
         await asyncio.to_thread(self._drift_feed.close)
 

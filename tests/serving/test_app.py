@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import threading
 from collections.abc import AsyncIterator
@@ -16,7 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from registry.local_store import LocalStore
 from registry.package import ModelPackage
 from serving import shutdown
-from serving.app import App, build_app
+from serving.app import App, build_app, serve
 from serving.config import ServerConfig
 from tasks.errors import Conflict
 from tests.handmade import encoded
@@ -181,7 +182,7 @@ async def test_a_model_on_its_way_in_does_not_hold_up_the_end(
     monkeypatch.setattr(shutdown, "FREE_LIMIT_S", 0.2)
     may_go_on = threading.Event()
     async with running(store) as app:
-        looking = app.host._on_loader(may_go_on.wait)  # as a download that hangs
+        looking = asyncio.create_task(app.host._on_loader(may_go_on.wait))  # as a download that hangs
         try:
             loading = asyncio.create_task(app.host.load("colours"))
             await asyncio.sleep(0)
@@ -190,3 +191,41 @@ async def test_a_model_on_its_way_in_does_not_hold_up_the_end(
             may_go_on.set()
             await asyncio.gather(looking, loading, return_exceptions=True)
     assert "freeing models took longer than 0.2 s" in caplog.text
+
+
+async def test_administration_that_is_under_way_keeps_nothing_from_being_freed(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutdown, "FREE_LIMIT_S", 0.2)
+    freed = asyncio.Event()
+    async with running(store, admin_token="secret", drain_timeout_s=1.0) as app:
+        free = app.host.stop
+
+        async def stop() -> None:
+            freed.set()
+            await free()
+
+        monkeypatch.setattr(app.host, "stop", stop)
+        reader, writer = await asyncio.open_connection("127.0.0.1", app.ports.admin)
+        head = "POST /v2/repository/models/colours/load HTTP/1.1\r\nauthorization: Bearer secret\r\n"
+        writer.write(f"{head}expect: 100-continue\r\ncontent-length: 9\r\n\r\n".encode())
+        assert b"100 Continue" in await asyncio.wait_for(reader.readline(), 20)  # its body is waited for
+        await app.stop()
+        assert freed.is_set()
+        writer.close()
+
+
+async def test_the_end_is_limited_from_the_signal_on(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits_s: list[float] = []
+    monkeypatch.setattr(shutdown, "end_within", limits_s.append)
+    ports = dict.fromkeys(("http_port", "grpc_port", "metrics_port", "admin_port"), 0)
+    config = ServerConfig(**ports, cache_dir=str(tmp_path / "cache"), runtime_threads=1, drain_timeout_s=7.0)
+    serving = asyncio.create_task(serve(store, config))
+    await asyncio.sleep(0)
+    assert not serving.done()  # and so it is told of the signal
+    assert limits_s == []
+    signal.raise_signal(signal.SIGTERM)
+    await asyncio.wait_for(serving, 60)
+    assert limits_s == [shutdown.stop_limit_s(7.0)]
