@@ -40,6 +40,9 @@ from registry.reference import ModelRef, VersionInfo, check_alias, check_name, n
 from registry.tracking import EXPERIMENT, artifact_location, database_file, faults_of, without_password
 from tasks.errors import BadInput, NotFound, NotReady, Unsupported
 
+S3_MODULES = ("boto3", "botocore")
+"""What MLflow imports where artifacts are of S3."""
+
 
 class MlflowStore:
     """PackageStore on an MLflow tracking server (http, https) or database (sqlite, postgresql…; needs full mlflow)."""
@@ -211,9 +214,10 @@ class MlflowStore:
                 raise BadInput(f"{self._told}: {error.message}") from error
             raise NotReady(f"{self._told} can not be used: {error.message}") from error
         except ModuleNotFoundError as error:
+            is_of_s3 = (error.name or "").partition(".")[0] in S3_MODULES
+            missing, extra = ("s3:// artifacts", "s3") if is_of_s3 else ("postgresql+psycopg", "postgres")
             raise Unsupported(
-                f"{self._told}: its driver is not installed ({error}); for postgresql+psycopg: pip install "
-                "'tidegate[postgres]'"
+                f"{self._told}: its driver is not installed ({error}); for {missing}: pip install 'tidegate[{extra}]'"
             ) from error
         except self._faults as error:
             said = str(error).partition("\n")[0]

@@ -189,6 +189,16 @@ def test_a_database_that_can_not_be_opened_is_one_sentence(tmp_path: Path, monke
         MlflowStore(f"sqlite:///{damaged}")
 
 
+@pytest.mark.parametrize("module", ["boto3", "botocore.exceptions"])
+def test_artifacts_of_s3_without_their_driver_say_what_to_install(mlflow_store: MlflowStore, module: str) -> None:
+    missing = ModuleNotFoundError(f"No module named {module!r}", name=module)
+    with (
+        pytest.raises(Unsupported, match=r"for s3:// artifacts: pip install 'tidegate\[s3\]'"),
+        mlflow_store.translated(),
+    ):
+        raise missing
+
+
 def test_a_database_without_its_driver_says_what_to_install() -> None:
     with pytest.raises(Unsupported, match=r"driver is not installed .*tidegate\[postgres\]"):
         MlflowStore("postgresql+pg8000://mlflow:secret@db/mlflow")
