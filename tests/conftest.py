@@ -9,6 +9,8 @@ from collections.abc import Callable
 import pytest
 from hypothesis import settings
 
+import serving.runtimes  # noqa: F401  Before any test imports onnxruntime, which is told there to keep to itself.
+
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("tidegate", deadline=None)
 settings.load_profile("tidegate")
