@@ -8,7 +8,9 @@ DAY_S = 86_400
 WARN_DAYS, WAKE_DAYS = 14, 2
 """Before a certificate ends. Whoever renews by machine does so a month before, and whoever does by hand needs days."""
 LEFT = "tidegate_certificate_expiry_timestamp_seconds - time()"
-ENDS = "The certificate of replica {{ $labels.instance }} ends in {{ $value | humanizeDuration }}"
+ENDS = "A certificate of the chain of replica {{ $labels.instance }} ends in {{ $value | humanizeDuration }}"
+REFUSED = "From its end on clients that need it refuse to connect"
+"""All of them where it is the server's own; of another of the chain, those that know no way around it."""
 
 
 def access_alert_group() -> Group:
@@ -42,7 +44,7 @@ def file_alerts() -> list[Alert]:
 
 
 def end_alerts() -> list[Alert]:
-    """The certificate that is shown ends, or has ended."""
+    """A certificate that is shown ends, or has ended: the server's own, or one of those above it."""
     return [
         Alert(
             name="TidegateCertificateEnding",
@@ -51,7 +53,7 @@ def end_alerts() -> list[Alert]:
             severity="warning",
             runbook="certificate",
             summary=ENDS,
-            description="Nothing has renewed it so far. From its end on clients refuse to connect.",
+            description=f"Nothing has renewed it so far. {REFUSED}.",
         ),
         Alert(
             name="TidegateCertificateEnds",
@@ -60,6 +62,6 @@ def end_alerts() -> list[Alert]:
             severity="critical",
             runbook="certificate",
             summary=ENDS,
-            description="From its end on clients refuse to connect, over HTTP and gRPC. Below zero that is now.",
+            description=f"{REFUSED}, over HTTP and gRPC. Below zero that is now.",
         ),
     ]

@@ -11,8 +11,8 @@ from serving.metric_families import counter, gauge
 
 
 def access_metrics(counts: AccessCounts) -> Iterator[Metric]:
-    """Always there, so that an alarm may sum it: zeros and ones where access is off. Where nothing is encrypted, no
-    end of a certificate."""
+    """Always there, so that an alarm may sum it: zeros and ones where access is off. Where nothing is encrypted, or
+    its end can not be read, no end of a certificate."""
     refused = counter("access_refused", "Callers turned away, by reason.", ("reason",))
     for reason, count in counts.refused.items():
         refused.add_metric((reason,), count)

@@ -45,7 +45,8 @@ class AccessCounts:
         self.key_file_ok = True
         self.certificate_ok = True
         self.certificate_ends_at: float | None = None
-        """Of the one that is shown, in seconds since the epoch; None where nothing is encrypted."""
+        """Of the one that is shown, in seconds since the epoch; None where nothing is encrypted, or its end
+        can not be read."""
 
     def know_keys(self, names: Iterable[str]) -> None:
         """The names of the key file as it is now. Those that stay keep their numbers."""

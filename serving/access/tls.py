@@ -22,8 +22,8 @@ class Pair(NamedTuple):
 
     context: ssl.SSLContext
     for_grpc: Any
-    ends_at: float
-    """In seconds since the epoch."""
+    ends_at: float | None
+    """In seconds since the epoch; None where its end can not be read."""
 
 
 class Tls:
@@ -81,11 +81,13 @@ class Tls:
             raise InvalidRecipe(f"certificate {self._certificate} or key {self._key}: {error.strerror}") from error
         return Pair(context, grpc.ssl_server_certificate_configuration([pair]), self._end_of(pair[1]))
 
-    def _end_of(self, pem: bytes) -> float:
+    def _end_of(self, pem: bytes) -> float | None:
+        """OpenSSL has taken it, and takes times that no authority may write: clients judge those, not we."""
         try:
             return chain_ends_at(pem)
         except InvalidRecipe as error:
-            raise InvalidRecipe(f"certificate {self._certificate}: {error}") from error
+            log.warning("certificate %s is shown, and no metric says when it ends: %s", self._certificate, error)
+            return None
 
     def _refuse_password(self) -> str:
         """Or OpenSSL would ask for it on the terminal."""

@@ -212,6 +212,21 @@ def test_bad_files_at_the_start_are_refused(
     assert str(key) in str(refused.value)
 
 
+def test_a_certificate_whose_end_can_not_be_read_is_shown_all_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    authority, certificate, key, counts = Authority(tmp_path), tmp_path / "crt", tmp_path / "key", AccessCounts()
+    authority.issue(certificate, key)
+    der = ssl.PEM_cert_to_DER_cert(certificate.read_text())
+    end = x509.load_der_x509_certificate(der).not_valid_after_utc.strftime("%y%m%d%H%M%SZ").encode()
+    assert der.count(end) == 1
+    # Neither seconds nor Z, which RFC 5280 asks for.
+    certificate.write_text(ssl.DER_cert_to_PEM_cert(der.replace(end, end[:10] + b"+00")))
+    Tls(certificate, key, counts)
+    assert counts.certificate_ends_at is None
+    assert "no metric says when it ends" in caplog.text
+
+
 @pytest.mark.parametrize("setting", ["TIDEGATE_TLS_CERTIFICATE", "TIDEGATE_TLS_KEY"])
 def test_one_file_without_the_other_is_refused(setting: str) -> None:
     with pytest.raises(InvalidRecipe, match="belong together"):
