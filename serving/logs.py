@@ -10,7 +10,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 CURRENT_REQUEST: ContextVar[str] = ContextVar("request_id", default="")
-"""Set where a request comes in; everything that its own task logs carries it."""
+"""Set where a request comes in, to what its caller knows it by; everything that its own task logs carries it."""
+
+UNTOLD_REQUEST: ContextVar[str] = ContextVar("untold_request", default="")
+"""The server's own id of a request whose caller sent none and is told none. The log and the trace have it; feedback,
+which nobody could send, has not."""
 
 BLAMING_CLIENTS = ("uvicorn.error", "python_multipart")
 """Libraries that warn of every malformed request: a client could fill the disk with them. Metrics count those."""
@@ -28,7 +32,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        if request_id := CURRENT_REQUEST.get():
+        if request_id := CURRENT_REQUEST.get() or UNTOLD_REQUEST.get():
             line["request_id"] = request_id
         line |= {name: value for name, value in record.__dict__.items() if name not in PLAIN_FIELDS}
         if record.exc_info:

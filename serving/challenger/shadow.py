@@ -15,7 +15,7 @@ from serving.challenger.replay import Incomparable, LocalModel, Replay
 from serving.challenger.share import SHADOW, falls_within
 from serving.challenger.statistics import PairStatistics
 from serving.deadline import Deadline
-from serving.logs import CURRENT_REQUEST
+from serving.logs import CURRENT_REQUEST, UNTOLD_REQUEST
 from serving.workers import DecodePool
 
 MAX_QUEUED = 64
@@ -89,6 +89,7 @@ class Shadow:
     async def _work(self) -> None:
         """For ever: one copy after the other. They are nobody's request, whatever was going on when this was begun."""
         CURRENT_REQUEST.set("")
+        UNTOLD_REQUEST.set("")
         while True:
             while not self._queue:
                 self._filled.clear()

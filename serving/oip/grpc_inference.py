@@ -19,7 +19,7 @@ from serving.challenger.canary import Canary
 from serving.config import ServerConfig
 from serving.deadline import Arrival, Deadline
 from serving.http_body import Headers
-from serving.logs import CURRENT_REQUEST
+from serving.logs import CURRENT_REQUEST, UNTOLD_REQUEST
 from serving.metrics import Metrics
 from serving.model_host import ModelHost
 from serving.model_kinds import default_timeout_s
@@ -139,8 +139,9 @@ class InferenceCalls:
         """What is done inside is one request, by the status that it ends with."""
         started_at, code, request_id = monotonic(), grpc.StatusCode.CANCELLED, message.id[:MAX_ID]
         call = Call(request_id or f"{self._id_prefix}-{next(self._numbers)}")
-        # None where none was sent: feedback can name no other, and nothing is remembered that no one can ask for.
+        # Empty where none was sent: feedback can name no other, and nothing is remembered that no one can ask for.
         CURRENT_REQUEST.set(request_id)
+        UNTOLD_REQUEST.set(call.name)
         trace = self._tracing.begin("ModelInfer", headers, started_at)
         try:
             yield call

@@ -14,6 +14,7 @@ import tritonclient.grpc.aio as triton
 from tritonclient.grpc import service_pb2
 
 from serving.oip.grpc import add_services
+from serving.tracing.tracing import NO_TRACING, Tracing
 from tests.serving.host_server import until
 from tests.serving.protocol_server import ProtocolServer
 from tests.serving.wire import IMAGES, bytes_tensor
@@ -23,10 +24,10 @@ STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
 
 
 @asynccontextmanager
-async def listening(server: ProtocolServer) -> AsyncIterator[str]:
+async def listening(server: ProtocolServer, tracing: Tracing = NO_TRACING) -> AsyncIterator[str]:
     """The address of the same models over gRPC."""
     services = grpc.aio.server()
-    add_services(services, server.host, server.config, server.metrics, server.regions, server.access)
+    add_services(services, server.host, server.config, server.metrics, server.regions, server.access, tracing)
     port = services.add_insecure_port("127.0.0.1:0")
     await services.start()
     yield f"127.0.0.1:{port}"
