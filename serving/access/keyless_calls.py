@@ -84,11 +84,8 @@ class KeylessCalls:
         if message is grpc.aio.EOF:
             raise BadInput("the call ended without its message: send one")
         if (num_bytes := len(message)) > MAX_MESSAGE_BYTES:
-            del (
-                message,
-                reading,
-                done,
-            )  # or the error would keep it, and the call the error, until its last byte is sent
+            # Or the error would keep it, and the call the error, until its last byte is sent.
+            del message, reading, done
             raise TooLarge(
                 f"the message has {num_bytes} bytes, more than {MAX_MESSAGE_BYTES}: bring a key, or send less"
             )
