@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models.dashboard import Panel
 from grafana_foundation_sdk.models.units import NoUnit, PercentUnit, RequestsPerSecond
 from grafana_foundation_sdk.models.units import Seconds as SecondsUnit
 
@@ -127,6 +129,10 @@ def traffic() -> Section:
 
 
 def turned_away() -> Section:
+    return Section("Not answered", [*for_want_of_room(), *for_want_of_a_key()])
+
+
+def for_want_of_room() -> list[Builder[Panel]]:
     refused, rows = series("items_refused_total", VERSION), series("batch_rows_total", VERSION)
     refused_share = (
         f"{summed('model', rate(refused))} / ({summed('model', rate(refused))} + {summed('model', rate(rows))})"
@@ -135,58 +141,53 @@ def turned_away() -> Section:
         Query(summed("model", rate(series(f"items_{what}_total", VERSION))), f"{{{{model}}}} {what}")
         for what in ("cancelled", "expired")
     ]
+    return [
+        explained(
+            lines("Refused: the queue was full", RequestsPerSecond, Query(summed("model", rate(refused)), "{{model}}")),
+            "Pictures and prompts whose callers were told to come back (429, RESOURCE_EXHAUSTED).",
+            "TidegateRefusing",
+        ),
+        explained(
+            lines("Share that is refused", PercentUnit, Query(refused_share, "{{model}}"), limits=[REFUSED_SHARE]),
+            "Of what was refused or computed.",
+            "TidegateRefusing",
+        ),
+        explained(
+            lines("Cancelled and expired", RequestsPerSecond, *left),
+            "Cancelled: the caller left before it was computed. Expired: the caller's deadline passed.",
+        ),
+    ]
+
+
+def for_want_of_a_key() -> list[Builder[Panel]]:
     good = [
         Query(series(f"{what}_ok", REPLICA), f"{says}, {{{{instance}}}}")
         for what, says in (("key_file", "key file"), ("certificate", "certificate"))
     ]
-    return Section(
-        "Not answered",
-        [
-            explained(
-                lines(
-                    "Refused: the queue was full", RequestsPerSecond, Query(summed("model", rate(refused)), "{{model}}")
-                ),
-                "Pictures and prompts whose callers were told to come back (429, RESOURCE_EXHAUSTED).",
-                "TidegateRefusing",
+    return [
+        explained(
+            stacked(
+                "Turned away for want of a key",
+                RequestsPerSecond,
+                Query(summed("reason", rate(series("access_refused_total", REPLICA))), "{{reason}}"),
             ),
-            explained(
-                lines(
-                    "Share that is refused",
-                    PercentUnit,
-                    Query(refused_share, "{{model}}"),
-                    limits=[REFUSED_SHARE],
-                ),
-                "Of what was refused or computed.",
-                "TidegateRefusing",
-            ),
-            explained(
-                lines("Cancelled and expired", RequestsPerSecond, *left),
-                "Cancelled: the caller left before it was computed. Expired: the caller's deadline passed.",
-            ),
-            explained(
-                stacked(
-                    "Turned away for want of a key",
-                    RequestsPerSecond,
-                    Query(summed("reason", rate(series("access_refused_total", REPLICA))), "{{reason}}"),
-                ),
-                "missing, unknown: no key, or none of ours. role: the call needs an administrator. rate: too often. "
-                "crowd, silent: calls over gRPC that need no key, too many at once or without a message.",
-            ),
-            explained(
-                stacked(
-                    "Requests by key",
-                    RequestsPerSecond,
-                    Query(summed("key, outcome", rate(series("key_requests_total", REPLICA))), "{{key}} {{outcome}}"),
-                ).no_value("No keys: access is off"),
-                "By the key's name in the key file, and what became of the request.",
-            ),
-            explained(
-                states("Key file and certificate", READABLE, *good),
-                "A bad new one is not taken: what was read before stays in force.",
-                "TidegateKeyFileBad",
-                "TidegateCertificateBad",
-                "TidegateCertificateEnding",
-                "TidegateCertificateEnds",
-            ),
-        ],
-    )
+            "missing, unknown: no key, or none of ours. role: the call needs an administrator. rate: too often. "
+            "crowd, silent: calls over gRPC that need no key, too many at once or without a message.",
+        ),
+        explained(
+            stacked(
+                "Requests by key",
+                RequestsPerSecond,
+                Query(summed("key, outcome", rate(series("key_requests_total", REPLICA))), "{{key}} {{outcome}}"),
+            ).no_value("No keys: access is off"),
+            "By the key's name in the key file, and what became of the request.",
+        ),
+        explained(
+            states("Key file and certificate", READABLE, *good),
+            "A bad new one is not taken: what was read before stays in force.",
+            "TidegateKeyFileBad",
+            "TidegateCertificateBad",
+            "TidegateCertificateEnding",
+            "TidegateCertificateEnds",
+        ),
+    ]
