@@ -87,7 +87,8 @@ def held_back(lock: Path) -> Iterator[Callable[[subprocess.Popen[str]], None]]:
                 if lock in files_held_by(process):
                     return
                 time.sleep(0.2)
-            pytest.fail("the search did not come to its MLflow store")
+            process.kill()
+            pytest.fail(f"the search did not come to its MLflow store: {process.communicate()[1]}")
 
         yield wait_for
 

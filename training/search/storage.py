@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
+import random
+import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from sqlalchemy import Connection, event
-from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
+from sqlalchemy import Connection, event, text
+from sqlalchemy.exc import ArgumentError, IntegrityError, ProgrammingError, SQLAlchemyError
 
 from registry.tracking import database_file
 from tasks.errors import BadInput, NotReady
@@ -20,7 +25,29 @@ MAX_RETRIES = 3
 """A trial that kills its process every time (memory, say) is given up after so many."""
 BUSY_SECONDS = 60
 """How long one process waits for another to be done with an embedded database."""
+MAX_COLLISIONS = 20
+"""Of processes that all make the tables of one server's database, each failure of one means that another came on."""
 DATABASE = "search.db"
+
+WITHOUT_A_SIGN_OF_LIFE = text("""
+    select trial_id from trials
+    where study_id = :study and state = 'RUNNING' and trial_id not in (select trial_id from trial_heartbeats)
+""")
+
+
+class WatchfulStorage(optuna.storages.RDBStorage):  # type: ignore[misc]
+    """Optuna's, which also sees the trials of processes that died before their first sign of life."""
+
+    def _get_stale_trial_ids(self, study_id: int) -> list[int]:
+        """Optuna passes over trials without a sign of life, and whoever waits for such a one waits for ever. Here
+        they get their first one from whoever looks: it grows old unless their process lives to give others. (No start
+        of a trial is compared with a clock: machines disagree about the time.)"""
+        with self.engine.connect() as connection:
+            silent = connection.execute(WITHOUT_A_SIGN_OF_LIFE, {"study": study_id}).scalars().all()
+        for trial_id in silent:
+            self.record_heartbeat(trial_id)
+        stale: list[int] = super()._get_stale_trial_ids(study_id)
+        return stale
 
 
 def default_storage(workdir: Path) -> str:
@@ -30,40 +57,52 @@ def default_storage(workdir: Path) -> str:
 
 def open_storage(
     url: str, heartbeat_seconds: int = HEARTBEAT_SECONDS, silent_seconds: int = SILENT_SECONDS
-) -> optuna.storages.RDBStorage:
-    """A database by its SQLAlchemy URL. Its tables are made where they are missing. Raises BadInput for a URL that
-    means nothing here, NotReady for a database that does not answer."""
+) -> WatchfulStorage:
+    """A database by its SQLAlchemy URL. Its tables are made where they are missing, by as many processes at once as
+    there are. Raises BadInput for a URL that means nothing here, NotReady for a database that does not answer."""
     file = database_file(url)
-    if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
     try:
-        try:
+        with nullcontext() if file is None else alone_with(file):
             return connect(url, heartbeat_seconds, silent_seconds)
-        except OperationalError:
-            # Two processes that both found no tables both make them, and the second one fails.
-            return connect(url, heartbeat_seconds, silent_seconds)
-    except (ImportError, ArgumentError) as error:
+    except (ImportError, ArgumentError, ValueError) as error:
         raise BadInput(
             f"{url}: no database to keep a search in ({error}); give a SQLAlchemy URL whose driver is installed, such "
             "as sqlite:////shared/search.db or postgresql+psycopg://user@host/name"
         ) from error
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, OSError) as error:
         raise NotReady(f"{url}: the database of the search can not be used: {error}") from error
 
 
-def connect(url: str, heartbeat_seconds: int, silent_seconds: int) -> optuna.storages.RDBStorage:
+@contextmanager
+def alone_with(file: Path) -> Iterator[None]:
+    """Two processes that both found no tables would both make them."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.with_name(f"{file.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def connect(url: str, heartbeat_seconds: int, silent_seconds: int) -> WatchfulStorage:
     """Raises what SQLAlchemy raises."""
     is_embedded = database_file(url) is not None
     embedded = {"connect_args": {"timeout": BUSY_SECONDS, "isolation_level": None}} if is_embedded else {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        storage = optuna.storages.RDBStorage(
-            url,
-            engine_kwargs=embedded,
-            heartbeat_interval=heartbeat_seconds,
-            grace_period=silent_seconds,
-            heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(MAX_RETRIES),
-        )
+    for collision in range(MAX_COLLISIONS + 1):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                storage = WatchfulStorage(
+                    url,
+                    engine_kwargs=embedded,
+                    heartbeat_interval=heartbeat_seconds,
+                    grace_period=silent_seconds,
+                    heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(MAX_RETRIES),
+                )
+            break
+        except (IntegrityError, ProgrammingError):
+            # What servers say of a table, or of the note about their version, that has just been made by another.
+            if collision == MAX_COLLISIONS:
+                raise
+            time.sleep(random.uniform(0.05, 0.2))
     if is_embedded:
         event.listen(storage.engine, "begin", lock_database)
     return storage

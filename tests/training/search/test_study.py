@@ -211,14 +211,18 @@ def test_two_that_search_together_share_the_trials(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.filterwarnings("ignore:Heartbeat of storage")
-def test_a_dead_process_leaves_its_trial_to_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("gave_signs_of_life", [True, False])
+def test_a_dead_process_leaves_its_trial_to_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gave_signs_of_life: bool
+) -> None:
     monkeypatch.setattr(study_module, "POLL_SECONDS", 0.2)
     url = f"sqlite:///{tmp_path / 'search.db'}"
     dead = make_study(num_trials=3, storage=open_storage(url))
-    # What a killed process leaves: a trial that runs, and a heartbeat that does not come again.
+    # What a killed process leaves: a trial that runs, and a heartbeat that does not come again, or never came.
     trial = dead._study.ask()
     lost = RATES.assign(SuggestedDraw(trial))
-    dead._study._storage._backend.record_heartbeat(trial._trial_id)
+    if gave_signs_of_life:
+        dead._study._storage._backend.record_heartbeat(trial._trial_id)
     study = make_study(num_trials=3, storage=open_storage(url, heartbeat_seconds=1, silent_seconds=1))
     study.run(near_a_third, ignore)
     assert len(study.trials()) == 3
