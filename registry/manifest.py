@@ -145,7 +145,7 @@ def loss_of(ours: float, theirs: float, better: Better) -> float:
     return theirs - ours if better == "higher" else (ours - theirs) / max(abs(theirs), SMALLEST)
 
 
-class Variant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Variant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One way to run the model. `graphs` by role: main, or those of `registry.decoder_interface`.
 
     `task`: a spec of its own, where the graph does a part of the task itself (suppression, say); never of one that
@@ -172,7 +172,12 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     versions: dict[str, str] = {}
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+def current_version() -> int:
+    """A function, because what stands in a class as a default is left out of what is written, and this never is."""
+    return SCHEMA_VERSION
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The whole of `manifest.json`. Paths are relative to the package folder and use forward slashes.
 
     `variants` is ordered: the first whose requirements a host meets and whose gates passed is the one to run.
@@ -192,7 +197,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     lineage: Lineage
     rivals: dict[str, dict[Name, Evidence]] = {}
     files: dict[str, FileRecord] = {}
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = msgspec.field(default_factory=current_version)
 
     def __post_init__(self) -> None:
         if any(small >= large for small, large in pairwise(self.batch_buckets)):

@@ -51,6 +51,14 @@ def test_a_copy_opens_under_the_same_digest(built: ModelPackage, folder: Path) -
     assert len(opened.golden_inputs()) == len(opened.golden_outputs("fp32")["logits"]) == 4
 
 
+def test_releases_before_rivals_and_own_tasks_read_packages_without_any(built: ModelPackage) -> None:
+    """They refuse a field that they do not know, and servers may be older than who exports."""
+    written = json.loads((built.folder / "manifest.json").read_bytes())
+    assert "rivals" not in written
+    assert "task" not in written["variants"]["fp32"]
+    assert written["schema_version"] == SCHEMA_VERSION
+
+
 def test_a_package_of_schema_version_1_opens_for_ever() -> None:
     package = open_package(V1)
     assert package.manifest.schema_version == 1
