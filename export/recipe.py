@@ -12,7 +12,7 @@ import msgspec
 from export.compress.steps import Steps, check_names, check_steps
 from export.generative.recipe import GenerativeRecipe
 from export.section import Count, Positive, Section, Share
-from export.technique_recipe import Extension, check_overrides, extended_name, merge
+from export.technique_recipe import Extension, check_overrides, extended_name, merge, recipe_of_task
 from tasks.detection_spec import SuppressionInside
 from tasks.errors import InvalidRecipe
 from training.recipe import TaskName
@@ -95,7 +95,7 @@ class NamedRecipe:
     something is certainly wrong."""
 
     def __init__(self, name_or_path: str | Path = "", overrides: Sequence[str] = ()) -> None:
-        """Without a name, the recipe that bears the name of the task."""
+        """Without a name, the recipe of the task; with `extends=quick` among the overrides, the short one."""
         self._name, self._overrides = name_or_path, tuple(overrides)
         if name_or_path:
             facts, origin = read_recipe(name_or_path, overrides)
@@ -106,19 +106,28 @@ class NamedRecipe:
 
     def for_task(self, task: TaskName | None) -> AnyRecipe:
         """The recipe for models of a task; None where that must not matter."""
-        facts, origin = read_recipe(self._name or task or "", self._overrides)
+        name, overrides = self._name, self._overrides
+        if not name and task is not None:
+            name, overrides = recipe_of_task(task, overrides)
+        facts, origin = read_recipe(name, overrides)
         if "extends" in facts:
             if task is None:
                 raise InvalidRecipe(f"{origin} extends the recipe of a task: it is complete only beside a model")
-            check_overrides(self._overrides, task)
+            check_overrides(overrides, task)
             base, _ = RECIPES.read(extended_name(facts, task, origin), ())
             facts = merge(facts, base, task, origin)
         return typed_recipe(facts, origin)
 
 
 def read_recipe(name_or_path: str | Path, overrides: Sequence[str]) -> RecipeTables:
-    """As it is written. Raises InvalidRecipe, also for techniques that there are not."""
+    """As it is written. Raises InvalidRecipe, also for techniques that there are not, and for an override `extends` of
+    what extends nothing: all that it says would stand."""
     tables = RECIPES.read(name_or_path, overrides)
+    if "extends" in tables.facts and "extends" not in RECIPES.read(name_or_path, ()).facts:
+        raise InvalidRecipe(
+            f"{tables.origin}: that recipe is whole by itself, so extends would change nothing: leave it out, or give "
+            "no recipe, then extends=quick takes the short one of the model's task"
+        )
     if isinstance(variants := tables.facts.get("variants"), Mapping):
         check_names(variants, tables.origin)
     return tables

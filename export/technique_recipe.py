@@ -12,7 +12,7 @@ from export.section import Section
 from tasks.errors import InvalidRecipe
 from tasks.task import is_generative
 from training.recipe import TaskName
-from training.recipe_file import convert_tables
+from training.recipe_file import apply_override, convert_tables
 
 EXTENDED: Mapping[str, Mapping[TaskName, str]] = {
     "task": {
@@ -53,6 +53,17 @@ class Extension(msgspec.Struct, frozen=True, kw_only=True):
 def extended_name(facts: Mapping[str, Any], task: TaskName, origin: str) -> str:
     """The recipe that a file extends for models of a task. Raises InvalidRecipe."""
     return EXTENDED[convert_tables(facts, Extension, origin).extends][task]
+
+
+def recipe_of_task(task: TaskName, overrides: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """Where no recipe is named: that of the task, or the one that an override `extends` means for it; and the other
+    overrides. Raises InvalidRecipe."""
+    facts: dict[str, Any] = {"extends": "task", "variants": {}}
+    asked = [override for override in overrides if override.partition("=")[0].strip() == "extends"]
+    for override in asked:
+        apply_override(facts, override)
+    others = tuple(override for override in overrides if override not in asked)
+    return extended_name(facts, task, f"the recipe of {task} with {', '.join(asked)}"), others
 
 
 def merge(facts: Mapping[str, Any], base: Mapping[str, Any], task: TaskName, origin: str) -> dict[str, Any]:

@@ -132,6 +132,22 @@ def test_extending_recipe_takes_counts_from_the_recipe_of_the_task_and_may_chang
     assert list(recipe.variants) == ["fp32", "pruned"]
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_extending_nothing_but_the_short_recipe_is_the_short_recipe(task: TaskName) -> None:
+    short = load_export_recipe("", ["extends=quick", "num_golden=5"], task)
+    named = load_export_recipe("quick" if task == "classification" else f"{task}-quick", ["num_golden=5"])
+    assert short == named != load_export_recipe("", ["num_golden=5"], task)
+    assert load_export_recipe("", ["extends=task"], task) == load_export_recipe(task)
+
+
+def test_a_recipe_that_is_whole_extends_no_other() -> None:
+    for name in ("classification", "quick"):
+        with pytest.raises(InvalidRecipe, match=rf"{name}\.toml with extends=quick: .* extends would change nothing"):
+            load_export_recipe(name, ["extends=quick"], "classification")
+    with pytest.raises(InvalidRecipe, match=r"extends=quik: .*'quik'.*extends"):
+        load_export_recipe("", ["extends=quik"], "classification")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
