@@ -172,7 +172,8 @@ def for_want_of_a_key() -> list[Builder[Panel]]:
                 Query(summed("reason", rate(series("access_refused_total", REPLICA))), "{{reason}}"),
             ),
             "missing, unknown: no key, or none of ours. role: the call needs an administrator. rate: too often. "
-            "crowd, silent: calls over gRPC that need no key, too many at once or without a message.",
+            "crowd, silent, long: calls over gRPC that need no key, too many at once, without a message or with one "
+            "that is too long.",
         ),
         explained(
             stacked(

@@ -22,6 +22,8 @@ class Reason(StrEnum):
     """No key, and as many calls without one are open already as may be."""
     SILENT = "silent"
     """No key, and no message either."""
+    LONG = "long"
+    """No key, and a message that is longer than what may be asked without one."""
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic
 from typing import Any
 
@@ -33,6 +33,14 @@ Refuse = Callable[[TidegateError, grpc.aio.ServicerContext], Awaitable[None]]
 
 class Silent(BadInput):
     """A message that did not come. No fault of the server, as DeadlineExceeded is counted."""
+
+
+REASONS: Mapping[type[TidegateError], Reason] = {
+    Overloaded: Reason.CROWD,
+    Silent: Reason.SILENT,
+    TooLarge: Reason.LONG,
+}
+"""Of what somebody can fill the places or the memory with. Other calls end badly by mistake, and soon."""
 
 
 class KeylessCalls:
@@ -72,7 +80,7 @@ class KeylessCalls:
         return grpc.stream_stream_rpc_method_handler(answer, handler.request_deserializer, handler.response_serializer)
 
     async def _first_message(self, context: grpc.aio.ServicerContext) -> Any:
-        """Raises Overloaded where too many ask, Silent for one that does not come, BadInput for none or a long one."""
+        """Raises Overloaded where too many ask, Silent for one that does not come, TooLarge, BadInput for none."""
         with self._asking.one():
             # Not cancelled when time is up: the end of the call ends it, and frees what it has read.
             reading = asyncio.ensure_future(context.read())
@@ -92,10 +100,10 @@ class KeylessCalls:
         return message
 
     def _count(self, error: TidegateError) -> None:
-        """Of what tells that somebody fills the places; the log is told once in a while, the metric always."""
-        if not isinstance(error, Overloaded | Silent):
+        """The log is told once in a while, the metric always."""
+        if (reason := REASONS.get(type(error))) is None:
             return
-        self._counts.refuse(Reason.CROWD if isinstance(error, Overloaded) else Reason.SILENT)
+        self._counts.refuse(reason)
         if monotonic() - self._complained_at >= COMPLAINT_INTERVAL_S:
             self._complained_at = monotonic()
             log.warning("a call over gRPC without a key was refused: %s", error)

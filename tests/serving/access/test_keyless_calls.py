@@ -174,6 +174,7 @@ async def test_a_message_that_is_too_long_is_refused_to_strangers_and_not_kept(g
     call = guarded.channel.unary_stream(method)(request, timeout=20)
     assert (await call.code()).name == "INVALID_ARGUMENT"
     assert f"has {MAX_MESSAGE_BYTES + 1} bytes, more than {MAX_MESSAGE_BYTES}" in await call.details()
+    assert 'tidegate_access_refused_total{reason="long"} 1.0' in guarded.server.scrape()
     known = guarded.channel.unary_stream(method)(request, metadata=(("x-api-key", guarded.key),), timeout=20)
     with contextlib.suppress(grpc.aio.AioRpcError):
         await known.read()
