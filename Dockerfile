@@ -3,6 +3,7 @@
 #   docker build --target server-cpu --tag tidegate-server-cpu:0.1.0 .
 #   docker build --target server-gpu --tag tidegate-server-gpu:0.1.0 .
 #   docker build --target server-gpu --build-arg EXTRAS=gpu,tensorrt --tag tidegate-server-tensorrt:0.1.0 .
+#   docker build --target server-cpu --build-arg EXTRAS=cpu,capture --tag tidegate-server-cpu:0.1.0-capture .
 #   docker build --target trainer    --tag tidegate-trainer:0.1.0 .
 #   docker build --target mlflow     --tag tidegate-mlflow:0.1.0 .
 #
@@ -38,8 +39,10 @@ COPY serving serving
 COPY training training
 COPY export export
 
+# Extras of pyproject.toml that a server may have as well: capture (pyarrow: 156 MB more, 599 in all), traces, tensorrt.
 FROM source AS build-server-cpu
-RUN --mount=type=secret,id=pip,target=/etc/pip.conf pip install -c constraints.txt '.[cpu]'
+ARG EXTRAS=cpu
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf pip install -c constraints.txt ".[${EXTRAS}]"
 
 FROM source AS build-server-gpu
 ARG EXTRAS=gpu

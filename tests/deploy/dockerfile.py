@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 STAGE = re.compile(r"^FROM (?P<base>\S+) AS (?P<name>\S+)$")
 MOUNT = re.compile(r"--mount=\S+\s+")
+BUILD = re.compile(r"docker build --target \S+ +--build-arg EXTRAS=(?P<extras>\S+) +--tag (?P<image>\S+)")
 TARGETS = ("server-cpu", "server-gpu", "trainer", "mlflow")
 
 
@@ -27,6 +28,11 @@ class Stage:
     def commands(self) -> list[str]:
         """What RUN gives to the shell."""
         return [MOUNT.sub("", rest) for rest in self.all("RUN")]
+
+
+def extras_built(text: str) -> dict[str, set[str]]:
+    """Image → the extras that it has by the commands which a page or the Dockerfile's head shows."""
+    return {found["image"]: set(found["extras"].split(",")) for found in BUILD.finditer(text)}
 
 
 def read_stages() -> tuple[dict[str, str], dict[str, Stage]]:

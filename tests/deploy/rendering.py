@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -47,10 +47,16 @@ def render(folder: Path) -> list[Document]:
 
 def render_set(name: str, folder: Path) -> list[Document]:
     """One of SETS; `folder` is empty and takes the overlay that a component needs to stand on the base."""
-    if name.startswith("overlays/"):
-        return render(KUBERNETES / name)
-    base, component = (os.path.relpath(KUBERNETES / part, folder.resolve()) for part in ("base", name))
-    wanted = {"namespace": "tidegate", "resources": [base], "components": [component]}
+    return render(KUBERNETES / name) if name.startswith("overlays/") else render_base((Path(name).name,), folder)
+
+
+def render_base(components: Sequence[str], folder: Path) -> list[Document]:
+    """The base with components, in this order; `folder` is empty and takes the overlay that they need."""
+    base, *paths = (
+        os.path.relpath(KUBERNETES / part, folder.resolve())
+        for part in ("base", *(f"components/{name}" for name in components))
+    )
+    wanted = {"namespace": "tidegate", "resources": [base], "components": paths}
     (folder / "kustomization.yaml").write_text(json.dumps(wanted), encoding="utf-8")
     return render(folder)
 

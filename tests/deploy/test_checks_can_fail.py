@@ -11,10 +11,11 @@ from tests.deploy.rendering import Document
 from tests.deploy.test_manifests import CHECKS
 
 PROD, KSERVE, TRAINING = "overlays/prod", "components/kserve", "components/training"
-TRITON, TENSORRT = "components/triton", "components/tensorrt"
+TRITON, TENSORRT, CAPTURE = "components/triton", "components/tensorrt", "components/capture"
 POD = "Deployment tidegate spec template spec"
 SERVER = f"{POD} containers 0"
 SETTINGS = "ConfigMap tidegate-settings data"
+CLAIM = "PersistentVolumeClaim tidegate-captured spec"
 SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "tidegate-tls"}}
 GADGET = {"apiVersion": "example.com/v1", "kind": "Gadget", "metadata": {"name": "gadget"}}
 Change = Callable[[list[Document]], Any]
@@ -123,6 +124,11 @@ MISTAKES = (
     Mistake(
         "policies", PROD, "about no pod", put(f"NetworkPolicy mlflow spec podSelector matchLabels {NAME}", "mlfow")
     ),
+    Mistake("capture", CAPTURE, "without the extra", put(f"{SERVER} image", "tidegate-server-cpu:0.1.0")),
+    Mistake("capture", CAPTURE, "no claim is mounted", put(f"{SETTINGS} TIDEGATE_CAPTURE_DIR", "/tmp/captured")),
+    Mistake("capture", CAPTURE, "can not be written", cut(f"{POD} securityContext fsGroup")),
+    Mistake("capture", CAPTURE, "on two nodes", put(f"{CLAIM} accessModes", ["ReadWriteOnce"])),
+    Mistake("capture", CAPTURE, "leaves no room", put(f"{CLAIM} resources requests storage", "16Gi")),
     Mistake("scaling", PROD, "fixes its replicas", put("Deployment tidegate spec replicas", 3)),
     Mistake("scaling", PROD, "0 Services", put(f"ServiceMonitor tidegate spec selector matchLabels {NAME}", "tide")),
 )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from tests.deploy.dockerfile import ROOT, TARGETS, lineage, read_stages
-from tests.deploy.pod_checks import VERSION
+from tests.deploy.dockerfile import ROOT, TARGETS, extras_built, lineage, read_stages
+from tests.deploy.pod_checks import CAPTURE_TAG, VERSION
 
 ARGUMENTS, STAGES = read_stages()
 PINS = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").split())
@@ -68,7 +69,6 @@ def test_every_installation_is_held_to_the_constraints() -> None:
 def test_the_engine_for_gpus_is_the_one_that_everything_else_is_tested_with() -> None:
     given = dict(argument.split("=", 1) for argument in STAGES["build-server-gpu"].all("ARG"))
     assert given["ONNXRUNTIME_GPU"] == PINS["onnxruntime"]
-    assert given["EXTRAS"] == "gpu"
     assert all(re.fullmatch(r"[\d.]+", given[name]) for name in ("CUDNN", "CUBLAS", "CUDA_RUNTIME"))
 
 
@@ -83,4 +83,22 @@ def test_what_is_copied_is_not_ignored() -> None:
 
 def test_the_tags_shown_are_of_this_version() -> None:
     shown = set(re.findall(r"--tag tidegate-\S+:(\S+)", (ROOT / "Dockerfile").read_text(encoding="utf-8")))
-    assert shown == {VERSION}
+    assert shown == {VERSION, CAPTURE_TAG}
+
+
+@pytest.mark.parametrize("page", ["Dockerfile", "docs/capture.md"])
+def test_the_extras_shown_are_there_and_named_by_the_tag(page: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    built = extras_built((ROOT / page).read_text(encoding="utf-8"))
+    assert built
+    for image, extras in built.items():
+        assert extras <= set(project["optional-dependencies"]), image
+        assert ("capture" in extras) == image.endswith(f":{CAPTURE_TAG}")
+        assert ("tensorrt" in extras) == image.startswith("tidegate-server-tensorrt:")
+
+
+@pytest.mark.parametrize("kind", ["cpu", "gpu"])
+def test_a_server_has_the_extras_that_it_is_built_with(kind: str) -> None:
+    stage = STAGES[f"build-server-{kind}"]
+    assert f"EXTRAS={kind}" in stage.all("ARG")
+    assert any('".[${EXTRAS}]"' in command for command in stage.commands)

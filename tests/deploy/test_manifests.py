@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy import network_checks, pod_checks, schema_checks, setting_checks
+from tests.deploy import capture_checks, network_checks, pod_checks, schema_checks, setting_checks
 from tests.deploy.pod_checks import VERSION
 from tests.deploy.pods import mount_of, pods_of, serves
 from tests.deploy.rendering import OVERLAYS, SETS, Document, render_keeping, render_with
@@ -16,7 +16,7 @@ from tests.deploy.setting_checks import command_lines
 Check = Callable[[list[Document]], Iterator[str]]
 CHECKS: dict[str, Check] = {
     name.removeprefix("check_"): check
-    for module in (schema_checks, pod_checks, setting_checks, network_checks)
+    for module in (schema_checks, pod_checks, setting_checks, network_checks, capture_checks)
     for name, check in vars(module).items()
     if name.startswith("check_")
 }
