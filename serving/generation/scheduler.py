@@ -12,6 +12,7 @@ from functools import partial
 from time import monotonic
 
 from serving.generation.decoder import Logits, Step
+from serving.generation.occupants import Occupants
 from serving.generation.pace import MIN_PIECE, Pace
 from serving.generation.plan import Piece, Plan, Progress, Ran
 from serving.generation.scores import Scores
@@ -33,46 +34,37 @@ class Scheduler:
     def __init__(self, line: WaitingLine, pool: SlotPool, context: int) -> None:
         self._line, self._pool, self._context = line, pool, context
         self._pace = Pace()
-        self._filling: list[Sequence] = []
-        """Whose prompts are being taken in, in order of arrival."""
-        self._running: list[Sequence] = []
-        self._short: Sequence | None = None
-        """The search that has taken a slot for its prompt and needs more for its beams: it gets the next ones."""
+        self.occupants = Occupants(pool)
         self._copies: list[Copy] = []
         self._progress = Progress()
 
     @property
     def is_idle(self) -> bool:
         """Whether only a new sequence could give it something to do."""
-        return not self._filling and not self._running
-
-    @property
-    def active(self) -> list[Sequence]:
-        """All that have a slot and are not finished."""
-        followers = [follower for sequence in self._filling for follower in sequence.followers]
-        return self._filling + followers + self._running
+        return self.occupants.is_empty
 
     def schedule(self) -> Plan:
         """Let go of those that nobody waits for, give free slots to those that wait, and plan a step."""
-        for sequence in self.active:
+        for sequence in self.occupants.active:
             if sequence.is_over:
-                self._release(sequence)
+                self.occupants.release(sequence)
         self._admit()
         pieces = self._plan_pieces()
         steps = [
             Step(sequence.slots[feed.place], feed.token, sequence.num_cached)
-            for sequence in self._running
+            for sequence in self.occupants.running
             for feed in sequence.feeds
         ]
         copies, self._copies = self._copies, []
         held = self._pool.held(step.slot for step in steps) if steps else {}
-        return Plan(copies, list(self._running), steps, held, pieces)
+        return Plan(copies, list(self.occupants.running), steps, held, pieces)
 
     def _admit(self) -> None:
         """In order of arrival. While a search waits for slots, whoever came after it may use those that are free, and
         gives them back once that makes enough for the search: it begins as soon as if they had been kept for it."""
         while True:
-            if (search := self._short or self._line.first_search()) is not None and self._has_progressed(search):
+            search = self.occupants.short or self._line.first_search()
+            if search is not None and self._has_progressed(search):
                 continue
             sequence = self._line.pop_single() if self._pool.num_free else None
             if sequence is None:
@@ -88,13 +80,13 @@ class Scheduler:
                     self._place(search)
                     num_missing -= 1
                 search.slots += [self._pool.take_any() for _ in range(num_missing)]
-                self._short = None if search.has_all_slots else search
+                self.occupants.short = None if search.has_all_slots else search
                 return True
         return False
 
     def _make_room(self, search: Sequence, num_slots: int) -> bool:
         """Whether so many slots are free, or were until somebody got them who came after the search."""
-        guests = [sequence for sequence in self.active if sequence.arrival > search.arrival]
+        guests = [sequence for sequence in self.occupants.active if sequence.arrival > search.arrival]
         num_lent = num_slots - self._pool.num_free
         if num_lent > len(guests):
             return False
@@ -106,14 +98,14 @@ class Scheduler:
         """The last one of several comes first, so that nobody follows it any more."""
         if guest.leader is not None and guest in guest.leader.followers:
             guest.leader.followers.remove(guest)
-        self._release(guest)
+        self.occupants.release(guest)
         guest.suspend()
         self._line.put_back(guest)
 
     def _place(self, sequence: Sequence) -> None:
         sequence.placed_at = monotonic()
         leader = sequence.leader
-        if leader is not None and leader in self._filling and leader.history is sequence.history:
+        if leader is not None and leader in self.occupants.filling and leader.history is sequence.history:
             sequence.slots.append(self._pool.take_any())
             leader.followers.append(sequence)
             self._count_begun(sequence)
@@ -122,7 +114,7 @@ class Scheduler:
         sequence.slots.append(placement.slot)
         sequence.num_cached, sequence.snapshot_at = placement.num_cached, placement.snapshot_at
         self._copies += placement.copies
-        self._filling.append(sequence)
+        self.occupants.filling.append(sequence)
 
     def _count_begun(self, sequence: Sequence) -> None:
         if not sequence.has_begun:
@@ -134,8 +126,8 @@ class Scheduler:
     def _plan_pieces(self) -> list[Piece]:
         """As much of the prompts, the first first, as a step may take."""
         pieces: list[Piece] = []
-        left = self._pace.allowance(sum(sequence.is_flowing for sequence in self._running), self._context)
-        for sequence in self._filling:
+        left = self._pace.allowance(sum(sequence.is_flowing for sequence in self.occupants.running), self._context)
+        for sequence in self.occupants.filling:
             if sequence.is_taken_in:
                 continue
             if not sequence.has_looked_again:
@@ -176,7 +168,7 @@ class Scheduler:
 
     def fail_all(self, error: TidegateError) -> None:
         """The states of all slots are in doubt: whoever works in one gets this error."""
-        for sequence in self.active:
+        for sequence in self.occupants.active:
             self._fail(sequence, error)
         self._pool.forget(range(self._pool.num_slots))
         self._copies.clear()
@@ -206,7 +198,7 @@ class Scheduler:
 
     def _begin_writing(self) -> None:
         """Prompts that are taken in, and whose beams have their slots, become answers."""
-        ready = [sequence for sequence in self._filling if sequence.is_taken_in and sequence.has_all_slots]
+        ready = [sequence for sequence in self.occupants.filling if sequence.is_taken_in and sequence.has_all_slots]
         for leader in ready:
             assert leader.first_logits is not None
             scores = Scores(leader.first_logits)
@@ -215,8 +207,8 @@ class Scheduler:
                 follower.num_cached = leader.num_cached
             sequences = [leader, *leader.followers]
             leader.first_logits, leader.followers = None, []
-            self._filling.remove(leader)
-            self._running += sequences
+            self.occupants.filling.remove(leader)
+            self.occupants.running += sequences
             for sequence in sequences:
                 self._take_turn(sequence, partial(sequence.begin, scores))
 
@@ -234,20 +226,8 @@ class Scheduler:
         self._progress.deltas += [(sequence, delta) for delta in turn.deltas]
         sequence.feed(turn.feeds)
         if not turn.feeds:
-            self._release(sequence)
+            self.occupants.release(sequence)
 
     def _fail(self, sequence: Sequence, error: TidegateError) -> None:
         self._progress.failures.append((sequence, error))
-        self._release(sequence)
-
-    def _release(self, sequence: Sequence) -> None:
-        """Finished, failed or left: its slots are free, and so are those of answers that wait for its prompt."""
-        for released in (sequence, *sequence.followers):
-            self._pool.release(released.slots)
-            released.slots = []
-        sequence.followers = []
-        for sequences in (self._filling, self._running):
-            if sequence in sequences:
-                sequences.remove(sequence)
-        if self._short is sequence:
-            self._short = None
+        self.occupants.release(sequence)

@@ -43,7 +43,7 @@ class Table:
     def step(self) -> Plan:
         """As if every run had given the same logits."""
         plan = self.scheduler.schedule()
-        self.num_active = len(self.scheduler.active)
+        self.num_active = len(self.scheduler.occupants.active)
         logits = np.linspace(0, 1, 16, dtype=np.float32)
         ran = Ran(logits=np.tile(logits, (len(plan.steps), 1)) if plan.steps else None)
         ran.pieces = [logits if piece.is_last else None for piece in plan.pieces]
