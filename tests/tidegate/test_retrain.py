@@ -4,91 +4,20 @@ That it trains, exports and can be killed is tested with real processes, see tes
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 from typer.testing import CliRunner
 
 from registry.local_store import LocalStore
-from registry.lock import Locked, hold_lock
-from registry.package import ModelPackage, seal_package
-from registry.promotion import promote
-from registry.reference import ModelRef, VersionInfo
 from registry.tracking import HOME
-from tasks.errors import BadInput, Conflict, GateFailed, InvalidPackage, InvalidRecipe, NotFound
-from tests.handmade import Handmade, build_package
+from tasks.errors import BadInput, InvalidPackage, InvalidRecipe, NotFound
+from tests.tidegate.retrained_store import RUN, champion_of, promote_version, publish
 from tidegate import cli
 from tidegate.retrain import Plan, Retraining, retrain
 from tidegate.retrain_request import Request
-from training.recipe import Recipe, parse_recipe
 from training.run import finished, forget, run_folder
-
-EXPORT = {"description": "how the champion was exported"}
-PARENT, RUN = "run-of-the-champion", "run-of-the-retraining"
-
-
-class StoreOfRuns(LocalStore):
-    """A folder of packages that says which run made each, as MLflow does."""
-
-    def versions(self, name: str) -> list[VersionInfo]:
-        found = super().versions(name)
-        return [msgspec.structs.replace(one, run_id=self.fetch(one, Path()).manifest.lineage.run_id) for one in found]
-
-
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalStore:
-    """Version 1 is the champion."""
-    monkeypatch.chdir(tmp_path)
-    made = StoreOfRuns(tmp_path / "store")
-    publish(made, tmp_path / "first", PARENT)
-    promote_version(made, "1")
-    return made
-
-
-@pytest.fixture
-def retraining(store: LocalStore, tmp_path: Path) -> Retraining:
-    return Retraining("colours", store, f"sqlite:///{tmp_path}/mlflow.db")
-
-
-@pytest.fixture
-def plan(retraining: Retraining) -> Plan:
-    facts = {"name": "colours", "data": {"source": "digits"}, "image": {"height": 8, "width": 8}}
-    recipe: Recipe = parse_recipe({**facts, "model": {"architecture": "resnet"}}, "here")
-    return retraining.keep(Plan(champion="1", parent_run_id=PARENT, training=recipe, export=EXPORT))
-
-
-def publish(store: LocalStore, folder: Path, run_id: str, shift: float = 0.0, **changes: Any) -> VersionInfo:
-    """A version that a run has made."""
-    package = build_package(folder, Handmade(max_batch=2, num_golden=1, num_profile=8, shift=shift))
-    lineage = msgspec.structs.replace(package.manifest.lineage, run_id=run_id, recipe={"export": EXPORT})
-    manifest = msgspec.structs.replace(package.manifest, lineage=lineage, **changes)
-    return store.publish(seal_package(folder, manifest).folder, run_id)
-
-
-def promote_version(store: LocalStore, version: str) -> None:
-    promote(store, ModelRef(name="colours", version=version), cache=Path("cache"), who="ann")
-
-
-def champion_of(store: LocalStore) -> ModelPackage:
-    return store.fetch(store.resolve(ModelRef.parse("colours")), Path("cache"))
-
-
-def holders(store: LocalStore) -> dict[str, str]:
-    return {alias: info.version for info in store.versions("colours") for alias in info.aliases}
-
-
-def worse(store: LocalStore, folder: Path) -> VersionInfo:
-    """A version whose evidence no gate lets pass."""
-    variants = {
-        name: msgspec.structs.replace(
-            variant, evidence=msgspec.structs.replace(variant.evidence, metrics={"accuracy": 0.1})
-        )
-        for name, variant in champion_of(store).manifest.variants.items()
-    }
-    return publish(store, folder, RUN, variants=variants)
 
 
 def test_what_is_to_be_done_is_written_down(retraining: Retraining, plan: Plan) -> None:
@@ -160,50 +89,6 @@ def test_a_model_whose_training_is_not_on_record_can_not_either(retraining: Retr
         Retraining("unknown", retraining.store, retraining.tracking_uri).begin(Request("unknown"))
 
 
-def test_nominating_may_be_repeated(retraining: Retraining, tmp_path: Path) -> None:
-    made = publish(retraining.store, tmp_path / "second", RUN, shift=0.1)
-    for _ in range(2):
-        retraining.nominate(made)
-    assert holders(retraining.store) == {"champion": "1", "challenger": "2"}
-    retraining.nominate(retraining.store.resolve(ModelRef.parse("colours/1")))
-    assert holders(retraining.store) == {"champion": "1", "challenger": "2"}, "who is champion needs no trial"
-
-
-def test_where_another_became_champion_meanwhile_the_challenger_waits(
-    retraining: Retraining, plan: Plan, tmp_path: Path
-) -> None:
-    for name in ("theirs", "ours"):
-        publish(retraining.store, tmp_path / name, RUN, shift=0.1 if name == "ours" else 0.2)
-    ours = retraining.store.resolve(ModelRef.parse("colours/3"))
-    retraining.nominate(ours)
-    promote_version(retraining.store, "2")
-    with pytest.raises(Conflict, match="was expected to be 1 and is 2"):
-        retraining.promote(ours, plan)
-    assert holders(retraining.store) == {"champion": "2", "challenger": "3"}
-    assert not retraining.file.exists(), "there is nothing left to go on with"
-
-
-def test_while_somebody_else_promotes_the_plan_is_kept(
-    retraining: Retraining, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = publish(retraining.store, tmp_path / "second", RUN, shift=0.1)
-    retraining.keep(plan, trained=4, package=made.version)
-    retraining.nominate(made)
-    monkeypatch.setattr("tidegate.retrain.require_tracking", lambda uri: retraining.tracking_uri)
-    monkeypatch.setattr("tidegate.retrain.open_store", lambda uri: retraining.store)
-    monkeypatch.setattr("registry.promotion.hold_lock", partial(hold_lock, patience_s=0))
-    monkeypatch.setattr("export.report.format_report", lambda package: "what was measured")
-    with (
-        hold_lock(retraining.store, "colours", "ann", 60),
-        pytest.raises(Locked, match=r"locked by ann .*What was made is kept: tidegate retrain colours --resume --prom"),
-    ):
-        retrain(Request("colours"), None, resume=True, promotes=True)
-    assert retraining.file.exists()
-    assert retrain(Request("colours"), None, resume=True, promotes=True) == "what was measured"
-    assert holders(retraining.store)["champion"] == "2"
-    assert not retraining.file.exists()
-
-
 def test_a_recipe_that_is_refused_would_be_each_time(
     retraining: Retraining, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,60 +97,6 @@ def test_a_recipe_that_is_refused_would_be_each_time(
     monkeypatch.setattr("tidegate.retrain.open_store", lambda uri: retraining.store)
     with pytest.raises(InvalidRecipe):
         retrain(Request("colours"), None, resume=True, promotes=True)
-    assert not retraining.file.exists()
-
-
-def test_promoting_may_be_repeated(retraining: Retraining, plan: Plan, tmp_path: Path) -> None:
-    made = publish(retraining.store, tmp_path / "second", RUN, shift=0.1)
-    for _ in range(2):
-        retraining.nominate(made)
-        retraining.promote(made, plan)
-    assert holders(retraining.store)["champion"] == "2"
-    assert [(event.alias, event.version) for event in retraining.store.events("colours")] == [
-        ("champion", "1"),
-        ("challenger", "2"),
-        ("champion", "2"),
-    ]
-
-
-def shade_worse(store: LocalStore, folder: Path) -> VersionInfo:
-    """A version that has lost less than promotion allows."""
-    champion = champion_of(store)
-    accuracy = champion.variant("fp32").evidence.metrics["accuracy"] - 0.003
-    evidence = msgspec.structs.replace(champion.variant("fp32").evidence, metrics={"accuracy": accuracy})
-    return publish(
-        store, folder, RUN, variants={"fp32": msgspec.structs.replace(champion.variant("fp32"), evidence=evidence)}
-    )
-
-
-def test_what_learnt_from_nothing_new_may_not_be_a_shade_worse(
-    retraining: Retraining, plan: Plan, tmp_path: Path
-) -> None:
-    made = shade_worse(retraining.store, tmp_path / "worse")
-    retraining.nominate(made)
-    idle = retraining.keep(plan, learns_new=False)
-    with pytest.raises(GateFailed, match=r"(?s)FAIL +metric_drop .*nothing new was learnt from, .* promote colours/2"):
-        retraining.promote(made, idle)
-    assert holders(retraining.store) == {"champion": "1", "challenger": "2"}
-    assert not retraining.file.exists()
-    retraining.promote(made, plan)
-    assert holders(retraining.store)["champion"] == "2", "with something new the policy's tolerance holds"
-
-
-def test_what_learnt_from_nothing_new_and_is_no_worse_is_promoted(
-    retraining: Retraining, plan: Plan, tmp_path: Path
-) -> None:
-    made = publish(retraining.store, tmp_path / "equal", RUN, shift=0.1)
-    retraining.promote(made, retraining.keep(plan, learns_new=False))
-    assert holders(retraining.store)["champion"] == "2"
-
-
-def test_what_fails_a_gate_stays_the_challenger(retraining: Retraining, plan: Plan, tmp_path: Path) -> None:
-    made = worse(retraining.store, tmp_path / "worse")
-    retraining.nominate(made)
-    with pytest.raises(GateFailed, match=r"colours/2 was not promoted"):
-        retraining.promote(made, plan)
-    assert holders(retraining.store) == {"champion": "1", "challenger": "2"}
     assert not retraining.file.exists()
 
 
