@@ -6,10 +6,11 @@ changed, the two have to be held against each other on the same examples, and pr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -30,6 +31,9 @@ from tasks.errors import InvalidRecipe
 from tasks.task import open_task
 from training.progress import track
 
+if TYPE_CHECKING:
+    from export.generative.seal import Proof as GenerativeProof
+
 
 @dataclass(frozen=True)
 class Rival:
@@ -38,6 +42,18 @@ class Rival:
 
     package: ModelPackage
     known: NDArray[np.bool_]
+
+
+class Scored(Protocol):
+    """Whatever was tried on the compared examples."""
+
+    def score(self, places: Sequence[int]) -> float:
+        """As `Judge.score`."""
+        ...
+
+
+Tried = TypeVar("Tried", bound=Scored)
+AnyProof = TypeVar("AnyProof", Proof, "GenerativeProof")
 
 
 def beside_rival(subject: Subject, proof: Proof, rival: Rival) -> Proof:
@@ -51,16 +67,26 @@ def beside_rival(subject: Subject, proof: Proof, rival: Rival) -> Proof:
             f"{', '.join(task.labels)}, the other one {', '.join(other.labels)}"
         )
     judges = {name: try_variant(package, name, proof.compared) for name in package.manifest.variants}
+    ours = {name: trial.judge for name, trial in proof.trials.items()}
+    return held_against(proof, rival, proof.compared_indices, ours, judges, weigh)
+
+
+def held_against(
+    proof: AnyProof,
+    rival: Rival,
+    places: Sequence[int],
+    ours: Mapping[str, Scored],
+    theirs: Mapping[str, Tried],
+    weigh: Callable[[ModelPackage, str, Tried], Evidence],
+) -> AnyProof:
+    """The proof with what `weigh` says of each variant of the rival, and what both are worth on each part. `places` in
+    the held-out data of the examples that both were tried on; `ours`, `theirs`: by variant."""
+    digest = rival.package.digest
+    scores, others = ({name: each.score for name, each in tried.items()} for tried in (ours, theirs))
     return replace(
         proof,
-        evidence=with_parts(
-            proof.evidence,
-            package.digest,
-            rival.known[list(proof.compared_indices)],
-            {name: trial.judge.score for name, trial in proof.trials.items()},
-            {name: judge.score for name, judge in judges.items()},
-        ),
-        rivals={package.digest: {name: weigh(package, name, judge) for name, judge in judges.items()}},
+        evidence=with_parts(proof.evidence, digest, rival.known[list(places)], scores, others),
+        rivals={digest: {name: weigh(rival.package, name, each) for name, each in theirs.items()}},
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,8 +16,7 @@ from export.generative.subject import GenerativeSubject
 from export.generative.trial import GenerativeTrial
 from export.generative.verify import METRIC
 from export.held_out import num_cores
-from export.parts import with_parts
-from export.rival import Rival
+from export.rival import Rival, held_against
 from registry.manifest import Evidence
 from registry.package import ModelPackage
 from tasks.errors import InvalidRecipe
@@ -39,17 +37,8 @@ def beside_rival(subject: GenerativeSubject, proof: Proof, rival: Rival) -> Proo
             "tokenizer; train with its tokenizer.json as text.tokenizer.path"
         )
     trials = {name: try_variant(package, name, proof.passages) for name in package.manifest.variants}
-    return replace(
-        proof,
-        evidence=with_parts(
-            proof.evidence,
-            package.digest,
-            rival.known[[passage.place for passage in proof.passages]],
-            {name: trial.score for name, trial in proof.trials.items()},
-            {name: trial.score for name, trial in trials.items()},
-        ),
-        rivals={package.digest: {name: weigh(package, name, trial) for name, trial in trials.items()}},
-    )
+    places = [passage.place for passage in proof.passages]
+    return held_against(proof, rival, places, proof.trials, trials, weigh)
 
 
 def words(folder: Path, spec: GenerativeSpec) -> bytes:
