@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,9 @@ from serving.challenger.configured import check_challenger
 from serving.config import ServerConfig
 from serving.engine_check import check_engine
 from tasks.errors import InvalidRecipe
+from tasks.known_names import names_like
 
+FIELDS = ServerConfig.__struct_fields__
 PREFIX = "TIDEGATE_"
 FILE_VARIABLE = "TIDEGATE_CONFIG"
 FOREIGN_VARIABLES = frozenset({FILE_VARIABLE, "TIDEGATE_CACHE"})
@@ -67,10 +68,12 @@ def read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         if name == variable or variable in FOREIGN_VARIABLES:
             continue
         field = name.lower()
-        if not is_field(field) and SERVICE_LINK.fullmatch(f"{name}={text}"):
+        if field not in FIELDS and SERVICE_LINK.fullmatch(f"{name}={text}"):
             continue
-        if not is_field(field):
-            raise InvalidRecipe(f"environment variable {variable}: there is no such setting; {settings_like(field)}")
+        if field not in FIELDS:
+            raise InvalidRecipe(
+                f"environment variable {variable}: there is no such setting; {names_like(field, FIELDS)}"
+            )
         values[field] = parse_text(field, text)
     return convert_source(values, "environment variable TIDEGATE_*", strict=False)
 
@@ -89,17 +92,6 @@ def parse_text(field: str, text: str) -> Any:
         ) from error
 
 
-def is_field(name: str) -> bool:
-    return name in ServerConfig.__struct_fields__
-
-
-def settings_like(name: str) -> str:
-    """What may have been meant by a name that is no setting, then all that there are."""
-    known = sorted(ServerConfig.__struct_fields__)
-    meant = "".join(f"{nearest} is nearest; " for nearest in get_close_matches(name, known, n=1))
-    return f"{meant}known: {', '.join(known)}"
-
-
 def convert_source(values: Mapping[str, Any], source: str, strict: bool = True) -> dict[str, Any]:
     """The values of one source, each in its field's type, so that an error names where it came from."""
     config = convert(values, source, strict)
@@ -107,9 +99,9 @@ def convert_source(values: Mapping[str, Any], source: str, strict: bool = True) 
 
 
 def convert(values: Mapping[str, Any], source: str, strict: bool = True) -> ServerConfig:
-    unknown = sorted(set(values) - set(ServerConfig.__struct_fields__))
+    unknown = sorted(set(values) - set(FIELDS))
     if unknown:
-        raise InvalidRecipe(f"{source}: unknown setting {unknown[0]!r}; {settings_like(unknown[0])}")
+        raise InvalidRecipe(f"{source}: unknown setting {unknown[0]!r}; {names_like(unknown[0], FIELDS)}")
     try:
         return msgspec.convert(dict(values), ServerConfig, strict=strict)
     except msgspec.ValidationError as error:
