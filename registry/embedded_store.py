@@ -155,12 +155,16 @@ class EmbeddedStore:
 
 @contextmanager
 def opened(database: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that can not write. Raises NotReady where the file can not be read."""
+    """A connection that writes nothing of its own. Raises NotReady where the file can not be read.
+
+    It may take back what a writer that was killed has left half-written, where this user may: nobody could read the
+    database before that is done."""
     try:
-        address = f"file:{quote(str(database.resolve()))}?mode=ro"
+        address = f"file:{quote(str(database.resolve()))}?mode=rw"
         connection = sqlite3.connect(address, uri=True, timeout=BUSY_TIMEOUT_S)
         connection.row_factory = sqlite3.Row
         try:
+            connection.execute("PRAGMA query_only = ON")
             yield connection
         finally:
             connection.close()

@@ -1,5 +1,5 @@
-"""The MLflow store: packages as versions of registered models. Of the lower layers only this file and
-registry/mlflow_pyfunc.py import mlflow.
+"""The MLflow store: packages as versions of registered models. Of the lower layers only this file,
+registry/mlflow_client.py and registry/mlflow_pyfunc.py import mlflow.
 
 A package is logged as a pyfunc model (so that `mlflow.pyfunc.load_model` and `mlflow models serve` predict with it) and
 lies in the model's artifacts under data/package. The digest is a tag of the version; promotion events and claims on
@@ -27,17 +27,17 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow.artifacts
 import mlflow.models
-from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from registry.event import PromotionEvent
 from registry.lock import LockRecord
+from registry.mlflow_client import experiment_id, open_client
 from registry.mlflow_pyfunc import PACKAGE_FOLDER, save_pyfunc
 from registry.mlflow_tags import DIGEST_TAG, LOCK_TAG, PACKAGE_TAG, event_tags, events_of, lock_tag, locks_of
 from registry.package import ModelPackage, open_package
 from registry.package_cache import fetch_into
 from registry.reference import ModelRef, VersionInfo, check_alias, check_name, no_such_version
-from registry.tracking import EXPERIMENT, artifact_location, database_file, faults_of, without_password
+from registry.tracking import EXPERIMENT, database_file, faults_of, without_password
 from tasks.errors import BadInput, NotFound, NotReady, Unsupported
 
 S3_MODULES = ("boto3", "botocore")
@@ -62,7 +62,7 @@ class MlflowStore:
         self._faults = faults_of(uri)
         # A database is opened here, and not when it is asked first.
         with self.translated():
-            self.client = MlflowClient(uri, uri)
+            self.client = open_client(uri)
 
     def __str__(self) -> str:
         return self._told
@@ -110,8 +110,6 @@ class MlflowStore:
         name = package.manifest.name
         if not find_spec("pandas"):
             raise Unsupported("registering a package needs full mlflow: pip install 'tidegate[train]'")
-        if self.database is not None:
-            self.database.parent.mkdir(parents=True, exist_ok=True)
         with self.translated():
             self.mark_registered(name)
             version = self.log_pyfunc(package, run_id, {**(tags or {}), DIGEST_TAG: package.digest})
@@ -195,12 +193,8 @@ class MlflowStore:
             self.client.set_registered_model_tag(name, PACKAGE_TAG, "1")
 
     def experiment_id(self) -> str:
-        """Our experiment, made where it is missing. Without a place of their own MLflow would put its artifacts into
-        `./mlruns` of the working directory."""
-        found = self.client.get_experiment_by_name(EXPERIMENT)
-        if found is not None:
-            return str(found.experiment_id)
-        return str(self.client.create_experiment(EXPERIMENT, artifact_location(self.uri)))
+        """Our experiment, made where it is missing."""
+        return experiment_id(self.client, self.uri, EXPERIMENT)
 
     @contextmanager
     def translated(self) -> Iterator[None]:

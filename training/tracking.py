@@ -6,11 +6,10 @@ directory, nothing pickled.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from urllib.parse import urlparse
 from urllib.request import url2pathname
@@ -23,7 +22,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 
-from registry.tracking import artifact_location, database_file
+from registry.mlflow_client import experiment_id, open_client
+from registry.shared_database import alone_with
+from registry.tracking import database_file
 
 CHECKPOINT_ARTIFACT = "checkpoint"
 MAX_PARAM_CHARACTERS = 500
@@ -42,9 +43,9 @@ class RunTracker:
     @classmethod
     def start(cls, tracking_uri: str, workdir: Path, experiment: str, tags: Mapping[str, str]) -> RunTracker:
         """A new run. Files of an embedded store go under `workdir`; a tracking server decides for itself."""
-        prepare_store(tracking_uri)
-        client = MlflowClient(tracking_uri, tracking_uri)
-        run = client.create_run(experiment_id(client, tracking_uri, workdir, experiment), tags=dict(tags))
+        client = open_client(tracking_uri)
+        place = experiment_id(client, tracking_uri, experiment, workdir / "artifacts")
+        run = client.create_run(place, tags=dict(tags))
         return cls(client, run.info.run_id, tracking_uri)
 
     @classmethod
@@ -53,19 +54,19 @@ class RunTracker:
     ) -> RunTracker:
         """The run of the experiment whose tag `shared` is as in `tags`, made where it is missing: processes that join
         at the same time all get the same one."""
-        prepare_store(tracking_uri)
-        client = MlflowClient(tracking_uri, tracking_uri)
-        place = experiment_id(client, tracking_uri, workdir, experiment)
+        client, file = open_client(tracking_uri), database_file(tracking_uri)
+        place = experiment_id(client, tracking_uri, experiment, workdir / "artifacts")
 
         def find() -> list[str]:
             found = client.search_runs([place], filter_string=f"tags.`{shared}` = '{tags[shared]}'")
             return [run.info.run_id for run in sorted(found, key=lambda run: (run.info.start_time, run.info.run_id))]
 
-        with alone(tracking_uri):
+        # Those that use a server are on their own.
+        with nullcontext() if file is None else alone_with(file):
             runs = find()
             if not runs:
                 own = client.create_run(place, tags=dict(tags)).info.run_id
-                if database_file(tracking_uri) is None:
+                if file is None:
                     time.sleep(SETTLE_S)
                 runs = find()
                 if runs[0] != own:
@@ -75,7 +76,7 @@ class RunTracker:
     @classmethod
     def reopen(cls, tracking_uri: str, run_id: str) -> RunTracker:
         """A run that was interrupted, to be continued."""
-        client = MlflowClient(tracking_uri, tracking_uri)
+        client = open_client(tracking_uri)
         client.update_run(run_id, status="RUNNING")
         return cls(client, run_id, tracking_uri)
 
@@ -122,41 +123,3 @@ class RunTracker:
     def end(self, status: str) -> None:
         """FINISHED, FAILED or KILLED."""
         self._client.set_terminated(self.run_id, status)
-
-
-@contextmanager
-def alone(tracking_uri: str) -> Iterator[None]:
-    """Keeps other processes of this machine from doing something with an embedded store at the same time. Those that
-    use a server are on their own."""
-    file = database_file(tracking_uri)
-    if file is None:
-        yield
-        return
-    with file.with_name(f"{file.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def prepare_store(tracking_uri: str) -> None:
-    """An embedded sqlite store is made by one process alone: two that begin at the same time would spoil each other's
-    tables. Its folder must exist before MLflow opens it."""
-    file = database_file(tracking_uri)
-    if file is None:
-        return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with alone(tracking_uri):
-        MlflowClient(tracking_uri, tracking_uri).search_experiments(max_results=1)
-
-
-def experiment_id(client: MlflowClient, tracking_uri: str, workdir: Path, name: str) -> str:
-    """The experiment of this name, made where it is missing."""
-    found = client.get_experiment_by_name(name)
-    if found is not None:
-        return str(found.experiment_id)
-    location = artifact_location(tracking_uri, workdir / "artifacts")
-    try:
-        return str(client.create_experiment(name, location))
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-        return str(client.get_experiment_by_name(name).experiment_id)

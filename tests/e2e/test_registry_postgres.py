@@ -7,15 +7,20 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 import yaml
 
+from registry.mlflow_store import MlflowStore
+from registry.store import open_store
 from tests.e2e.mlflow_server import PUBLISH, ROOT, mlflow, run, settings, tidegate_serve
 from tests.e2e.postgres_server import PostgresServer, start_postgres
+from tests.forks import forked
 from tests.handmade import Handmade, build_package, encoded
+from training.tracking import RunTracker
 
 pytestmark = pytest.mark.e2e
 BASE = ROOT / "deploy" / "kubernetes" / "base" / "kustomization.yaml"
@@ -24,7 +29,7 @@ SWAP_TIMEOUT_S = 30.0
 
 @pytest.fixture(scope="module")
 def postgres(require_tool: Callable[[str], str]) -> Iterator[PostgresServer]:
-    with start_postgres(require_tool, ("mlflow", "direct")) as started:
+    with start_postgres(require_tool, ("mlflow", "direct", "together")) as started:
         yield started
 
 
@@ -135,3 +140,18 @@ def test_the_database_alone_is_a_registry_too(postgres: PostgresServer, packages
     with tidegate_serve(tmp_path, uri, **variables) as classify:
         assert httpx.post(classify, content=encoded(3), trust_env=False).json()["model_version"] == "2"
     assert not (tmp_path / "mlruns").exists()
+
+
+def test_machines_that_begin_together_all_find_the_tables(
+    postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = postgres.uri("together")
+    for name, value in {**postgres.variables, "MLFLOW_DEFAULT_ARTIFACT_ROOT": tmp_path.as_uri()}.items():
+        monkeypatch.setenv(name, value)
+
+    def register(number: int) -> None:
+        MlflowStore(uri).mark_registered(f"colours-{number}")
+
+    trains = partial(RunTracker.start, uri, tmp_path, "together", {})
+    assert forked(trains, trains, *(partial(register, number) for number in range(4))) == [0] * 6
+    assert open_store(uri).names() == [f"colours-{number}" for number in range(4)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from registry.lock import LockRecord
 from registry.mlflow_store import MlflowStore
 from registry.reference import ModelRef
 from registry.store import open_store
-from tasks.errors import NotFound
+from tasks.errors import NotFound, NotReady
+from tests.forks import DIED, die, forked
 from tests.handmade import Handmade, build_package
 
 ROOT = Path(__file__).parents[2]
@@ -96,3 +98,26 @@ def test_a_database_of_another_release_is_left_to_mlflow(tmp_path: Path) -> None
     assert not can_read(database)
     database.write_bytes(b"no database at all, and long enough to be sure of it")
     assert not can_read(database)
+
+
+def test_a_writer_that_was_killed_keeps_nobody_from_reading(
+    stores: tuple[EmbeddedStore, MlflowStore], tmp_path: Path
+) -> None:
+    database = Path(shutil.copy(stores[0].database, tmp_path))
+
+    def write_half() -> None:
+        connection = sqlite3.connect(database)
+        connection.execute("PRAGMA cache_size = 1")
+        connection.execute("CREATE TABLE grown (content TEXT)")
+        connection.executemany("INSERT INTO grown VALUES (?)", [("x" * 1000,)] * 1000)
+        die()
+
+    assert forked(write_half) == [DIED]
+    assert database.with_name("mlflow.db-journal").exists()
+    assert can_read(database)
+    assert EmbeddedStore(f"sqlite:///{database}", database).versions("colours") == stores[0].versions("colours")
+
+
+def test_reading_is_all_that_its_connections_can_do(stores: tuple[EmbeddedStore, MlflowStore]) -> None:
+    with pytest.raises(NotReady, match="readonly"):
+        stores[0].rows("DELETE FROM registered_models")

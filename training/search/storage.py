@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
-import random
-import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from sqlalchemy import Connection, event, text
-from sqlalchemy.exc import ArgumentError, IntegrityError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from registry.shared_database import alone_with, among_others
 from registry.tracking import database_file
 from tasks.errors import BadInput, NotReady
 
@@ -25,8 +23,6 @@ MAX_RETRIES = 3
 """A trial that kills its process every time (memory, say) is given up after so many."""
 BUSY_SECONDS = 60
 """How long one process waits for another to be done with an embedded database."""
-MAX_COLLISIONS = 20
-"""Of processes that all make the tables of one server's database, each failure of one means that another came on."""
 DATABASE = "search.db"
 
 WITHOUT_A_SIGN_OF_LIFE = text("""
@@ -73,36 +69,21 @@ def open_storage(
         raise NotReady(f"{url}: the database of the search can not be used: {error}") from error
 
 
-@contextmanager
-def alone_with(file: Path) -> Iterator[None]:
-    """Two processes that both found no tables would both make them."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.with_name(f"{file.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def connect(url: str, heartbeat_seconds: int, silent_seconds: int) -> WatchfulStorage:
     """Raises what SQLAlchemy raises."""
     is_embedded = database_file(url) is not None
     embedded = {"connect_args": {"timeout": BUSY_SECONDS, "isolation_level": None}} if is_embedded else {}
-    for collision in range(MAX_COLLISIONS + 1):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ExperimentalWarning)
-                storage = WatchfulStorage(
-                    url,
-                    engine_kwargs=embedded,
-                    heartbeat_interval=heartbeat_seconds,
-                    grace_period=silent_seconds,
-                    heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(MAX_RETRIES),
-                )
-            break
-        except (IntegrityError, ProgrammingError):
-            # What servers say of a table, or of the note about their version, that has just been made by another.
-            if collision == MAX_COLLISIONS:
-                raise
-            time.sleep(random.uniform(0.05, 0.2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        make = partial(
+            WatchfulStorage,
+            url,
+            engine_kwargs=embedded,
+            heartbeat_interval=heartbeat_seconds,
+            grace_period=silent_seconds,
+            heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(MAX_RETRIES),
+        )
+        storage = make() if is_embedded else among_others(make)
     if is_embedded:
         event.listen(storage.engine, "begin", lock_database)
     return storage
