@@ -12,12 +12,17 @@ written under a name with a leading dot and then renamed. docs/capture.md descri
 
 from __future__ import annotations
 
+import os
+import re
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 DAY_FORMAT, TIME_FORMAT = "%Y-%m-%d", "%H%M%S%f"
 """To the microsecond, so that names of batches sort as they were opened, whoever opened them."""
+STEM = re.compile(r"\d{12}-\w+-\d{6,}")
+"""Of a batch's name; whatever else lies in the folder is somebody else's."""
 ROWS_SUFFIX, TRUTH_SUFFIX = ".rows.parquet", ".truth.parquet"
 
 
@@ -74,12 +79,9 @@ class Batch:
         return cls(model, at.strftime(DAY_FORMAT), f"{at.strftime(TIME_FORMAT)}-{writer}-{number:06}")
 
     @property
-    def opened_at(self) -> datetime | None:
-        """UTC; None where the name is none of ours."""
-        try:
-            told = datetime.strptime(f"{self.day} {self.stem[:12]}", f"{DAY_FORMAT} {TIME_FORMAT}")
-        except ValueError:
-            return None
+    def opened_at(self) -> datetime:
+        """UTC."""
+        told = datetime.strptime(f"{self.day} {self.stem[:12]}", f"{DAY_FORMAT} {TIME_FORMAT}")
         return told.replace(tzinfo=UTC)
 
     def folder(self, root: Path) -> Path:
@@ -87,15 +89,31 @@ class Batch:
         return root / self.model / self.day
 
 
-def batch_of(path: Path) -> Batch:
-    """That a file of the layout belongs to, also one that is being written."""
-    name = path.name.removeprefix(".")
-    return Batch(path.parent.parent.name, path.parent.name, name.partition(".")[0])
+def batches_in(folder: Path) -> dict[Batch, list[str]]:
+    """Names of the files of each batch in the folder of a day, those being written included, oldest batch first. Only
+    names are asked for, for there may be very many. Empty where the folder is gone, or none."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    try:
+        for name in os.listdir(folder):
+            found[name.removeprefix(".").partition(".")[0]].append(name)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    stems = sorted(stem for stem in found if STEM.fullmatch(stem))
+    return {Batch(folder.parent.name, folder.name, stem): found[stem] for stem in stems}
 
 
 def is_unfinished(path: Path) -> bool:
     """Whether a file is being written, or was when its writer ended."""
     return path.name.startswith(".")
+
+
+def is_day(path: Path) -> bool:
+    """Whether this is the name of a day's folder."""
+    try:
+        datetime.strptime(path.name, DAY_FORMAT)
+    except ValueError:
+        return False
+    return True
 
 
 def day_folders(root: Path, model: str, since: datetime | None = None) -> list[Path]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from itertools import groupby
 from pathlib import Path
 
-from monitoring.captured import DAY_FORMAT, ROWS_SUFFIX, Batch, batch_of, is_unfinished
+from monitoring.captured import DAY_FORMAT, TIME_FORMAT, Batch, is_day
+from serving.capture.day_folder import DayFolder, in_blocks
 from serving.capture.statistics import CaptureStatistics
 
-STALE = timedelta(hours=1)
-"""A file that has been unfinished for so long belongs to a server that was killed."""
+SPARE = 64
+"""Where there is no room, this part of the budget is made free as well: to list a folder takes longer than a file."""
 
 
 class FolderBudget:
@@ -19,66 +19,80 @@ class FolderBudget:
 
     def __init__(self, root: Path, budget_bytes: int, retention: timedelta, statistics: CaptureStatistics) -> None:
         self._root, self._budget_bytes, self._retention, self._statistics = root, budget_bytes, retention, statistics
-        self._sizes: dict[Batch, int] = {}
+        self._days: dict[Path, DayFolder] = {}
+        self._own: dict[Batch, int] = {}
 
     def survey(self, now: datetime, still_open: set[Batch]) -> None:
         """Look at everything; remove what is too old. Raises OSError for a folder that can not be read."""
-        sizes: defaultdict[Batch, int] = defaultdict(int)
-        for path in self._root.glob("*/*/*"):
-            batch = batch_of(path)
-            if batch.opened_at is None:
-                continue
-            if is_unfinished(path) and now - batch.opened_at > STALE and batch not in still_open:
-                path.unlink(missing_ok=True)
-            else:
-                sizes[batch] += size_of(path)
-        self._sizes = dict(sizes)
-        for batch in list(sizes):
-            opened_at = batch.opened_at
-            if opened_at is not None and now - opened_at > self._retention and batch not in still_open:
-                self.remove(batch)
+        self._own = {batch: size for batch, size in self._own.items() if batch in still_open}
+        paths = [path for path in self._root.glob("*/*") if is_day(path)]
+        self._days = {path: self._days.get(path) or DayFolder(path) for path in paths}
+        for day in self._days.values():
+            day.look(now)
+        self._forget(now - self._retention, still_open)
         self._tell()
 
-    def make_room(self, num_bytes: int, still_open: set[Batch]) -> bool:
+    def _forget(self, before: datetime, still_open: set[Batch]) -> None:
+        """Remove what was opened before. Names sort by time, and are told apart faster than times."""
+        limit = before.strftime(DAY_FORMAT), before.strftime(TIME_FORMAT)
+        for day in self._oldest_first():
+            if day.path.name > limit[0]:
+                break
+            for batch, names in day.batches().items():
+                if (batch.day, batch.stem) < limit and batch not in still_open:
+                    self._remove(day, names)
+
+    def make_room(self, num_bytes: int, now: datetime, still_open: set[Batch]) -> bool:
         """Whether so much can be written now; removes what it takes. Batches that are being gathered stay."""
-        excess = sum(self._sizes.values()) + num_bytes - self._budget_bytes
-        if excess > 0:
-            oldest = sorted((one for one in self._sizes if one not in still_open), key=lambda one: (one.day, one.stem))
-            if sum(self._sizes[one] for one in oldest) < excess:
-                return False
-            for batch in oldest:
-                if excess <= 0:
-                    break
-                excess -= self._sizes[batch]
-                self.remove(batch)
-        return True
+        held, num_bytes = self._held(), in_blocks(num_bytes)
+        excess = held + num_bytes - self._budget_bytes
+        if excess <= 0:
+            return True
+        if held - sum(self._own.get(batch, 0) for batch in still_open) < excess:
+            return False
+        spare = self._budget_bytes // SPARE
+        for _, days in groupby(self._oldest_first(), key=lambda day: day.path.name):
+            self._clear(list(days), num_bytes + spare, now, still_open)
+            if self._held() + num_bytes + spare <= self._budget_bytes:
+                break
+        self._tell()
+        return self._held() + num_bytes <= self._budget_bytes
+
+    def _clear(self, days: list[DayFolder], num_bytes: int, now: datetime, still_open: set[Batch]) -> None:
+        """Of all models' folders of one day remove what it takes, and no more: others may have made room already."""
+        for day in days:
+            day.look(now)
+        there = [(batch, names, day) for day in days for batch, names in day.batches().items()]
+        for batch, names, day in sorted(there, key=lambda one: one[0].stem):
+            if self._held() + num_bytes <= self._budget_bytes:
+                break
+            if batch not in still_open:
+                self._remove(day, names)
 
     def wrote(self, batch: Batch, num_bytes: int) -> None:
         """This process added to a batch of its own."""
-        self._sizes[batch] = self._sizes.get(batch, 0) + num_bytes
+        path, num_bytes = batch.folder(self._root), in_blocks(num_bytes)
+        self._days.setdefault(path, DayFolder(path)).num_bytes += num_bytes
+        self._own[batch] = self._own.get(batch, 0) + num_bytes
         self._tell()
 
-    def remove(self, batch: Batch) -> None:
-        """Its rows first, so that none is left without its picture, and the folder of a day that is over."""
-        folder = batch.folder(self._root)
-        files = sorted(folder.glob(f"*{batch.stem}.*"), key=lambda path: not path.name.endswith(ROWS_SUFFIX))
-        for path in files:
-            path.unlink(missing_ok=True)
-        self._sizes.pop(batch, None)
-        self._statistics.num_removed += 1
-        if batch.day < datetime.now(UTC).strftime(DAY_FORMAT):
-            # Not empty, or gone: both may be another server's doing.
-            with suppress(OSError):
-                folder.rmdir()
+    def discard(self, batch: Batch) -> None:
+        """Remove one of this process."""
+        path = batch.folder(self._root)
+        day = self._days.setdefault(path, DayFolder(path))
+        self._remove(day, day.batches().get(batch, []))
         self._tell()
+
+    def _remove(self, day: DayFolder, names: list[str]) -> None:
+        if names:
+            day.remove(names)
+            self._statistics.num_removed += 1
+
+    def _oldest_first(self) -> list[DayFolder]:
+        return sorted(self._days.values(), key=lambda day: day.path.name)
+
+    def _held(self) -> int:
+        return sum(day.num_bytes for day in self._days.values())
 
     def _tell(self) -> None:
-        self._statistics.folder_bytes = sum(self._sizes.values())
-
-
-def size_of(path: Path) -> int:
-    """0 for a file that is gone since it was listed."""
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
+        self._statistics.folder_bytes = self._held()

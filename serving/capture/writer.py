@@ -16,6 +16,8 @@ from serving.capture.statistics import CaptureStatistics
 
 BATCH_SECONDS, BATCH_ITEMS = 30.0, 500
 SURVEY_SECONDS = 60.0
+SURVEY_PAUSE = 50
+"""A look that takes long, on a slow disk or at very many files, takes a fiftieth of the time all the same."""
 log = logging.getLogger(__name__)
 
 
@@ -31,7 +33,7 @@ class CaptureWriter:
         self._budget = FolderBudget(settings.root, settings.budget_bytes, settings.retention, statistics)
         self._word, self._num_batches = os.urandom(4).hex(), 0
         self._open: dict[str, OpenBatch] = {}
-        self._surveyed_at = -SURVEY_SECONDS
+        self._next_survey = 0.0
         self._is_failing = False
 
     def write(self, item: CapturedAnswer | CapturedLabel) -> None:
@@ -51,14 +53,15 @@ class CaptureWriter:
         now = monotonic()
         for model in [model for model, one in self._open.items() if now - one.opened_at >= BATCH_SECONDS]:
             self._finish(model)
-        if now - self._surveyed_at >= SURVEY_SECONDS:
-            self._surveyed_at = now
+        if now >= self._next_survey:
+            began = monotonic()
             try:
                 self._budget.survey(datetime.now(UTC), self._open_batches())
             except FileNotFoundError:
                 pass  # another server removed a folder that was being looked at; the next look will do
             except OSError as error:
                 self._fail_once(error)
+            self._next_survey = now + max(SURVEY_SECONDS, SURVEY_PAUSE * (monotonic() - began))
 
     def close(self) -> None:
         """Finish all batches."""
@@ -78,7 +81,7 @@ class CaptureWriter:
     def _make_room(self, num_bytes: int) -> None:
         """For a file, and for the rows of all batches that are being gathered."""
         rows = sum(one.max_bytes_of_rows for one in self._open.values())
-        if not self._budget.make_room(num_bytes + rows, self._open_batches()):
+        if not self._budget.make_room(num_bytes + rows, datetime.now(UTC), self._open_batches()):
             raise OverBudget(f"capture_budget_bytes has no room for {num_bytes} bytes more; give it more")
 
     def _finish(self, model: str) -> None:
@@ -98,7 +101,7 @@ class CaptureWriter:
     def _discard(self, batch: Batch) -> None:
         """Pictures without rows are of no use."""
         try:
-            self._budget.remove(batch)
+            self._budget.discard(batch)
         except OSError as error:
             self._fail_once(error)
 

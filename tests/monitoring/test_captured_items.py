@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitoring.captured import ROWS_SUFFIX, TRUTH_SUFFIX, Batch, CapturedRow, TruthRow, batch_of
+from monitoring.captured import ROWS_SUFFIX, TRUTH_SUFFIX, Batch, CapturedRow, TruthRow, batches_in, is_day
 from monitoring.captured_items import CapturedItem, models_in, read_captured
 from monitoring.parquet_rows import read_rows, write_rows
 from tasks.errors import BadInput
@@ -117,7 +117,15 @@ def test_nothing_was_captured_yet(tmp_path: Path) -> None:
 
 def test_a_batch_is_known_by_the_names_of_its_files(tmp_path: Path) -> None:
     batch = Batch.opened("digits", NOON, "0a0b0c0d", 7)
-    for name in (f"{batch.stem}{ROWS_SUFFIX}", f"{batch.stem}.0001.jpg", f".{batch.stem}.mask.0001.png"):
-        assert batch_of(batch.folder(tmp_path) / name) == batch
-    assert batch.opened_at == NOON
-    assert batch_of(tmp_path / "digits" / "notes" / "todo.txt").opened_at is None
+    folder = batch.folder(tmp_path)
+    assert batches_in(folder) == {}
+    folder.mkdir(parents=True)
+    names = {f"{batch.stem}{ROWS_SUFFIX}", f"{batch.stem}.0001.jpg", f".{batch.stem}.mask.0001.png"}
+    for name in (*names, "todo.txt", ".nfs00000000054a2f8b00000002"):
+        (folder / name).touch()
+    ((found, files),) = batches_in(folder).items()
+    assert (found, set(files)) == (batch, names)
+    assert found.opened_at == NOON
+    assert is_day(folder)
+    assert not is_day(folder / "todo.txt")
+    assert batches_in(folder / "todo.txt") == {}

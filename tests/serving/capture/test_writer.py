@@ -9,6 +9,7 @@ import pytest
 import serving.capture.writer as writer_module
 from monitoring.captured_items import read_captured
 from serving.asked import Asked
+from serving.capture.day_folder import in_blocks
 from serving.capture.item import CapturedAnswer, CapturedLabel, ModelFacts
 from serving.capture.open_batch import suffix_of
 from serving.capture.settings import CaptureSettings
@@ -39,7 +40,8 @@ def writing(root: Path, budget_bytes: int = 10**7, hours: float = 1.0) -> tuple[
 
 
 def size(root: Path) -> int:
-    return sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
+    """On the disk."""
+    return sum(in_blocks(path.stat().st_size) for path in root.rglob("*") if path.is_file())
 
 
 def test_answers_and_labels_are_read_back_joined(tmp_path: Path) -> None:
@@ -135,17 +137,36 @@ def test_two_servers_share_a_folder_and_its_budget(tmp_path: Path) -> None:
     one, _ = writing(tmp_path)
     one.write(answer("one", bytes(30_000)))
     one.close()
-    other, _ = writing(tmp_path, budget_bytes=100_000)
+    other, _ = writing(tmp_path, budget_bytes=110_000)
     other.tend()
     other.write(answer("other", bytes(30_000)))
     other.close()
     assert {item.row.request_id for item in read_captured(tmp_path, "colours")} == {"one", "other"}
-    third, _ = writing(tmp_path, budget_bytes=100_000)
+    third, _ = writing(tmp_path, budget_bytes=110_000)
     third.tend()
     third.write(answer("third", bytes(30_000)))
     third.close()
-    assert size(tmp_path) <= 100_000
+    assert size(tmp_path) <= 110_000
     assert "one" not in {item.row.request_id for item in read_captured(tmp_path, "colours")}
+
+
+@pytest.mark.parametrize(("look_seconds", "pause_seconds"), [(0.0, 60.0), (1.0, 60.0), (5.0, 250.0)])
+def test_a_folder_that_takes_long_to_look_at_is_looked_at_less_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look_seconds: float, pause_seconds: float
+) -> None:
+    clock, looks = [100.0], []
+
+    def survey(*_: object) -> None:
+        looks.append(clock[0])
+        clock[0] += look_seconds
+
+    monkeypatch.setattr(writer_module, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(writer_module.FolderBudget, "survey", survey)
+    writer, _ = writing(tmp_path)
+    for second in range(300):
+        clock[0] = max(clock[0], 100.0 + second)
+        writer.tend()
+    assert looks[1] - looks[0] == pause_seconds
 
 
 def test_what_is_too_old_is_removed_and_strange_files_stay(tmp_path: Path) -> None:

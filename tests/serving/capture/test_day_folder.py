@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from monitoring.captured import Batch
+from serving.capture.day_folder import BLOCK_BYTES, DayFolder
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+EVENING = NOON + timedelta(hours=6)
+
+
+def put(root: Path, blocks: int, number: int = 1, name: str = ".0001.jpg", hidden: str = "") -> Path:
+    """A file of a batch that was opened at noon; the folder's time is noon as well."""
+    batch = Batch.opened("digits", NOON, "0a0b0c0d", number)
+    folder = batch.folder(root)
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{hidden}{batch.stem}{name}"
+    file.write_bytes(bytes(blocks * BLOCK_BYTES))
+    os.utime(folder, (NOON.timestamp(), NOON.timestamp()))
+    return file
+
+
+def test_what_came_and_went_by_other_hands_is_seen(tmp_path: Path) -> None:
+    file = put(tmp_path, 5)
+    day = DayFolder(file.parent)
+    day.look(EVENING)
+    assert day.num_bytes == 5 * BLOCK_BYTES
+    other = file.with_name(file.name.replace("0001.jpg", "0002.jpg"))
+    other.write_bytes(bytes(BLOCK_BYTES + 1))
+    day.look(EVENING)
+    assert day.num_bytes == 7 * BLOCK_BYTES
+    file.unlink()
+    day.look(EVENING)
+    assert day.num_bytes == 2 * BLOCK_BYTES
+
+
+@pytest.mark.parametrize(("now", "seen"), [(NOON + timedelta(seconds=1), 7), (EVENING, 5)])
+def test_only_a_folder_that_has_come_to_rest_is_not_counted_again(tmp_path: Path, now: datetime, seen: int) -> None:
+    """A file may come in the same tick of the clock as the look: while things come, each look counts."""
+    day = DayFolder(put(tmp_path, 5).parent)
+    day.look(now)
+    put(tmp_path, 2, number=2)
+    day.look(now)
+    assert day.num_bytes == seen * BLOCK_BYTES
+
+
+def test_what_is_half_written_is_waited_for_and_cleared_away_when_stale(tmp_path: Path) -> None:
+    file = put(tmp_path, 5, name=".rows.parquet", hidden=".")
+    day = DayFolder(file.parent)
+    day.look(NOON + timedelta(minutes=50))
+    assert day.num_bytes == 5 * BLOCK_BYTES
+    day.look(NOON + timedelta(minutes=70))
+    assert day.num_bytes == 0
+    assert not file.exists()
+
+
+def test_a_folder_that_another_server_removed_holds_nothing(tmp_path: Path) -> None:
+    day = DayFolder(put(tmp_path, 5).parent)
+    day.look(EVENING)
+    DayFolder(day.path).remove([name for names in day.batches().values() for name in names])
+    assert not day.path.exists()
+    day.look(EVENING)
+    assert day.num_bytes == 0
+    assert day.batches() == {}
