@@ -11,6 +11,7 @@ import msgspec
 from export.section import Positive, Section
 from tasks.errors import InvalidRecipe
 from tasks.image import ImageSpec
+from training.recipe_file import convert_tables
 
 TaskName = Literal["classification", "detection", "segmentation", "text_generation"]
 Triple = tuple[float, float, float]
@@ -80,8 +81,7 @@ class ImportFacts(Section, frozen=True, kw_only=True):
 def load_import_facts(path: Path) -> ImportFacts:
     """Raises InvalidRecipe naming the file and the field."""
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=ImportFacts)
-    except msgspec.ValidationError as error:
-        raise InvalidRecipe(f"{path}: {error}") from error
-    except (OSError, UnicodeDecodeError, msgspec.DecodeError, tomllib.TOMLDecodeError) as error:
+        facts = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InvalidRecipe(f"{path}: not a readable TOML file ({error})") from error
+    return convert_tables(facts, ImportFacts, str(path))

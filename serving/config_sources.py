@@ -21,6 +21,7 @@ from serving.config import ServerConfig
 from serving.engine_check import check_engine
 from tasks.errors import InvalidRecipe
 from tasks.known_names import names_like
+from tasks.unknown_field import explain
 
 FIELDS = ServerConfig.__struct_fields__
 PREFIX = "TIDEGATE_"
@@ -105,4 +106,4 @@ def convert(values: Mapping[str, Any], source: str, strict: bool = True) -> Serv
     try:
         return msgspec.convert(dict(values), ServerConfig, strict=strict)
     except msgspec.ValidationError as error:
-        raise InvalidRecipe(f"{source}: {error}") from error
+        raise InvalidRecipe(f"{source}: {explain(error, values, ServerConfig)}") from error

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from tasks.errors import InvalidRecipe, NotFound
+from tasks.unknown_field import explain
 
 Recipe = TypeVar("Recipe")
 
@@ -85,8 +86,8 @@ def find_index(items: Sequence[Any], part: str, override: str) -> int:
 
 
 def convert_tables(facts: Mapping[str, Any], kind: type[Recipe], origin: str) -> Recipe:
-    """Nested tables → a typed recipe. Raises InvalidRecipe naming the field."""
+    """Nested tables → a typed recipe. Raises InvalidRecipe naming the field, and those that there are in its place."""
     try:
         return msgspec.convert(facts, kind)
     except msgspec.ValidationError as error:
-        raise InvalidRecipe(f"{origin}: {error}") from error
+        raise InvalidRecipe(f"{origin}: {explain(error, facts, kind)}") from error

@@ -188,7 +188,7 @@ def test_toml_is_read_strictly(tmp_path: Path) -> None:
     path.write_text('name = "flowers"\nlabels = ["daisy", "rose"]\n[image]\nheight = 224\nwidth = 224\nfit = "crop"\n')
     assert load_import_facts(path).image == ImageSpec(height=224, width=224, fit="crop")
     path.write_text('name = "flowers"\nlabel = ["daisy"]\n')
-    with pytest.raises(InvalidRecipe, match=r"facts\.toml.*label"):
+    with pytest.raises(InvalidRecipe, match=r"facts\.toml: .*`label`; labels is nearest; known: detection, image, "):
         load_import_facts(path)
     path.write_text("name = [")
     with pytest.raises(InvalidRecipe, match="not a readable TOML"):

@@ -72,7 +72,9 @@ def test_overrides_reach_every_table() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("num_verifi=7", "num_verifi"),
+        ("num_verifi=7", "unknown field `num_verifi`; num_verify is nearest; known: batch_buckets, "),
+        ("variants.int8.tolerances.max_classdrop=0", "tolerances`; max_class_drop is nearest; known: class_drops, "),
+        ('variants.int8.steps=[{technique = "int8_static", calibrate = 1}]', "calibration is nearest; known: activ"),
         ("num_verify=0", r"num_verify"),
         ('variants.int8.steps=[{technique = "int9"}]', "no technique 'int9': name one of bf16, .*int8_static"),
         ("variants.int8.steps=[{calibration = 'minmax'}]", "no technique None: name one of"),

@@ -62,6 +62,10 @@ def test_a_wrong_variable_is_named(environment: dict[str, str], complaint: str) 
         ("max_queue = 0", "max_queue"),
         ("max_queue =", "server.toml"),
         ("[serving]\nmax_queue = 3", "unknown setting 'serving'"),
+        (
+            '[upstreams.gpt]\nurl = "http://host/v1"\nmodell = "x"',
+            r"`modell` - at `\$\.upstreams.*; model is nearest; known: ",
+        ),
     ],
 )
 def test_a_wrong_file_is_named_with_its_field(tmp_path: Path, text: str, complaint: str) -> None:

@@ -16,6 +16,7 @@ import msgspec
 
 from tasks.errors import InvalidRecipe
 from tasks.image import ImageSpec
+from tasks.unknown_field import explain
 from training.networks.config import Building, ModelConfig
 from training.networks.language_network import LanguageNetwork
 from training.networks.network import Backbone, Network, Trunk
@@ -100,4 +101,5 @@ def parse_options(config: ModelConfig, builds: Building, origin: str = "recipe")
     try:
         return msgspec.convert(config.options, architecture.Options)
     except msgspec.ValidationError as error:
-        raise InvalidRecipe(f"{origin}: options of {config.architecture!r}: {error}") from error
+        told = explain(error, config.options, architecture.Options)
+        raise InvalidRecipe(f"{origin}: options of {config.architecture!r}: {told}") from error

@@ -24,6 +24,7 @@ from typing import Any
 import msgspec
 
 from tasks.errors import InvalidRecipe
+from tasks.unknown_field import explain
 from training.recipe_file import RecipeFolder, convert_tables
 from training.recipe_section import AtLeastOne, NonNegative, Section
 from training.search.space import Choices, Dimension, Range, SearchSpace
@@ -142,7 +143,7 @@ def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def parse_values(written: Any) -> Range | Choices:
     """Raises ValueError saying what was expected."""
     if isinstance(written, Mapping):
-        return parse_range(msgspec.convert(written, RangeTable))
+        return parse_range(written)
     if not isinstance(written, list) or not written:
         raise ValueError(f"expected a list of choices, or a range {{low = …, high = …}}, got {written!r}")
     texts = [toml_text(value) for value in written]
@@ -151,8 +152,12 @@ def parse_values(written: Any) -> Range | Choices:
     return Choices(tuple(written))
 
 
-def parse_range(table: RangeTable) -> Range:
+def parse_range(written: Mapping[str, Any]) -> Range:
     """Raises ValueError saying what was expected."""
+    try:
+        table = msgspec.convert(written, RangeTable)
+    except msgspec.ValidationError as error:
+        raise ValueError(explain(error, written, RangeTable)) from error
     if not table.low < table.high < math.inf:
         raise ValueError(f"low must be below high, and both finite, got {table.low} and {table.high}")
     if table.log and table.low <= 0:

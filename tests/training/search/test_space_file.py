@@ -60,7 +60,7 @@ def test_a_file_with_everything(tmp_path: Path) -> None:
     [
         ("", r"mine\.toml: there is nothing to search"),
         ("trials = 0\n[space]\na = [1]", r"mine\.toml: .*>= 1.*trials"),
-        ("[spaces]\na = [1]", r"mine\.toml: .*unknown field `spaces`"),
+        ("[spaces]\na = [1]", r"mine\.toml: .*unknown field `spaces`; space is nearest; known: alternatives, "),
         ("[space]\noptimiser.name = []", r"mine\.toml: space\.optimiser\.name: expected a list of choices"),
         ("[space]\noptimiser.name = 'sgd'", r"space\.optimiser\.name: expected a list of choices, or a range"),
         ("[space]\na = [1, 2, 1]", r"space\.a: the choices 1, 2, 1 are not all different"),
@@ -69,7 +69,10 @@ def test_a_file_with_everything(tmp_path: Path) -> None:
         ("[space]\na = {low = nan, high = 1}", r"space\.a: low must be below high"),
         ("[space]\na = {low = 1, high = inf}", r"space\.a: low must be below high, and both finite"),
         ("[space]\na = {low = 1}", r"space\.a: .*missing required field `high`"),
-        ("[space]\na = {low = 1, high = 2, steps = 1}", r"space\.a: .*unknown field `steps`"),
+        (
+            "[space]\na = {low = 1, high = 2, steps = 1}",
+            r"space\.a: .*unknown field `steps`; step is nearest; known: high, log, low, step",
+        ),
         ("[space]\na = {low = 0, high = 1.0, log = true}", r"space\.a: a logarithmic range must begin above 0"),
         ("[space]\na = {low = 1, high = 2, step = 0}", r"space\.a: step must be above 0"),
         ("[space]\na = {low = 1, high = 9, step = 2, log = true}", r"space\.a: step .* goes with no log"),
