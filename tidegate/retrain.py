@@ -18,6 +18,7 @@ from registry.lock import Locked
 from registry.package import ModelPackage
 from registry.promotion import nominate
 from registry.reference import CHALLENGER, CHAMPION, ModelRef, VersionInfo
+from registry.sole_process import sole_process
 from registry.store import PackageStore, open_store
 from registry.tracking import HOME
 from tasks.errors import BadInput, Conflict, GateFailed, InvalidPackage, InvalidRecipe, NotFound
@@ -194,6 +195,27 @@ class Retraining:
             self.end()
             raise
 
+    def run(self, request: Request, resume: bool, promotes: bool) -> ModelPackage:
+        """All steps. Returns what they came to; raises what they raise."""
+        plan = self.resume() if resume else self.begin(request)
+        try:
+            plan = self.train(plan)
+            package, made = self.export(plan)
+            self.nominate(made)
+            note(f"{made} is the challenger" + ("" if promotes else f"; next: tidegate promote {made}"))
+            if promotes:
+                self.promote(made, plan)
+                note(f"{made} is the champion")
+        except (InvalidRecipe, BadInput):
+            # It would be refused each time that it is resumed.
+            self.end()
+            raise
+        except Locked as error:
+            again = f"tidegate retrain {self.name} --resume" + (" --promote" if promotes else "")
+            raise Locked(f"{error}. What was made is kept: {again}") from error
+        self.end()
+        return package
+
     def end(self) -> None:
         """Forgets the plan: there is nothing left to go on with."""
         self.file.unlink(missing_ok=True)
@@ -204,26 +226,10 @@ def retrain(request: Request, store_uri: str | None, resume: bool, promotes: boo
     Returns what was measured, as a table.
 
     Raises GateFailed or Conflict where it can not be promoted: it is the challenger then; NothingNew where there is
-    nothing to add."""
+    nothing to add; Locked where it is retrained already."""
     from export.report import format_report
 
-    tracking_uri = require_tracking(store_uri)
-    retraining = Retraining(request.name, open_store(store_uri), tracking_uri)
-    plan = retraining.resume() if resume else retraining.begin(request)
-    try:
-        plan = retraining.train(plan)
-        package, made = retraining.export(plan)
-        retraining.nominate(made)
-        note(f"{made} is the challenger" + ("" if promotes else f"; next: tidegate promote {made}"))
-        if promotes:
-            retraining.promote(made, plan)
-            note(f"{made} is the champion")
-    except (InvalidRecipe, BadInput):
-        # It would be refused each time that it is resumed.
-        retraining.end()
-        raise
-    except Locked as error:
-        again = f"tidegate retrain {request.name} --resume" + (" --promote" if promotes else "")
-        raise Locked(f"{error}. What was made is kept: {again}") from error
-    retraining.end()
-    return format_report(package)
+    retraining = Retraining(request.name, open_store(store_uri), require_tracking(store_uri))
+    # Of two each would forget the other's plan.
+    with sole_process(retraining.file.with_suffix(".lock"), f"{request.name!r} is being retrained"):
+        return format_report(retraining.run(request, resume, promotes))

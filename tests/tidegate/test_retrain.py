@@ -11,8 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from registry.local_store import LocalStore
+from registry.lock import Locked
 from registry.tracking import HOME
 from tasks.errors import BadInput, InvalidPackage, InvalidRecipe, NotFound
+from tests.forks import forked
 from tests.tidegate.retrained_store import RUN, champion_of, promote_version, publish
 from tidegate import cli
 from tidegate.retrain import Plan, Retraining, retrain
@@ -114,3 +116,27 @@ def test_requests_that_contradict_themselves_are_refused(store: LocalStore, argu
     result = CliRunner().invoke(cli.app, ["retrain", "colours", *arguments])
     assert isinstance(result.exception, BadInput)
     assert message in str(result.exception)
+
+
+def test_one_process_at_a_time_retrains_a_model(
+    retraining: Retraining, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tidegate.retrain.require_tracking", lambda uri: retraining.tracking_uri)
+    monkeypatch.setattr("tidegate.retrain.open_store", lambda uri: retraining.store)
+    begun = retraining.keep(plan, trained=4)
+
+    def train(self: Retraining, plan: Plan) -> Plan:
+        """The other one comes in the middle of the training."""
+        assert forked(meet_the_first) == [0]
+        raise OSError("power cut")
+
+    def meet_the_first() -> None:
+        for resume in (False, True):
+            with pytest.raises(Locked, match="'colours' is being retrained in another process"):
+                retrain(Request("colours"), None, resume=resume, promotes=True)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Retraining, "train", train)
+        with pytest.raises(OSError, match="power cut"):
+            retrain(Request("colours"), None, resume=True, promotes=True)
+    assert retraining.resume() == begun
