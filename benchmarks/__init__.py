@@ -1,3 +1,6 @@
 """Every claim of the README, with the peer beside it."""
 
-import serving.runtimes  # noqa: F401  Before any of them imports onnxruntime, which is told there to keep to itself.
+import os
+
+# As `serving.runtimes` says it, before any of them loads ONNX Runtime; peers have no `serving` in their environments.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
