@@ -32,6 +32,7 @@ from training.models import llama, lstm
 from training.networks.language_network import LanguageNetwork
 
 END_OF_TEXT = "<|endoftext|>"
+END_TOKEN = 0
 CORPUS = (
     "Return the number of items in the list, or raise a ValueError if there are none.",
     "Write the text to the file and close it; the file is opened again when it is needed.",
@@ -46,7 +47,8 @@ CHAT_TEMPLATE = (
 
 @dataclass(frozen=True)
 class TinyLanguage:
-    """What may be varied. `slots`: numbers that may be served; `num_profile`: prompts behind the reference profile."""
+    """What may be varied. `slots`: numbers that may be served; `num_profile`: prompts behind the reference profile.
+    `is_endless`: of a llama, that the most likely token is never the one that ends an answer."""
 
     name: str = "tiny"
     architecture: str = "llama"
@@ -59,6 +61,7 @@ class TinyLanguage:
     num_golden_tokens: int = 8
     num_profile: int = 20
     chat_template: bool = True
+    is_endless: bool = False
 
 
 def build_language_package(folder: Path, architecture: str = "llama", **options: object) -> ModelPackage:
@@ -73,7 +76,7 @@ def build_language_package(folder: Path, architecture: str = "llama", **options:
         vocabulary=320,
         context=tiny.context,
         begin_token=0,
-        end_tokens=(0,),
+        end_tokens=(END_TOKEN,),
         chat_template="chat_template.jinja" if tiny.chat_template else None,
     )
     task, network = open_generative_task(spec, folder), build_network(tiny, spec.vocabulary)
@@ -126,6 +129,9 @@ def build_network(tiny: TinyLanguage, vocabulary: int) -> LanguageNetwork:
         for parameter in network.parameters():
             if parameter.ndim > 1:
                 parameter.mul_(5)
+        if tiny.is_endless:
+            # The logit is 0, and the greatest of hundreds of random ones is above that.
+            network.head_weight[END_TOKEN] = 0
     return network.eval()
 
 

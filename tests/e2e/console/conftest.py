@@ -52,7 +52,8 @@ def browser(require_tool: Callable[[str], str]) -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def console_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsoleServer]:
-    """colours, cells, patches, tiny-captioner, tiny (which chats too) and slow, which takes seconds to answer."""
+    """colours, cells, patches, tiny-captioner, tiny (which chats too) and slow, whose most likely answer does not end
+    before it has as many tokens as it may have: thousands outlast also a browser that is kept waiting."""
     folder = tmp_path_factory.mktemp("console")
     packages = [
         build_package(folder / "colours", Handmade()),
@@ -61,7 +62,7 @@ def console_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console
         build_captioner_package(folder / "captioner"),
         build_language_package(folder / "tiny", context=512),
         build_language_package(
-            folder / "slow", name="slow", context=8192, width=256, depth=4, slots=(2,), num_golden=1
+            folder / "slow", name="slow", context=8192, width=256, depth=4, slots=(2,), num_golden=1, is_endless=True
         ),
     ]
     settings = {"POLL_INTERVAL_S": "0.5", "DRIFT_CPU_SHARE": "1", "DRIFT_QUEUE": "2000", "DRIFT_MIN_WINDOW": "20"}
