@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import math
 import signal
 import socket
 from dataclasses import dataclass
@@ -61,9 +62,12 @@ class App:
     def __init__(self, store: PackageStore, config: ServerConfig) -> None:
         self.config = config
         self.metrics = Metrics()
-        self._decode_pool = DecodePool(config.decode_threads or available_cpus())
+        num_cpus = available_cpus()
+        num_decoders = config.decode_threads or num_cpus
+        self._decode_pool = DecodePool(num_decoders)
         self._drift_feed = DriftFeed(config.drift_queue, config.drift_cpu_share)
-        limits = BatchLimits(config.max_queue, config.max_wait_ms / 1000)
+        full_decoding = num_cpus if num_decoders >= num_cpus else math.inf
+        limits = BatchLimits(config.max_queue, config.max_wait_ms / 1000, full_decoding)
         generator_limits = GeneratorLimits(config.max_waiting)
         self._aftermath = open_aftermath(config, self.metrics)
         surroundings = Surroundings(

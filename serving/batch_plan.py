@@ -28,6 +28,10 @@ class BatchPlan:
         """The smallest warmed batch size that holds this many rows."""
         return self._bucket_of[num_rows]
 
+    def run_s(self, num_rows: int) -> float:
+        """Seconds of one run of so many rows, at most `max_rows`."""
+        return self._row_cost[num_rows] * num_rows
+
     @property
     def best_row_s(self) -> float:
         """Seconds per row when the queue is long: what a newcomer has to wait for each row before it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections import deque
 from collections.abc import Mapping
@@ -27,13 +28,14 @@ class QueuedItem:
 
 class BatchQueue:
     """Appended to by the loop, taken from by any thread. `max_wait_s`: how long a batch that is not full is held back
-    although a runtime is idle."""
+    although a runtime is idle. `crowd`: how many rows in preparation keep every core that a run would need busy."""
 
-    def __init__(self, plan: BatchPlan, max_wait_s: float) -> None:
-        self._plan, self._max_wait_s = plan, max_wait_s
+    def __init__(self, plan: BatchPlan, max_wait_s: float, crowd: float = math.inf) -> None:
+        self._plan, self._max_wait_s, self._crowd = plan, max_wait_s, crowd
         self._changed = threading.Condition(threading.Lock())
         self._items: deque[QueuedItem] = deque()
         self.num_rows = 0
+        self.num_coming_rows = 0
         self.closed = False
 
     def append(self, item: QueuedItem) -> None:
@@ -41,6 +43,13 @@ class BatchQueue:
             self._items.append(item)
             self.num_rows += item.num_rows
             self._changed.notify()
+
+    def announce(self, num_rows: int) -> None:
+        """So many rows are in preparation and will be appended; negative: so many were, or will not be."""
+        with self._changed:
+            self.num_coming_rows += num_rows
+            if self._items and self.num_coming_rows < self._crowd:
+                self._changed.notify()
 
     def withdraw(self, item: QueuedItem) -> int:
         """Take an item out again, if it is still there: 1 or 0."""
@@ -60,13 +69,14 @@ class BatchQueue:
     def take(self) -> list[QueuedItem]:
         """Wait for work and take a batch of it; empty once the queue is closed and done."""
         with self._changed:
+            idle_since = monotonic()
             while True:
                 if not self._items:
                     if self.closed:
                         return []
                     self._changed.wait()
                     continue
-                held_s = self._held_back_s()
+                held_s = max(self._held_back_s(), self._crowded_out_s(idle_since))
                 if held_s <= 0:
                     return self._take_batch()
                 self._changed.wait(held_s)
@@ -87,6 +97,18 @@ class BatchQueue:
 
     def _held_back_s(self) -> float:
         """How much longer the first item should wait for company."""
-        if not self._max_wait_s or self.closed or self.num_rows >= self._plan.max_rows:
+        if not self._max_wait_s or self._is_full_or_closed():
             return 0.0
         return self._items[0].arrived_at + self._max_wait_s - monotonic()
+
+    def _crowded_out_s(self, idle_since: float) -> float:
+        """How much longer a run should leave the cores to those that prepare rows for it. They would only take turns,
+        and every turn costs both their caches; when it is their turn first, their rows share the run. It waits no
+        longer than it would itself take: where rows cost more to prepare than to run, they are not worth waiting for.
+        """
+        if self.num_coming_rows < self._crowd or self._is_full_or_closed():
+            return 0.0
+        return max(idle_since, self._items[0].arrived_at) + self._plan.run_s(self.num_rows) - monotonic()
+
+    def _is_full_or_closed(self) -> bool:
+        return self.closed or self.num_rows >= self._plan.max_rows

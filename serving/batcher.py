@@ -1,8 +1,9 @@
 """The scheduler of batchable stages: many callers, one runtime, batches as large as the queue happens to be.
 
-It is work-conserving: an idle runtime takes what is there at once, and while it is busy requests gather. The event loop
-appends to a queue, the runtime's slots take batches from it, and the loop hands every caller its rows. A caller's
-future travels inside the queued item, so a caller who leaves can not disturb those who share the batch.
+It is work-conserving: an idle runtime takes what is there at once, or, where it would need cores that are all busy with
+decoding what comes next, when that is there too; while it is busy requests gather. The event loop appends to a queue,
+the runtime's slots take batches from it, and the loop hands every caller its rows. A caller's future travels inside the
+queued item, so a caller who leaves can not disturb those who share the batch.
 """
 
 from __future__ import annotations
@@ -30,10 +31,12 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """`max_queue`: rows that may wait. `max_wait_s`: how long an idle runtime holds back a batch that is not full."""
+    """`max_queue`: rows that may wait. `max_wait_s`: how long an idle runtime holds back a batch that is not full.
+    `full_decoding`: how many pictures in decoding keep all cores busy; infinite: however many, some are free."""
 
     max_queue: int
     max_wait_s: float = 0.0
+    full_decoding: float = math.inf
 
 
 class Batcher:
@@ -43,9 +46,8 @@ class Batcher:
         self._plan, self._limits, self._statistics = plan, limits, statistics
         self._num_slots = runtime.slots
         self.loop = asyncio.get_running_loop()
-        self._queue = BatchQueue(plan, limits.max_wait_s)
+        self._queue = BatchQueue(plan, limits.max_wait_s, limits.full_decoding if runtime.on_cpu else math.inf)
         self._slots = open_slots(runtime, plan, self._queue, self._deliver)
-        self._num_reserved_rows = 0
         self._unanswered: set[QueuedItem] = set()
         self._next_expiry = math.inf
         self._expiry_timer: asyncio.TimerHandle | None = None
@@ -58,7 +60,7 @@ class Batcher:
     @property
     def num_waiting_rows(self) -> int:
         """Rows that wait for the runtime, and rows still being decoded for it."""
-        return self._queue.num_rows + self._num_reserved_rows
+        return self._queue.num_rows + self._queue.num_coming_rows
 
     def stalled_s(self) -> float:
         """For how long the slowest slot has been at its current batch."""
@@ -66,6 +68,15 @@ class Batcher:
 
     def reserve(self, num_rows: int) -> None:
         """Promise a place in the queue to rows that must be decoded first. Raises Overloaded, TooLarge or NotReady."""
+        self.refuse_excess(num_rows)
+        self._queue.announce(num_rows)
+
+    def unreserve(self, num_rows: int) -> None:
+        """Give promised places back, used or not."""
+        self._queue.announce(-num_rows)
+
+    def refuse_excess(self, num_rows: int) -> None:
+        """Raises Overloaded, TooLarge or NotReady where so many rows would find no place in the queue."""
         if self._queue.closed:
             raise NotReady("this version of the model is being unloaded; send the request again")
         if num_rows > self._limits.max_queue:
@@ -76,11 +87,6 @@ class Batcher:
             raise Overloaded(
                 f"the queue is full ({self.num_waiting_rows} items wait); come back later", max(1.0, wait_s)
             )
-        self._num_reserved_rows += num_rows
-
-    def unreserve(self, num_rows: int) -> None:
-        """Give promised places back, used or not."""
-        self._num_reserved_rows -= num_rows
 
     async def infer(self, tensors: Tensors, num_rows: int, deadline: Deadline) -> Tensors:
         """Tensors [num_rows, …] by name → the graph's outputs [num_rows, …]. More rows than `max_rows` are split.
@@ -88,8 +94,7 @@ class Batcher:
         Raises Overloaded, TooLarge, DeadlineExceeded, or NotReady if the runtime fails. Cancelling the caller takes
         its rows out of the queue.
         """
-        self.reserve(num_rows)
-        self.unreserve(num_rows)
+        self.refuse_excess(num_rows)
         if num_rows <= self.max_rows:
             return await self._submit(tensors, num_rows, deadline)
         starts = range(0, num_rows, self.max_rows)

@@ -134,8 +134,7 @@ class ServedModel(Leased):
         if len(payloads) == 1:
             return [await self.predict(payloads[0], params, deadline)]
         # Before anything is spent on them: a body may hold millions of empty "pictures".
-        self.batcher.reserve(len(payloads))
-        self.batcher.unreserve(len(payloads))
+        self.batcher.refuse_excess(len(payloads))
         return await gather_or_cancel(
             [self.predict(payload, params, deadline, index) for index, payload in enumerate(payloads)]
         )

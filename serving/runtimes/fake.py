@@ -40,6 +40,10 @@ class FakeRuntime:
     def slots(self) -> int:
         return 1
 
+    @property
+    def on_cpu(self) -> bool:
+        return True
+
     def allocate(self, spec: TensorSpec) -> DeviceTensor:
         raise Unsupported("the fake runtime has no device")
 
@@ -83,6 +87,10 @@ class FakeRemote(FakeRuntime):
     @property
     def slots(self) -> int:
         return self._num_slots
+
+    @property
+    def on_cpu(self) -> bool:
+        return False
 
     def run_until(self, inputs: Mapping[str, Array], expires_at: float) -> dict[str, Array]:
         self.expiries.append(expires_at)

@@ -193,6 +193,10 @@ class OnnxRuntime:
     def slots(self) -> int:
         return self._slots
 
+    @property
+    def on_cpu(self) -> bool:
+        return self._device == "cpu"
+
     def allocate(self, spec: TensorSpec) -> OrtDeviceTensor:
         zeros = np.zeros(spec.shape, NUMPY_TYPES[spec.dtype])
         return OrtDeviceTensor(spec, self._ort.OrtValue.ortvalue_from_numpy(zeros, self._device, 0))

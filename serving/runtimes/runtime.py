@@ -46,6 +46,11 @@ class Runtime(Protocol):
     @property
     def slots(self) -> int: ...
 
+    @property
+    def on_cpu(self) -> bool:
+        """Does a run take this host's cores from whatever else there is to do?"""
+        ...
+
     def allocate(self, spec: TensorSpec) -> DeviceTensor:
         """A zero-filled tensor with fixed sizes on the runtime's device."""
         ...

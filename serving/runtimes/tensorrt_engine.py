@@ -76,6 +76,10 @@ class TensorRtEngine:
     def slots(self) -> int:
         return self._num_slots
 
+    @property
+    def on_cpu(self) -> bool:
+        return False
+
     def allocate(self, spec: TensorSpec) -> CudaTensor:
         return allocate_tensor(spec)
 

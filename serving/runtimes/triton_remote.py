@@ -62,6 +62,10 @@ class TritonRemote:
         return self._slots
 
     @property
+    def on_cpu(self) -> bool:
+        return False
+
+    @property
     def ailment(self) -> str:
         return self._ailment
 

@@ -51,6 +51,10 @@ def test_it_says_what_goes_in_and_what_comes_out(runtime: Runtime) -> None:
     assert runtime.slots >= 1
 
 
+def test_it_says_whether_it_takes_cores_from_others(runtime: Runtime, request: pytest.FixtureRequest) -> None:
+    assert runtime.on_cpu == (request.node.callspec.params["runtime"] in {"fake", "onnxruntime"})
+
+
 @pytest.mark.parametrize("num_rows", range(1, BATCH_BUCKETS[-1] + 1))
 def test_every_batch_up_to_the_largest_is_computed(runtime: Runtime, num_rows: int) -> None:
     inputs = make_inputs(num_rows, num_rows)
