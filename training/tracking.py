@@ -30,6 +30,8 @@ CHECKPOINT_ARTIFACT = "checkpoint"
 MAX_PARAM_CHARACTERS = 500
 SETTLE_S = 1.0
 """A server shows a run a moment after it was begun: whoever chooses among those of one moment must see them all."""
+JOINED_TAG = "tidegate.joined"
+"""Of the one that somebody chose: whoever took longer to make an earlier one takes it too."""
 
 
 class RunTracker:
@@ -59,7 +61,10 @@ class RunTracker:
 
         def find() -> list[str]:
             found = client.search_runs([place], filter_string=f"tags.`{shared}` = '{tags[shared]}'")
-            return [run.info.run_id for run in sorted(found, key=lambda run: (run.info.start_time, run.info.run_id))]
+            found = sorted(
+                found, key=lambda run: (JOINED_TAG not in run.data.tags, run.info.start_time, run.info.run_id)
+            )
+            return [run.info.run_id for run in found]
 
         # Those that use a server are on their own.
         with nullcontext() if file is None else alone_with(file):
@@ -71,6 +76,7 @@ class RunTracker:
                 runs = find()
                 if runs[0] != own:
                     client.delete_run(own)
+                client.set_tag(runs[0], JOINED_TAG, "true")
         return cls.reopen(tracking_uri, runs[0])
 
     @classmethod

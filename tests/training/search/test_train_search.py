@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
@@ -148,6 +149,28 @@ def test_all_that_join_a_search_get_the_same_run(ledger: Ledger, findings: Findi
     client = MlflowClient(ledger.tracking_uri)
     experiment = client.get_experiment_by_name("joined")
     assert {run.info.run_id for run in client.search_runs([experiment.experiment_id])} == set(found)
+
+
+def test_who_takes_long_to_begin_on_a_server_joins_the_others(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looked before there was a run, and its own was begun before the other one."""
+    RunTracker.start(ledger.tracking_uri, tmp_path, "slowly", {})
+    monkeypatch.setattr("training.tracking.database_file", lambda uri: None)
+    monkeypatch.setattr("training.tracking.SETTLE_S", 0.3)
+    create_run, chosen = MlflowClient.create_run, list[str]()
+
+    def join() -> str:
+        return RunTracker.join(ledger.tracking_uri, tmp_path, "slowly", {"shared": "one"}, "shared").run_id
+
+    def create(self: MlflowClient, *asked: Any, **more: Any) -> Any:
+        """While it is about to, another one comes, finds none, and is done."""
+        monkeypatch.setattr(MlflowClient, "create_run", create_run)
+        chosen.append(join())
+        return create_run(self, *asked, **more, start_time=1)
+
+    monkeypatch.setattr(MlflowClient, "create_run", create)
+    assert [join()] == chosen
 
 
 @pytest.mark.parametrize(
