@@ -26,6 +26,9 @@ from tests.tiny_captioner import build_captioner_package
 from tests.tiny_language import build_language_package
 
 TOKEN = "an-e2e-token"
+START_TIMEOUT_S = 120.0
+STOP_TIMEOUT_S = 120.0
+"""More than any server here is given to write its last answers."""
 MAX_BODY_BYTES = 2_000_000
 
 
@@ -76,26 +79,39 @@ def run_server(environment: Mapping[str, str], folder: Path | None = None) -> It
     command = [sys.executable, "-m", "tidegate", "serve"]
     child = subprocess.Popen(command, stderr=subprocess.PIPE, env={**os.environ, **environment}, cwd=folder, text=True)
     lines: list[dict[str, Any]] = []
-    started = threading.Event()
+    started_or_gone = threading.Event()
 
     def read() -> None:
         assert child.stderr is not None
         for line in child.stderr:
-            lines.append(json.loads(line))
+            lines.append(parsed(line))
             if lines[-1]["message"] == "started":
-                started.set()
+                started_or_gone.set()
+        started_or_gone.set()
 
     reader = threading.Thread(target=read)
     reader.start()
     try:
-        assert started.wait(60), f"the server did not start: {lines}"
+        started_or_gone.wait(START_TIMEOUT_S)
+        assert any(line["message"] == "started" for line in lines), f"the server did not start: {lines}"
         ports = next(line["ports"] for line in lines if "ports" in line)
         http, grpc, admin, metrics = (f"127.0.0.1:{ports[name]}" for name in ("http", "grpc", "admin", "metrics"))
         yield RunningServer(child.pid, http, grpc, admin, metrics, lines)
     finally:
         child.terminate()
-        child.wait(60)
-        reader.join()
+        try:
+            child.wait(STOP_TIMEOUT_S)
+        finally:
+            child.kill()
+            reader.join()
+
+
+def parsed(line: str) -> dict[str, Any]:
+    """A line of the log. What Python itself says of a server that breaks down counts as an error."""
+    try:
+        return dict(json.loads(line))
+    except ValueError:
+        return {"level": "error", "message": line.rstrip()}
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ import httpx
 
 ROOT = Path(__file__).parents[2]
 START_TIMEOUT_S = 120.0
+STOP_TIMEOUT_S = 120.0
 PROGRAM = "import sys; from mlflow.cli import cli; sys.exit(cli())"
 """`mlflow`, without the need for its script on the PATH."""
 
@@ -100,4 +101,7 @@ def tidegate_serve(cwd: Path, tracking_uri: str, **more: str) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/v1/models/colours/classify"
     finally:
         child.terminate()
-        assert child.wait(60) == 0
+        try:
+            assert child.wait(STOP_TIMEOUT_S) == 0
+        finally:
+            child.kill()

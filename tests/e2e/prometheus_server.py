@@ -50,11 +50,11 @@ class PrometheusServer:
         rules = [rule for group in self.get("/api/v1/rules", {})["groups"] for rule in group["rules"]]
         return [f"{rule['name']}: {rule['lastError']}" for rule in rules if rule.get("lastError")]
 
-    def wait_for(self, condition: Callable[[], Any], what: str, timeout_s: float = TIMEOUT_S) -> Any:
+    def wait_for(self, condition: Callable[[], Any], what: str) -> Any:
         """What `condition` gives, as soon as it gives anything that counts as true."""
-        expires_at = time.monotonic() + timeout_s
+        expires_at = time.monotonic() + TIMEOUT_S
         while not (found := condition()):
-            assert time.monotonic() < expires_at, f"not within {timeout_s:g} s: {what}"
+            assert time.monotonic() < expires_at, f"not within {TIMEOUT_S:g} s: {what}"
             time.sleep(POLL_S)
         return found
 

@@ -34,7 +34,7 @@ from tests.tiny_language import build_language_package
 
 pytestmark = pytest.mark.e2e
 IMAGES = np.stack([picture(seed, 32, 32) for seed in range(3)])
-PATIENCE_S = 30
+PATIENCE_S = 120
 GENERATION = {"model": "tiny", "prompt": "Return the number", "max_tokens": 8}
 
 
@@ -55,11 +55,15 @@ class Guarded:
     def get(self, path: str, key: str) -> httpx.Response:
         headers = {"X-API-Key": key}
         return httpx.get(
-            f"https://{self.server.http}{path}", headers=headers, verify=self.authority.trusted(), trust_env=False
+            f"https://{self.server.http}{path}",
+            headers=headers,
+            verify=self.authority.trusted(),
+            trust_env=False,
+            timeout=60,
         )
 
     def openai(self, key: str) -> openai.OpenAI:
-        http_client = httpx.Client(verify=self.authority.trusted(), trust_env=False)
+        http_client = httpx.Client(verify=self.authority.trusted(), trust_env=False, timeout=60)
         return openai.OpenAI(
             base_url=f"https://{self.server.http}/v1", api_key=key, http_client=http_client, max_retries=0
         )
@@ -169,7 +173,7 @@ def test_who_trusts_another_authority_sends_nothing(guarded: Guarded, curl: Call
         guarded.triton_grpc(guarded.stranger) as client,
         pytest.raises(InferenceServerException, match=r"certificate|CERTIFICATE|handshake"),
     ):
-        client.is_server_live(client_timeout=20)
+        client.is_server_live(client_timeout=60)
     with guarded.triton_http(guarded.authority) as client:
         assert client.is_server_live()
 
@@ -177,7 +181,7 @@ def test_who_trusts_another_authority_sends_nothing(guarded: Guarded, curl: Call
 def test_a_stranger_is_turned_away_before_his_body_is_read(guarded: Guarded) -> None:
     host, _, port = guarded.server.http.partition(":")
     with (
-        socket.create_connection((host, int(port)), timeout=20) as plain,
+        socket.create_connection((host, int(port)), timeout=60) as plain,
         guarded.authority.trusted().wrap_socket(plain, server_hostname=host) as connection,
     ):
         connection.sendall(b"POST /v2/models/colours/infer HTTP/1.1\r\nhost: x\r\ncontent-length: 100000000\r\n\r\nabc")
@@ -274,7 +278,7 @@ def test_a_renewed_certificate_needs_no_restart(guarded: Guarded) -> None:
 
     until(is_renewed)
     with guarded.triton_grpc(guarded.stranger) as client:
-        assert client.is_server_live(client_timeout=20)
+        assert client.is_server_live(client_timeout=60)
     guarded.authority.issue(guarded.folder / "tls.crt", guarded.folder / "tls.key")
     until(lambda: not is_renewed())
 

@@ -62,7 +62,7 @@ def numbers(prometheus: PrometheusServer, expression: str) -> list[Sample]:
 @pytest.mark.parametrize("query", QUERIES, ids=str)
 def test_a_panel_shows_something(prometheus: PrometheusServer, query: PanelQuery) -> None:
     expression = filled(query.expression, values_for(query))
-    found = prometheus.wait_for(lambda: numbers(prometheus, expression), expression, timeout_s=30)
+    found = prometheus.wait_for(lambda: numbers(prometheus, expression), expression)
     for label in re.findall(r"{{(\w+)}}", query.legend):
         assert any(label in sample.labels for sample in found), f"no line is called by its {label}"
 
@@ -76,7 +76,7 @@ def test_one_version_on_one_replica_can_be_looked_at(prometheus: PrometheusServe
     for query in QUERIES:
         if query.board == board:
             expression = filled(query.expression, chosen)
-            found = prometheus.wait_for(lambda asked=expression: prometheus.query(asked), str(query), timeout_s=30)
+            found = prometheus.wait_for(lambda asked=expression: prometheus.query(asked), str(query))
             assert {sample.labels.get("model", model) for sample in found} == {model}, query
 
 

@@ -38,7 +38,7 @@ Found = set[tuple[str, tuple[float, ...]]]
 
 def ask(server: RunningServer, payload: bytes, model: str = "cells", **params: Any) -> dict[str, Any]:
     """The one prediction about one picture."""
-    answer = httpx.post(f"http://{server.http}/v1/models/{model}/detect", content=payload, params=params)
+    answer = httpx.post(f"http://{server.http}/v1/models/{model}/detect", content=payload, params=params, timeout=60)
     assert answer.status_code == 200, answer.text
     (prediction,) = answer.json()["predictions"]
     found: dict[str, Any] = prediction
@@ -108,7 +108,7 @@ def test_options_are_those_of_one_request(objects: RunningServer) -> None:
     ],
 )
 def test_what_can_not_be_asked_is_refused_with_the_limits(objects: RunningServer, query: str, told: str) -> None:
-    answer = httpx.post(f"http://{objects.http}/v1/models/cells/detect?{query}", content=PAYLOADS[0])
+    answer = httpx.post(f"http://{objects.http}/v1/models/cells/detect?{query}", content=PAYLOADS[0], timeout=60)
     assert answer.status_code == 400
     assert told in answer.json()["error"]
     assert "score_threshold (0.01 to 1)" in answer.json()["error"]
@@ -117,7 +117,7 @@ def test_what_can_not_be_asked_is_refused_with_the_limits(objects: RunningServer
 @pytest.mark.parametrize("broken", BROKEN, ids=("empty", "text", "cut", "head", "zeros"))
 @pytest.mark.parametrize("query", ["", "?overlay=true"])
 def test_what_is_no_whole_picture_is_refused(objects: RunningServer, broken: bytes, query: str) -> None:
-    answer = httpx.post(f"http://{objects.http}/v1/models/cells/detect{query}", content=broken)
+    answer = httpx.post(f"http://{objects.http}/v1/models/cells/detect{query}", content=broken, timeout=60)
     assert answer.status_code == 400
     assert answer.json()["error"]
 
@@ -125,7 +125,7 @@ def test_what_is_no_whole_picture_is_refused(objects: RunningServer, broken: byt
 @pytest.mark.parametrize(("headers", "query"), [({}, "?overlay=true"), ({"Accept": "image/jpeg"}, "")])
 def test_the_picture_comes_back_with_its_boxes(objects: RunningServer, headers: dict[str, str], query: str) -> None:
     url = f"http://{objects.http}/v1/models/cells/detect{query}"
-    answer = httpx.post(url, content=PAYLOADS[1], headers=headers)
+    answer = httpx.post(url, content=PAYLOADS[1], headers=headers, timeout=60)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
     drawing = Image.open(io.BytesIO(answer.content))
     assert drawing.size == (SIZES[1][1], SIZES[1][0])
@@ -133,7 +133,7 @@ def test_the_picture_comes_back_with_its_boxes(objects: RunningServer, headers: 
     assert changed[:100, :2].any(), "the object at the upper left has no box around it"
     assert not changed[:150, 150:].any(), "something is drawn where nothing was found"
     files = [("file", payload) for payload in PAYLOADS]
-    assert httpx.post(url, files=files, headers=headers).status_code == 400
+    assert httpx.post(url, files=files, headers=headers, timeout=60).status_code == 400
 
 
 def test_boxes_are_in_pixels_of_the_upright_picture(objects: RunningServer) -> None:
@@ -194,8 +194,8 @@ def test_what_a_detector_finds_is_watched(objects: RunningServer) -> None:
     wanted = {
         f'model="cells",signal="{signal}"' for signal in ("num_boxes", "score_histogram", "class_mix", "box_area")
     }
-    for _ in range(100):
-        counted = httpx.get(f"http://{objects.metrics}/metrics").text
+    for _ in range(1000):
+        counted = httpx.get(f"http://{objects.metrics}/metrics", timeout=60).text
         if all(signal in counted for signal in wanted):
             return
         time.sleep(0.1)
@@ -242,7 +242,9 @@ def test_a_graph_that_suppresses_by_itself_finds_the_same(
 def test_what_the_graph_has_dropped_can_not_be_had_back(
     suppressing_server: RunningServer, query: str, limit: str
 ) -> None:
-    answer = httpx.post(f"http://{suppressing_server.http}/v1/models/crowd/detect?{query}", content=encoded(1))
+    answer = httpx.post(
+        f"http://{suppressing_server.http}/v1/models/crowd/detect?{query}", content=encoded(1), timeout=60
+    )
     assert answer.status_code == 400
     assert limit in answer.json()["error"]
     assert "variant without that" in answer.json()["error"]

@@ -124,7 +124,7 @@ def test_pictures_that_come_do_not_disturb_a_caption_that_is_being_written(http:
         collected = [next(events)["text"]]
         for index in range(6):
             body = b"no picture" if index % 3 == 2 else picture(index)
-            others.append(httpx.post(http.base_url.join(CAPTION), params=SHORT, content=body).status_code)
+            others.append(httpx.post(http.base_url.join(CAPTION), params=SHORT, content=body, timeout=60).status_code)
         *pieces, last = events
         collected += [piece["text"] for piece in pieces]
     assert others == [200, 200, 400] * 2

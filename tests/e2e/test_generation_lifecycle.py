@@ -71,7 +71,7 @@ def faults(server: RunningServer) -> list[object]:
 
 
 def version(server: RunningServer) -> str:
-    return httpx.get(f"http://{server.http}/v2/models/slow").json()["versions"][0]
+    return httpx.get(f"http://{server.http}/v2/models/slow", timeout=60).json()["versions"][0]
 
 
 def test_a_swap_lets_streams_end_and_gives_new_ones_to_the_new_version(

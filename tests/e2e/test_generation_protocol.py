@@ -23,7 +23,7 @@ GREEDY = {"temperature": 0.0, "max_tokens": 24}
 
 @pytest.fixture
 def http(language: RunningServer) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"http://{language.http}") as client:
+    with httpx.Client(base_url=f"http://{language.http}", timeout=60) as client:
         yield client
 
 

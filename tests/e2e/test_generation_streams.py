@@ -36,7 +36,7 @@ def metric(server: RunningServer, name: str, label: str = "") -> float:
     return sum(float(line.rpartition(" ")[2]) for line in found)
 
 
-def eventually(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+def eventually(condition: Callable[[], bool], timeout_s: float = 120.0) -> None:
     expires_at = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < expires_at, "it did not happen"
@@ -61,7 +61,7 @@ def test_who_leaves_a_stream_frees_its_slot(language: RunningServer, http: httpx
         next(lines)
         assert running(language) == 1
     eventually(lambda: running(language) == 0)
-    assert metric(language, "generation_unanswered_total", 'outcome="cancelled"') == cancelled + 1
+    eventually(lambda: metric(language, "generation_unanswered_total", 'outcome="cancelled"') == cancelled + 1)
 
 
 def test_who_leaves_before_the_answer_frees_its_slot(language: RunningServer) -> None:
@@ -73,7 +73,7 @@ def test_who_leaves_before_the_answer_frees_its_slot(language: RunningServer) ->
         connection.sendall(head + body)
         eventually(lambda: running(language) == 1)
     eventually(lambda: running(language) == 0)
-    assert metric(language, "generation_unanswered_total", 'outcome="cancelled"') == cancelled + 1
+    eventually(lambda: metric(language, "generation_unanswered_total", 'outcome="cancelled"') == cancelled + 1)
 
 
 def test_a_grpc_client_who_leaves_frees_its_slot(language: RunningServer, http: httpx.Client) -> None:
@@ -126,8 +126,13 @@ def test_too_many_are_told_to_come_back(language: RunningServer) -> None:
 
 
 def test_a_stream_ends_with_an_error_when_its_time_is_up(http: httpx.Client) -> None:
-    request = {"text_input": "Return", "parameters": {"max_tokens": 8000, "ignore_end": True, "timeout": 500_000}}
-    answer = http.post("/v2/models/slow/generate_stream", json=request)
+    # At first less than a machine needs to fill the context, and more only on one that needs it for the first token.
+    for timeout_us in (500_000, 5_000_000, 30_000_000):
+        parameters = {"max_tokens": 8000, "ignore_end": True, "timeout": timeout_us}
+        request = {"text_input": "Return", "parameters": parameters}
+        answer = http.post("/v2/models/slow/generate_stream", json=request)
+        if answer.status_code != 504:
+            break
     assert answer.status_code == 200  # it had begun
     *pieces, last = [json.loads(block.removeprefix("data: ")) for block in answer.text.strip().split("\n\n")]
     assert pieces
@@ -171,7 +176,10 @@ def test_what_can_not_be_right_is_refused_beside_a_stream_of_the_same_model(
     asked = LONG | {"max_tokens": 1500, "seed": 12}
     with http.stream("POST", COMPLETIONS, json=asked) as answer:
         undisturbed = "".join(text(answer))
-    with http.stream("POST", COMPLETIONS, json=asked) as answer, httpx.Client(base_url=http.base_url) as other:
+    with (
+        http.stream("POST", COMPLETIONS, json=asked) as answer,
+        httpx.Client(base_url=http.base_url, timeout=60) as other,
+    ):
         pieces = text(answer)
         collected = [next(pieces)]
         for what, wrong in REFUSED.items():
@@ -189,7 +197,10 @@ def test_nothing_that_others_send_disturbs_a_stream(language: RunningServer, htt
     asked = LONG | {"max_tokens": 1500, "seed": 11}
     with http.stream("POST", COMPLETIONS, json=asked) as answer:
         undisturbed = "".join(text(answer))
-    with http.stream("POST", COMPLETIONS, json=asked) as answer, httpx.Client(base_url=http.base_url) as other:
+    with (
+        http.stream("POST", COMPLETIONS, json=asked) as answer,
+        httpx.Client(base_url=http.base_url, timeout=60) as other,
+    ):
         pieces = text(answer)
         collected = [next(pieces)]
         statuses = set()

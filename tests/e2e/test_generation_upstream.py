@@ -106,8 +106,9 @@ def test_chunks_come_while_the_rest_is_being_made_and_leaving_ends_it(pair: Pair
 
 
 def test_leaving_before_the_answer_ends_it_there_too(pair: Pair) -> None:
+    impatient = httpx.Timeout(60, read=1.0)
     with pytest.raises(httpx.ReadTimeout):
-        httpx.post(f"http://{pair.near.http}/v1/completions", json=LONG | {"stream": False}, timeout=1.0)
+        httpx.post(f"http://{pair.near.http}/v1/completions", json=LONG | {"stream": False}, timeout=impatient)
     eventually(lambda: running(pair.back) == 0)
 
 
@@ -164,7 +165,10 @@ def test_who_is_not_there_is_not_ready(near: openai.OpenAI, pair: Pair) -> None:
                 near.completions.create(model=model, prompt=PROMPT, stream=stream)
             assert raised.value.status_code == 503
             assert "127.0.0.1" not in str(raised.value)
-    states = {one["name"]: one for one in httpx.post(f"http://{pair.near.http}/v2/repository/index", json={}).json()}
+    states = {
+        one["name"]: one
+        for one in httpx.post(f"http://{pair.near.http}/v2/repository/index", json={}, timeout=60).json()
+    }
     assert {name: one["state"] for name, one in states.items()} == {
         "far": "READY",
         "slow": "READY",
@@ -191,14 +195,14 @@ def test_more_than_were_allowed_are_told_to_come_back(pair: Pair, near: openai.O
 
 def test_its_tokens_are_counted_and_its_answers_watched_here(pair: Pair, near: openai.OpenAI) -> None:
     def tokens() -> float:
-        with httpx.Client() as http:
+        with httpx.Client(timeout=60) as http:
             lines = http.get(f"http://{pair.near.metrics}/metrics").text.splitlines()
         return sum(
             float(one.split()[-1]) for one in lines if one.startswith('tidegate_completion_tokens_total{model="far"')
         )
 
     def observed() -> float:
-        report = httpx.get(f"http://{pair.near.http}/v1/models/far/drift").json()
+        report = httpx.get(f"http://{pair.near.http}/v1/models/far/drift", timeout=60).json()
         return float(report["num_images"])
 
     counted, watched = tokens(), observed()
@@ -223,6 +227,6 @@ def test_a_server_that_dies_in_the_middle_ends_the_stream_with_an_error(tmp_path
             os.kill(back.pid, signal.SIGKILL)
             with pytest.raises(openai.APIError, match="broke off"):
                 list(stream)
-            eventually(lambda: httpx.get(f"http://{near.http}/v2/models/slow/ready").status_code == 503)
+            eventually(lambda: httpx.get(f"http://{near.http}/v2/models/slow/ready", timeout=60).status_code == 503)
             with pytest.raises(openai.InternalServerError, match="can not be reached"):
                 client.completions.create(model="slow", prompt=PROMPT)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -18,11 +17,12 @@ import httpx
 import pytest
 
 from registry.local_store import LocalStore
+from tests.e2e.conftest import parsed
 from tests.handmade import Handmade, build_package, encoded
 
 pytestmark = pytest.mark.e2e
 JPEG = encoded(3)
-TIMEOUT_S = 60.0
+TIMEOUT_S = 120.0
 
 
 @dataclass
@@ -34,7 +34,6 @@ class Process:
 
     @property
     def url(self) -> str:
-        wait_for(lambda: any("ports" in line for line in self.lines))
         ports = next(line["ports"] for line in self.lines if "ports" in line)
         assert isinstance(ports, dict)
         return f"http://127.0.0.1:{ports['http']}"
@@ -42,7 +41,7 @@ class Process:
     def read(self) -> None:
         assert self.child.stderr is not None
         for line in self.child.stderr:
-            self.lines.append(json.loads(line))
+            self.lines.append(parsed(line))
 
 
 def wait_for(condition: Callable[[], object]) -> None:
@@ -78,6 +77,7 @@ def server(store: LocalStore, tmp_path: Path) -> Iterator[Process]:
     reader.start()
     try:
         wait_for(lambda: any(line["message"] == "started" for line in process.lines) or child.poll() is not None)
+        assert child.poll() is None, process.lines
         yield process
     finally:
         child.kill()

@@ -107,11 +107,11 @@ def test_a_server_outlives_its_registry_and_starts_without_it(packages: list[Pat
         run("import sys; from registry.store import open_store\n"
             "open_store(sys.argv[1]).set_alias('colours', 'champion', '2')", url, cwd=tmp_path)  # fmt: skip
         with tidegate_serve(tmp_path, url) as classify:
-            answered.append(httpx.post(classify, content=encoded(3), trust_env=False).json())
+            answered.append(httpx.post(classify, content=encoded(3), trust_env=False, timeout=60).json())
             registry.close()
             time.sleep(1)  # several polls that nobody answers
-            answered.append(httpx.post(classify, content=encoded(3), trust_env=False).json())
+            answered.append(httpx.post(classify, content=encoded(3), trust_env=False, timeout=60).json())
     with tidegate_serve(tmp_path, url) as classify:
-        answered.append(httpx.post(classify, content=encoded(3), trust_env=False).json())
+        answered.append(httpx.post(classify, content=encoded(3), trust_env=False, timeout=60).json())
     assert [answer["model_version"] for answer in answered] == ["2", "2", "2"]
     assert answered[0] == answered[1] == answered[2]

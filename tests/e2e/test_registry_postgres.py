@@ -24,7 +24,7 @@ from training.tracking import RunTracker
 
 pytestmark = pytest.mark.e2e
 BASE = ROOT / "deploy" / "kubernetes" / "base" / "kustomization.yaml"
-SWAP_TIMEOUT_S = 30.0
+SWAP_TIMEOUT_S = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ class Callers:
             thread.join()
 
     def _ask(self, address: str) -> None:
-        with httpx.Client(trust_env=False, timeout=30) as client:
+        with httpx.Client(trust_env=False, timeout=60) as client:
             while not self._stopped.is_set():
                 answer = client.post(address, content=encoded(3))
                 if answer.status_code == 200:
@@ -125,7 +125,12 @@ def test_two_servers_swap_by_a_registry_on_postgresql(
         assert [line.split()[2] for line in history.splitlines()[1:]] == ["promote", "promote", "rollback"]
         # By the name of its Service it is asked, and by no other.
         answers = [
-            httpx.get(f"{url}/api/2.0/mlflow/experiments/get?experiment_id=0", headers={"Host": host}, trust_env=False)
+            httpx.get(
+                f"{url}/api/2.0/mlflow/experiments/get?experiment_id=0",
+                headers={"Host": host},
+                trust_env=False,
+                timeout=60,
+            )
             for host in ("mlflow:5000", "elsewhere.example.com")
         ]
         assert [answer.status_code for answer in answers] == [200, 403]
@@ -138,7 +143,7 @@ def test_the_database_alone_is_a_registry_too(postgres: PostgresServer, packages
     tidegate(tmp_path, "promote", "colours/2", "--store", uri, **variables)
     assert "champion" in tidegate(tmp_path, "models", "--store", uri, **variables)
     with tidegate_serve(tmp_path, uri, **variables) as classify:
-        assert httpx.post(classify, content=encoded(3), trust_env=False).json()["model_version"] == "2"
+        assert httpx.post(classify, content=encoded(3), trust_env=False, timeout=60).json()["model_version"] == "2"
     assert not (tmp_path / "mlruns").exists()
 
 

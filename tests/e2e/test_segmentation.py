@@ -39,7 +39,7 @@ Mask = NDArray[np.uint8]
 
 def segment(server: RunningServer, payload: bytes, accept: str = "*/*", **params: Any) -> httpx.Response:
     url = f"http://{server.http}/v1/models/patches/segment"
-    answer = httpx.post(url, content=payload, params=params, headers={"Accept": accept})
+    answer = httpx.post(url, content=payload, params=params, headers={"Accept": accept}, timeout=60)
     assert answer.status_code == 200, answer.text
     return answer
 
@@ -132,7 +132,7 @@ def test_the_picture_comes_back_with_its_mask(objects: RunningServer, how: dict[
     [("format=svg", "svg"), ("format=", "format"), ("overlay=perhaps", "overlay"), ("top_k=3", "top_k")],
 )
 def test_what_can_not_be_asked_is_refused_with_what_can(objects: RunningServer, query: str, told: str) -> None:
-    answer = httpx.post(f"http://{objects.http}/v1/models/patches/segment?{query}", content=PAYLOADS[0])
+    answer = httpx.post(f"http://{objects.http}/v1/models/patches/segment?{query}", content=PAYLOADS[0], timeout=60)
     assert answer.status_code == 400
     assert told in answer.json()["error"]
     assert "rle, polygons or png" in answer.json()["error"]
@@ -141,16 +141,16 @@ def test_what_can_not_be_asked_is_refused_with_what_can(objects: RunningServer, 
 @pytest.mark.parametrize("broken", BROKEN, ids=("empty", "text", "cut", "head", "zeros"))
 @pytest.mark.parametrize("query", ["", "?overlay=true", "?format=png"])
 def test_what_is_no_whole_picture_is_refused(objects: RunningServer, broken: bytes, query: str) -> None:
-    answer = httpx.post(f"http://{objects.http}/v1/models/patches/segment{query}", content=broken)
+    answer = httpx.post(f"http://{objects.http}/v1/models/patches/segment{query}", content=broken, timeout=60)
     assert (answer.status_code, answer.headers["content-type"]) == (400, "application/json")
 
 
 def test_a_picture_answers_one_picture_and_a_verb_its_own_model(objects: RunningServer) -> None:
     files = [("file", payload) for payload in PAYLOADS]
     url = f"http://{objects.http}/v1/models/patches"
-    answer = httpx.post(f"{url}/segment", files=files, headers={"Accept": "image/png"})
+    answer = httpx.post(f"{url}/segment", files=files, headers={"Accept": "image/png"}, timeout=60)
     assert (answer.status_code, "2 were sent" in answer.json()["error"]) == (400, True)
-    answer = httpx.post(f"{url}/detect", content=PAYLOADS[0])
+    answer = httpx.post(f"{url}/detect", content=PAYLOADS[0], timeout=60)
     assert (answer.status_code, "/v1/models/patches/segment" in answer.json()["error"]) == (404, True)
 
 

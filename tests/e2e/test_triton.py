@@ -93,7 +93,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def is_ready(server: RunningServer, model: str = "colours") -> bool:
-    return httpx.get(f"http://{server.http}/v2/models/{model}/ready").status_code == 200
+    return httpx.get(f"http://{server.http}/v2/models/{model}/ready", timeout=60).status_code == 200
 
 
 def nearly(value: Any) -> Any:
@@ -186,7 +186,7 @@ def test_a_triton_that_dies_is_noticed_and_used_again_if_it_is_the_same(site: Si
         refused = ask(server, "colours", "classify", PICTURES[0])
         assert (refused.status_code, refused.json()) == (503, {"error": "Triton does not answer"})
         # Each model looks for itself.
-        until(lambda server=server: httpx.get(f"http://{server.http}/v2/health/ready").status_code == 503)  # type: ignore[misc]
+        until(lambda server=server: httpx.get(f"http://{server.http}/v2/health/ready", timeout=60).status_code == 503)  # type: ignore[misc]
 
     site.triton.start(tmp_path / "other")
     for server in site.servers.values():

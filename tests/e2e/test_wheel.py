@@ -73,7 +73,11 @@ def test_it_serves_a_folder_of_packages(wheel: Path, tmp_path: Path) -> None:
     process = start(wheel, tmp_path, "serve", "--store", "packages", *ports)
     try:
         assert process.stdout is not None
-        port = next(found[1] for line in process.stdout if (found := re.search(r'"http": ?(\d+)', line)))
+        said: list[str] = []
+        while (found := re.search(r'"http": ?(\d+)', said[-1] if said else "")) is None:
+            said.append(process.stdout.readline())
+            assert said[-1], f"the server ended: {said}"
+        port = found[1]
         answer = classify(f"http://127.0.0.1:{port}/v1/models/colours/classify", encoded(1))
         assert answer["model_version"] == "1"
     finally:
@@ -84,9 +88,10 @@ def test_it_serves_a_folder_of_packages(wheel: Path, tmp_path: Path) -> None:
 
 def classify(url: str, picture: bytes) -> dict[str, str]:
     """The answer, once the model is ready."""
-    for _ in range(300):
+    gives_up_at = time.monotonic() + 120
+    while time.monotonic() < gives_up_at:
         try:
-            with urllib.request.urlopen(urllib.request.Request(url, picture), timeout=10) as response:
+            with urllib.request.urlopen(urllib.request.Request(url, picture), timeout=60) as response:
                 answer: dict[str, str] = json.load(response)
                 return answer
         except OSError:

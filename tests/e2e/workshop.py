@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -96,7 +96,10 @@ class Workshop:
     def fail(self, *arguments: str) -> tuple[int, str]:
         """Exit code, and what was said on stderr."""
         process = self.start(*arguments)
-        _, said = process.communicate(timeout=TIMEOUT_S)
+        try:
+            _, said = process.communicate(timeout=TIMEOUT_S)
+        finally:
+            kill_all_of(process)
         return process.returncode, said
 
     def run(self, *arguments: str) -> str:
@@ -108,10 +111,12 @@ class Workshop:
     def kill_when(self, happens: Callable[[], object], *arguments: str) -> None:
         """kill -9 of a command and all that it has started, as soon as something happens."""
         process = self.start(*arguments)
-        wait_for(lambda: happens() or process.poll() is not None)
-        assert process.poll() is None, f"it ended before it could be killed: {process.communicate()}"
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        try:
+            wait_for(lambda: happens() or process.poll() is not None)
+            assert process.poll() is None, f"it ended before it could be killed: {process.communicate()}"
+        finally:
+            kill_all_of(process)
+            process.communicate()
 
     def version(self, alias: str) -> str:
         """Of the model, "" where nobody holds the alias."""
@@ -143,6 +148,12 @@ class Workshop:
         environment = {**self.environment, **ports, **unhurried, **often, **store, **chosen}
         with run_server(environment, self.folder) as started:
             yield started
+
+
+def kill_all_of(process: subprocess.Popen[str]) -> None:
+    """It and all that it has started, of which there may be none."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def wait_for(condition: Callable[[], object]) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from playwright.sync_api import Browser, ConsoleMessage, FloatRect, Locator, Page, expect
 
-WAIT_MS = 20_000
+WAIT_MS = 60_000
 """For an answer, on a machine that has other things to do."""
 
 

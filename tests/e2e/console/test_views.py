@@ -31,7 +31,7 @@ def classify(server: ConsoleServer, count: int) -> None:
 
 def wait_for_drift(server: ConsoleServer, count: int) -> None:
     address = f"http://{server.running.http}/v1/models/colours/drift"
-    for _ in range(200):
+    for _ in range(1000):
         with urllib.request.urlopen(address, timeout=60) as answer:
             if json.load(answer)["num_images"] >= count:
                 return
