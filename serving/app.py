@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import gc
 import logging
-import math
 import signal
 import socket
 from dataclasses import dataclass
@@ -39,7 +38,7 @@ from serving.open_aftermath import open_aftermath
 from serving.scrape import Scrapes
 from serving.surroundings import Surroundings
 from serving.tracing.tracing import open_tracing
-from serving.workers import DecodePool, available_cpus
+from serving.workers import DecodePool, available_cpus, full_decoding
 from tasks.errors import Conflict
 
 BACKLOG = 2048
@@ -66,8 +65,7 @@ class App:
         num_decoders = config.decode_threads or num_cpus
         self._decode_pool = DecodePool(num_decoders)
         self._drift_feed = DriftFeed(config.drift_queue, config.drift_cpu_share)
-        full_decoding = num_cpus if num_decoders >= num_cpus else math.inf
-        limits = BatchLimits(config.max_queue, config.max_wait_ms / 1000, full_decoding)
+        limits = BatchLimits(config.max_queue, config.max_wait_ms / 1000, full_decoding(num_decoders, num_cpus))
         generator_limits = GeneratorLimits(config.max_waiting)
         self._aftermath = open_aftermath(config, self.metrics)
         surroundings = Surroundings(

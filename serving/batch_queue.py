@@ -6,7 +6,7 @@ import asyncio
 import math
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import monotonic
 
 from serving.batch_plan import BatchPlan
@@ -49,7 +49,7 @@ class BatchQueue:
         with self._changed:
             self.num_coming_rows += num_rows
             if self._items and self.num_coming_rows < self._crowd:
-                self._changed.notify()
+                self._changed.notify_all()
 
     def withdraw(self, item: QueuedItem) -> int:
         """Take an item out again, if it is still there: 1 or 0."""
@@ -93,6 +93,8 @@ class BatchQueue:
         num_items = self._plan.take(item.num_rows for item in self._items)
         items = [self._items.popleft() for _ in range(num_items)]
         self.num_rows -= sum(item.num_rows for item in items)
+        if self._items:
+            self._changed.notify()
         return items
 
     def _held_back_s(self) -> float:
@@ -103,12 +105,21 @@ class BatchQueue:
 
     def _crowded_out_s(self, idle_since: float) -> float:
         """How much longer a run should leave the cores to those that prepare rows for it. They would only take turns,
-        and every turn costs both their caches; when it is their turn first, their rows share the run. It waits no
-        longer than it would itself take: where rows cost more to prepare than to run, they are not worth waiting for.
-        """
+        and every turn costs both their caches; when it is their turn first, their rows share the run."""
         if self.num_coming_rows < self._crowd or self._is_full_or_closed():
             return 0.0
-        return max(idle_since, self._items[0].arrived_at) + self._plan.run_s(self.num_rows) - monotonic()
+        return latest_start(self._items, self._plan, idle_since) - monotonic()
 
     def _is_full_or_closed(self) -> bool:
         return self.closed or self.num_rows >= self._plan.max_rows
+
+
+def latest_start(items: Sequence[QueuedItem], plan: BatchPlan, idle_since: float) -> float:
+    """Until when, on the clock of `monotonic`, a run of these rows may wait for others.
+
+    No longer than the first of them alone would take to run: where rows cost more to prepare than to run, they are not
+    worth waiting for. And not so long that somebody's deadline passes, which it would have held without them."""
+    first = items[0]
+    patience_ends_at = max(idle_since, first.arrived_at) + plan.run_s(first.num_rows)
+    earliest_deadline = min(item.expires_at for item in items)
+    return min(patience_ends_at, earliest_deadline - plan.run_s(sum(item.num_rows for item in items)))

@@ -87,7 +87,8 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Answers that may wait for a slot of one model, `n` or `num_beams` of each request; beyond that a caller is told
     to come back."""
     max_wait_ms: Annotated[float, msgspec.Meta(ge=0)] = 0.0
-    """How long an idle runtime holds back a batch that is not full; 0 = never."""
+    """How long an idle runtime holds back a batch that is not full. 0: only while pictures in decoding have all the
+    CPUs that it would need, and no longer than a run of one takes."""
     request_timeout_s: Seconds | None = 30.0
     """For callers who name no deadline of their own."""
     generation_timeout_s: Seconds | None = 600.0

@@ -61,6 +61,11 @@ def read_lines(path: Path) -> list[str]:
         return []
 
 
+def full_decoding(num_threads: int, num_cpus: int) -> float:
+    """How many pictures in decoding, on so many threads, keep all CPUs busy; infinite where none ever do."""
+    return num_cpus if num_threads >= num_cpus else math.inf
+
+
 class DecodePool:
     """The threads on which untrusted bytes become tensors and tensors become answers, shared by all models.
 

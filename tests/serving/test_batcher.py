@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 from serving.batch_plan import BatchPlan
 from serving.batcher import Batcher, BatchLimits
 from serving.deadline import Deadline
-from serving.runtimes.fake import FakeRemote, FakeRuntime
+from serving.runtimes.fake import FakeRuntime
 from serving.statistics import ModelStatistics
 from tasks.errors import DeadlineExceeded, NotReady, Overloaded, TooLarge
 from tasks.task import Array, TensorSpec
@@ -33,19 +32,11 @@ def rows(*values: float) -> dict[str, Array]:
 class Bench:
     """A batcher over a fake runtime whose gate a test can close."""
 
-    def __init__(
-        self,
-        compute: Any = doubled,
-        max_queue: int = 64,
-        max_wait_s: float = 0.0,
-        full_decoding: float = math.inf,
-        run_s: float = 1.0,
-    ) -> None:
+    def __init__(self, compute: Any = doubled, max_queue: int = 64, max_wait_s: float = 0.0) -> None:
         self.runtime = FakeRuntime(compute, (INPUT,), (OUTPUT,))
         self.statistics = ModelStatistics((1.0, 2.0, 4.0))
-        plan = BatchPlan({1: run_s, 2: run_s, 4: run_s})
-        limits = BatchLimits(max_queue, max_wait_s, full_decoding)
-        self.batcher = Batcher(self.runtime, plan, limits, self.statistics)
+        plan = BatchPlan({1: 1.0, 2: 1.0, 4: 1.0})
+        self.batcher = Batcher(self.runtime, plan, BatchLimits(max_queue, max_wait_s), self.statistics)
 
     def ask(self, *values: float, deadline: Deadline = FOREVER) -> asyncio.Task[Mapping[str, Array]]:
         return asyncio.create_task(self.batcher.infer(rows(*values), len(values), deadline))
@@ -234,69 +225,6 @@ async def test_rows_that_are_being_decoded_count_as_waiting() -> None:
     bench.batcher.unreserve(2)
     assert (await bench.ask(1))["y"].tolist() == [[2, 2]]
     await bench.batcher.close(10)
-
-
-LONG_S, SHORT_S = 600.0, 0.001
-"""What a run is said to cost, and so how long at most it leaves the cores to decoding: longer or shorter than any test
-takes."""
-
-
-async def test_a_run_leaves_the_cores_to_decoding_while_that_has_them_all() -> None:
-    bench = Bench(full_decoding=2, run_s=LONG_S)
-    bench.batcher.reserve(2)
-    first = bench.ask(1)
-    await asyncio.sleep(0.05)
-    assert bench.runtime.batch_sizes == [], "both cores decode"
-    bench.batcher.unreserve(1)
-    assert (await first)["y"].tolist() == [[2, 2]]
-    assert bench.runtime.batch_sizes == [1], "one core is free"
-    bench.batcher.unreserve(1)
-    await bench.batcher.close(10)
-
-
-async def test_what_is_decoded_meanwhile_shares_the_run() -> None:
-    bench = Bench(full_decoding=1, run_s=LONG_S)
-    bench.batcher.reserve(1)
-    callers = [bench.ask(1), bench.ask(2)]
-    await asyncio.sleep(0.05)
-    bench.batcher.unreserve(1)
-    await asyncio.gather(*callers)
-    assert bench.runtime.batch_sizes == [2]
-    await bench.batcher.close(10)
-
-
-async def test_a_run_waits_for_decoding_no_longer_than_it_takes_itself() -> None:
-    bench = Bench(full_decoding=1, run_s=SHORT_S)
-    bench.batcher.reserve(1)
-    assert (await bench.ask(1))["y"].tolist() == [[2, 2]]
-    bench.batcher.unreserve(1)
-    await bench.batcher.close(10)
-
-
-async def test_a_full_batch_waits_for_no_decoding() -> None:
-    bench = Bench(full_decoding=1, run_s=LONG_S)
-    bench.batcher.reserve(1)
-    assert len((await bench.ask(1, 2, 3, 4))["y"]) == 4
-    bench.batcher.unreserve(1)
-    await bench.batcher.close(10)
-
-
-async def test_closing_waits_for_no_decoding() -> None:
-    bench = Bench(full_decoding=1, run_s=LONG_S)
-    bench.batcher.reserve(1)
-    waiting = bench.ask(1)
-    await asyncio.sleep(0.01)
-    assert await bench.batcher.close(10)
-    assert (await waiting)["y"].tolist() == [[2, 2]]
-
-
-async def test_a_runtime_elsewhere_needs_no_core_and_waits_for_no_decoding() -> None:
-    remote = FakeRemote(doubled, (INPUT,), (OUTPUT,), num_slots=1)
-    batcher = Batcher(remote, BatchPlan({1: LONG_S, 4: LONG_S}), BatchLimits(64, full_decoding=1), ModelStatistics(()))
-    batcher.reserve(1)
-    assert (await batcher.infer(rows(1), 1, FOREVER))["y"].tolist() == [[2, 2]]
-    batcher.unreserve(1)
-    await batcher.close(10)
 
 
 async def test_a_runtime_that_hangs_is_noticed(bench: Bench) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.workers import DecodePool, available_cpus, cgroup_quota
+from serving.workers import DecodePool, available_cpus, cgroup_quota, full_decoding
 from tasks.errors import BadInput
 
 
@@ -53,6 +53,13 @@ def test_without_cgroups_affinity_decides(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {3, 5, 7})
     assert cgroup_quota(tmp_path) == math.inf
     assert available_cpus(tmp_path) == 3
+
+
+@pytest.mark.parametrize(
+    ("num_threads", "num_cpus", "expected"), [(1, 1, 1), (4, 4, 4), (8, 2, 2), (1, 2, math.inf), (3, 4, math.inf)]
+)
+def test_decoding_has_all_cpus_where_it_has_a_thread_for_each(num_threads: int, num_cpus: int, expected: float) -> None:
+    assert full_decoding(num_threads, num_cpus) == expected
 
 
 async def test_work_whose_caller_left_before_its_turn_is_not_done() -> None:
