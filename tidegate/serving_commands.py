@@ -49,7 +49,7 @@ def serve(
     """
     from registry.store import open_store
     from serving.config_sources import load_config
-    from serving.runtimes.onnx_runtime import check_one_engine
+    from serving.runtimes.installed_engine import check_one_engine
 
     ports = {"http_port": http_port, "grpc_port": grpc_port, "metrics_port": metrics_port, "admin_port": admin_port}
     flags = {"host": host, **ports, "models": tuple(models) if models else None}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from serving.runtimes.execution_provider import PROVIDER_NAMES, Provider, provid
 from serving.runtimes.fp32_products import Fp32Products
 from serving.runtimes.graph_source import open_source
 from serving.runtimes.huge_pages import on_huge_pages
+from serving.runtimes.installed_engine import check_one_engine
 from serving.runtimes.runtime import DeviceTensor
 from serving.runtimes.tensor_check import check_inputs, check_outputs
 from tasks.errors import NotReady
@@ -55,29 +55,6 @@ NUMPY_TYPES: Mapping[str, str] = {
 """What an array of it holds. Numpy lacks BF16: its words are handed on as they are."""
 BFLOAT16 = 16
 """ONNX's number of the type, which ONNX Runtime takes where numpy has none."""
-
-
-def check_one_engine() -> None:
-    """Exactly one of onnxruntime and onnxruntime-gpu may be installed: they overwrite each other's files.
-
-    Raises NotReady saying what to install or remove.
-    """
-    installed = [name for name in ("onnxruntime", "onnxruntime-gpu") if is_installed(name)]
-    if not installed:
-        raise NotReady("no inference engine is installed: run pip install 'tidegate[cpu]' or 'tidegate[gpu]'")
-    if len(installed) == 2:
-        raise NotReady(
-            "both onnxruntime and onnxruntime-gpu are installed and overwrite each other: run pip uninstall -y "
-            "onnxruntime onnxruntime-gpu, then pip install 'tidegate[cpu]' or 'tidegate[gpu]'"
-        )
-
-
-def is_installed(name: str) -> bool:
-    try:
-        distribution(name)
-    except PackageNotFoundError:
-        return False
-    return True
 
 
 class OrtDeviceTensor:
