@@ -21,8 +21,8 @@ from pathlib import Path
 
 DAY_FORMAT, TIME_FORMAT = "%Y-%m-%d", "%H%M%S%f"
 """To the microsecond, so that names of batches sort as they were opened, whoever opened them."""
-STEM = re.compile(r"\d{12}-\w+-\d{6,}")
-"""Of a batch's name; whatever else lies in the folder is somebody else's."""
+STEM = re.compile(r"([01]\d|2[0-3])([0-5]\d){2}\d{6}-\w+-\d{6,}", re.ASCII)
+"""Of a batch's name, which begins with a time of day; whatever else lies in the folder is somebody else's."""
 ROWS_SUFFIX, TRUTH_SUFFIX = ".rows.parquet", ".truth.parquet"
 
 

@@ -4,10 +4,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from monitoring.captured import ROWS_SUFFIX, TRUTH_SUFFIX, Batch, CapturedRow, TruthRow, batches_in, is_day
+from monitoring.captured import (
+    ROWS_SUFFIX,
+    TIME_FORMAT,
+    TRUTH_SUFFIX,
+    Batch,
+    CapturedRow,
+    TruthRow,
+    batches_in,
+    is_day,
+)
 from monitoring.captured_items import CapturedItem, models_in, read_captured
 from monitoring.parquet_rows import read_rows, write_rows
 from tasks.errors import BadInput
@@ -129,3 +138,17 @@ def test_a_batch_is_known_by_the_names_of_its_files(tmp_path: Path) -> None:
     assert is_day(folder)
     assert not is_day(folder / "todo.txt")
     assert batches_in(folder / "todo.txt") == {}
+
+
+@settings(max_examples=50)
+@given(st.integers(0, 10**12 - 1) | st.times().map(lambda time: int(time.strftime(TIME_FORMAT))))
+@example(256199000000)
+@example(235960000000)
+@example(235959999999)
+def test_a_name_with_no_time_of_day_is_no_batch(tmp_path_factory: pytest.TempPathFactory, digits: int) -> None:
+    folder = tmp_path_factory.mktemp("digits") / "2026-11-21"
+    folder.mkdir()
+    (folder / f"{digits:012}-a-000001.0001.jpg").touch()
+    hours, minutes, seconds = digits // 10**10, digits // 10**8 % 100, digits // 10**6 % 100
+    told = [batch.opened_at.strftime(TIME_FORMAT) for batch in batches_in(folder)]
+    assert told == ([f"{digits:012}"] if hours < 24 and minutes < 60 and seconds < 60 else [])

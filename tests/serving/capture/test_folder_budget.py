@@ -86,8 +86,9 @@ def test_what_is_older_than_the_retention_goes_to_the_hour(tmp_path: Path, days:
 
 def test_files_of_somebody_else_stay_and_do_not_count(tmp_path: Path) -> None:
     (tmp_path / "digits" / "2026-01-01").mkdir(parents=True)
-    for place in ("digits/2026-01-01/notes.txt", "digits/2026-01-02", "digits/readme"):
+    no_time = "digits/2026-01-01/.256199000000-a-000001.jpg"
+    for place in ("digits/2026-01-01/notes.txt", no_time, "digits/2026-01-02", "digits/readme"):
         (tmp_path / place).write_text("mine")
     _, statistics = budget_of(tmp_path, 10)
     assert statistics.folder_bytes == 0
-    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 3
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 4
