@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from monitoring.captured import DAY_FORMAT, ROWS_SUFFIX, Batch, batches_in, is_unfinished
@@ -43,18 +43,25 @@ class DayFolder:
             for file in map(self.path.joinpath, names):
                 is_final = is_final and not is_unfinished(file)
                 if is_unfinished(file) and now - batch.opened_at > STALE:
-                    file.unlink(missing_ok=True)
-                else:
-                    self.num_bytes += size_of(file)
+                    # Of another user: what can not be removed counts.
+                    with suppress(OSError):
+                        file.unlink()
+                self.num_bytes += size_of(file)
         self._counted_of = changed_at if is_final else None
 
-    def remove(self, names: list[str]) -> None:
+    def remove(self, names: list[str], now: datetime) -> None:
         """The files of a batch, its rows first, so that none is left without its picture; and the folder of a day that
-        is over."""
+        is over. Raises OSError for a file that can not be removed, another user's for one: it counts as before."""
+        self._counted_of = None
         for file in map(self.path.joinpath, sorted(names, key=lambda name: not name.endswith(ROWS_SUFFIX))):
-            self.num_bytes = max(self.num_bytes - size_of(file), 0)
+            num_bytes = size_of(file)
             file.unlink(missing_ok=True)
-        if self.path.name < datetime.now(UTC).strftime(DAY_FORMAT):
+            self.num_bytes = max(self.num_bytes - num_bytes, 0)
+        self._leave(now)
+
+    def _leave(self, now: datetime) -> None:
+        """Remove the folder of a day that is over if it is empty."""
+        if self.path.name < now.strftime(DAY_FORMAT):
             # Not empty, or gone: both may be another server's doing.
             with suppress(OSError):
                 self.path.rmdir()

@@ -29,18 +29,19 @@ class FolderBudget:
         self._days = {path: self._days.get(path) or DayFolder(path) for path in paths}
         for day in self._days.values():
             day.look(now)
-        self._forget(now - self._retention, still_open)
+        self._forget(now, still_open)
         self._tell()
 
-    def _forget(self, before: datetime, still_open: set[Batch]) -> None:
-        """Remove what was opened before. Names sort by time, and are told apart faster than times."""
+    def _forget(self, now: datetime, still_open: set[Batch]) -> None:
+        """Remove what is too old. Names sort by time, and are told apart faster than times."""
+        before = now - self._retention
         limit = before.strftime(DAY_FORMAT), before.strftime(TIME_FORMAT)
         for day in self._oldest_first():
             if day.path.name > limit[0]:
                 break
             for batch, names in day.batches().items():
                 if (batch.day, batch.stem) < limit and batch not in still_open:
-                    self._remove(day, names)
+                    self._remove(day, names, now)
 
     def make_room(self, num_bytes: int, now: datetime, still_open: set[Batch]) -> bool:
         """Whether so much can be written now; removes what it takes. Batches that are being gathered stay."""
@@ -67,7 +68,7 @@ class FolderBudget:
             if self._held() + num_bytes <= self._budget_bytes:
                 break
             if batch not in still_open:
-                self._remove(day, names)
+                self._remove(day, names, now)
 
     def wrote(self, batch: Batch, num_bytes: int) -> None:
         """This process added to a batch of its own."""
@@ -76,16 +77,16 @@ class FolderBudget:
         self._own[batch] = self._own.get(batch, 0) + num_bytes
         self._tell()
 
-    def discard(self, batch: Batch) -> None:
+    def discard(self, batch: Batch, now: datetime) -> None:
         """Remove one of this process."""
         path = batch.folder(self._root)
         day = self._days.setdefault(path, DayFolder(path))
-        self._remove(day, day.batches().get(batch, []))
+        self._remove(day, day.batches().get(batch, []), now)
         self._tell()
 
-    def _remove(self, day: DayFolder, names: list[str]) -> None:
+    def _remove(self, day: DayFolder, names: list[str], now: datetime) -> None:
         if names:
-            day.remove(names)
+            day.remove(names, now)
             self._statistics.num_removed += 1
 
     def _oldest_first(self) -> list[DayFolder]:

@@ -101,7 +101,7 @@ class CaptureWriter:
     def _discard(self, batch: Batch) -> None:
         """Pictures without rows are of no use."""
         try:
-            self._budget.discard(batch)
+            self._budget.discard(batch, datetime.now(UTC))
         except OSError as error:
             self._fail_once(error)
 

@@ -10,7 +10,7 @@ from monitoring.captured import Batch
 from serving.capture.day_folder import BLOCK_BYTES, DayFolder
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
-EVENING = NOON + timedelta(hours=6)
+EVENING, TOMORROW = NOON + timedelta(hours=6), NOON + timedelta(days=1)
 
 
 def put(root: Path, blocks: int, number: int = 1, name: str = ".0001.jpg", hidden: str = "") -> Path:
@@ -22,6 +22,15 @@ def put(root: Path, blocks: int, number: int = 1, name: str = ".0001.jpg", hidde
     file.write_bytes(bytes(blocks * BLOCK_BYTES))
     os.utime(folder, (NOON.timestamp(), NOON.timestamp()))
     return file
+
+
+def names_in(day: DayFolder) -> list[str]:
+    return [name for names in day.batches().values() for name in names]
+
+
+def refuse(file: Path, missing_ok: bool = False) -> None:
+    """As a shared volume does where a file is another user's."""
+    raise PermissionError(1, "Operation not permitted", str(file))
 
 
 def test_what_came_and_went_by_other_hands_is_seen(tmp_path: Path) -> None:
@@ -61,8 +70,43 @@ def test_what_is_half_written_is_waited_for_and_cleared_away_when_stale(tmp_path
 def test_a_folder_that_another_server_removed_holds_nothing(tmp_path: Path) -> None:
     day = DayFolder(put(tmp_path, 5).parent)
     day.look(EVENING)
-    DayFolder(day.path).remove([name for names in day.batches().values() for name in names])
+    DayFolder(day.path).remove(names_in(day), TOMORROW)
     assert not day.path.exists()
     day.look(EVENING)
     assert day.num_bytes == 0
     assert day.batches() == {}
+
+
+def test_what_can_not_be_removed_counts_until_it_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    day = DayFolder(put(tmp_path, 5).parent)
+    day.look(EVENING)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refuse)
+        with pytest.raises(PermissionError):
+            day.remove(names_in(day), EVENING)
+    assert day.num_bytes == 5 * BLOCK_BYTES
+    day.look(EVENING)
+    assert day.num_bytes == 5 * BLOCK_BYTES
+    day.remove(names_in(day), EVENING)
+    assert day.num_bytes == 0
+
+
+def test_after_a_removal_the_disk_is_asked_again(tmp_path: Path) -> None:
+    """A volume may keep the folder's time for a while."""
+    put(tmp_path, 5)
+    day = DayFolder(put(tmp_path, 2, number=2).parent)
+    day.look(EVENING)
+    (first, second) = day.batches().values()
+    day.remove(first, EVENING)
+    (day.path / second[0]).write_bytes(bytes(4 * BLOCK_BYTES))
+    os.utime(day.path, (NOON.timestamp(), NOON.timestamp()))
+    day.look(EVENING)
+    assert day.num_bytes == 4 * BLOCK_BYTES
+
+
+def test_what_is_stale_and_can_not_be_cleared_away_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    day = DayFolder(put(tmp_path, 5, hidden=".").parent)
+    put(tmp_path, 2, number=2)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    day.look(EVENING)
+    assert day.num_bytes == 7 * BLOCK_BYTES
