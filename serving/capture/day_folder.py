@@ -38,8 +38,13 @@ class DayFolder:
         if changed_at == self._counted_of:
             return
         is_final = now.timestamp() - changed_at > SETTLED.total_seconds()
+        found = batches_in(self.path)
         self.num_bytes = 0
-        for batch, names in batches_in(self.path).items():
+        if is_final and not found:
+            # Another server emptied it and could not remove it: perhaps its day was not over. Then look again.
+            self._leave(now)
+            is_final = False
+        for batch, names in found.items():
             for file in map(self.path.joinpath, names):
                 is_final = is_final and not is_unfinished(file)
                 if is_unfinished(file) and now - batch.opened_at > STALE:

@@ -110,3 +110,26 @@ def test_what_is_stale_and_can_not_be_cleared_away_counts(tmp_path: Path, monkey
     monkeypatch.setattr(Path, "unlink", refuse)
     day.look(EVENING)
     assert day.num_bytes == 7 * BLOCK_BYTES
+
+
+def test_a_folder_that_another_server_emptied_goes_when_its_day_is_over(tmp_path: Path) -> None:
+    """That one emptied it when the day was not over, or was killed before it came to the folder."""
+    day = DayFolder(put(tmp_path, 5).parent)
+    day.look(EVENING)
+    DayFolder(day.path).remove(names_in(day), EVENING)
+    afternoon = (NOON + timedelta(hours=3)).timestamp()
+    os.utime(day.path, (afternoon, afternoon))
+    day.look(EVENING)
+    assert day.path.exists()
+    day.look(TOMORROW)
+    assert not day.path.exists()
+
+
+def test_an_empty_folder_that_was_just_made_stays(tmp_path: Path) -> None:
+    """What another server gathers at midnight is written into the folder of the day before."""
+    day = DayFolder(tmp_path / "digits" / "2026-11-21")
+    day.path.mkdir(parents=True)
+    after_midnight = datetime(2026, 11, 22, 0, 0, 1, tzinfo=UTC)
+    os.utime(day.path, (after_midnight.timestamp(), after_midnight.timestamp()))
+    day.look(after_midnight + timedelta(seconds=1))
+    assert day.path.exists()
