@@ -41,6 +41,10 @@ def unknown_fields(value: Any, kind: inspect.Type) -> Iterator[UnknownField]:
         case list() | tuple(), inspect.ListType() | inspect.VarTupleType():
             for item in value:
                 yield from unknown_fields(item, kind.item_type)
+        case list() | tuple(), inspect.TupleType():
+            # Of another length msgspec says that, and no field.
+            for item, each in zip(value, kind.item_types, strict=False):
+                yield from unknown_fields(item, each)
 
 
 def unknown_in_table(table: Mapping[str, Any], kind: inspect.StructType) -> Iterator[UnknownField]:

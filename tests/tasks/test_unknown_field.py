@@ -31,6 +31,7 @@ class Drawing(Table, frozen=True, kw_only=True):
     shapes: tuple[Square | Circle, ...] = ()
     by_name: dict[str, Square | Circle] = {}
     frame: Square | None = None
+    last: tuple[str, Square | Circle] | None = None
     inner: Drawing | None = None
     options: dict[str, Any] = {}
 
@@ -41,7 +42,7 @@ def told(facts: Any) -> str:
     return explain(complaint, facts, Drawing)
 
 
-WHOLE = "by_name, frame, inner, name, options, shapes"
+WHOLE = "by_name, frame, inner, last, name, options, shapes"
 
 
 @pytest.mark.parametrize(
@@ -53,6 +54,7 @@ WHOLE = "by_name, frame, inner, name, options, shapes"
         ({"shapes": [{"shape": "circle", "radios": 1}]}, "; radius is nearest; known: filled, radius"),
         ({"shapes": [{"shape": "square"}, {"shape": "square", "radius": 1}]}, " - at `$.shapes[1]`; known: width"),
         ({"by_name": {"a": {"shape": "circle"}, "b": {"shape": "circle", "fill": 1}}}, "known: filled, radius"),
+        ({"last": ["a", {"shape": "circle", "x": 1}], "x": 1}, " - at `$.last[1]`; known: filled, radius"),
         ({"inner": {"inner": {"shape": []}}}, f"; shapes is nearest; known: {WHOLE}"),
     ],
 )
@@ -69,12 +71,12 @@ VALUES = st.recursive(
     st.none() | st.integers() | st.sampled_from(["square", "circle"]),
     lambda inner: (
         st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["shape", "width", "radius", "shapes", "frame", "inner", "x"]), inner)
+        | st.dictionaries(st.sampled_from(["shape", "width", "radius", "shapes", "frame", "last", "inner", "x"]), inner)
     ),
 )
 
 
-@given(st.dictionaries(st.sampled_from(["shapes", "by_name", "frame", "inner", "options", "y"]), VALUES))
+@given(st.dictionaries(st.sampled_from(["shapes", "by_name", "frame", "last", "inner", "options", "y"]), VALUES))
 def test_whatever_is_not_known_is_the_one_that_was_complained_of(facts: dict[str, Any]) -> None:
     complaint = complaint_of(facts)
     if complaint is None:
