@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from monitoring.captured import day_folders
+from monitoring.captured import batches_in, day_folders, is_day
 from monitoring.captured_items import CapturedItem, read_captured
 from tasks.chat_template import ChatTemplate
 from tasks.errors import NotFound
@@ -27,12 +27,17 @@ from training.recipe import TaskName
 
 def is_captured(path: Path, model: str) -> bool:
     """Whether this is a folder to which servers captured requests of a model."""
-    return path.is_dir() and any(next(day.glob("*.parquet"), None) for day in day_folders(path, model))
+    return path.is_dir() and any(holds_captured(day) for day in day_folders(path, model))
 
 
 def holds_other_models(path: Path) -> bool:
     """Whether this is a folder to which servers captured requests of any model."""
-    return any(path.glob("*/*/*.parquet"))
+    return any(holds_captured(day) for day in path.glob("*/*"))
+
+
+def holds_captured(day: Path) -> bool:
+    """Rows, or pictures whose rows are still gathered: the folder of their model is no class to learn."""
+    return next(day.glob("*.parquet"), None) is not None or (is_day(day) and bool(batches_in(day)))
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from tasks.errors import BadInput
 from training.data.added import NothingNew
 from training.data.annotation import Annotation
 from training.data.captured_layouts import draw_prompts
-from training.data.captured_snapshot import Captured, is_captured
+from training.data.captured_snapshot import Captured, holds_other_models, is_captured
 from training.data.source import SPLITS, Example, open_part, open_source
 from training.recipe import TaskName
 
@@ -238,6 +238,19 @@ def test_a_folder_is_captured_if_it_holds_rows_of_the_model(capture: Capture) ->
     assert not is_captured(capture.root, "another")
     (capture.root / "table.toml").write_text('source = "digits"')
     assert not is_captured(capture.root / "table.toml", "m")
+
+
+@pytest.mark.parametrize(
+    ("name", "captured"),
+    [("2026-11-21/120000000000-a-000001.1.png", True), ("2026-11-21/1.png", False), ("a/120000000000-a-000001", False)],
+)
+def test_pictures_whose_rows_are_still_gathered_are_no_class(capture: Capture, name: str, captured: bool) -> None:
+    file = capture.root / "m" / name
+    file.parent.mkdir(parents=True)
+    file.write_bytes(picture(1))
+    assert is_captured(capture.root, "m") == holds_other_models(capture.root) == captured
+    with pytest.raises(NothingNew, match="nothing has a label"):
+        capture.snapshot("classification", ("a dog", "cat"))
 
 
 def test_without_labels_there_is_nothing_to_learn(capture: Capture) -> None:
