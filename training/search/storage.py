@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import optuna
-from optuna.exceptions import ExperimentalWarning
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -37,9 +37,13 @@ class WatchfulStorage(optuna.storages.RDBStorage):  # type: ignore[misc]
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
         """Optuna passes over trials without a sign of life, and whoever waits for such a one waits for ever. Here
         they get their first one from whoever looks: it grows old unless their process lives to give others. (No start
-        of a trial is compared with a clock: machines disagree about the time.)"""
-        with self.engine.connect() as connection:
-            silent = connection.execute(WITHOUT_A_SIGN_OF_LIFE, {"study": study_id}).scalars().all()
+        of a trial is compared with a clock: machines disagree about the time.) Raises StorageInternalError, as Optuna
+        does."""
+        try:
+            with self.engine.connect() as connection:
+                silent = connection.execute(WITHOUT_A_SIGN_OF_LIFE, {"study": study_id}).scalars().all()
+        except SQLAlchemyError as error:
+            raise StorageInternalError(f"no telling which of its trials are alive: {error}") from error
         for trial_id in silent:
             self.record_heartbeat(trial_id)
         stale: list[int] = super()._get_stale_trial_ids(study_id)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import optuna
 import pytest
 
-from tasks.errors import InvalidRecipe
+from tasks.errors import InvalidRecipe, NotReady
 from tests.search_trials import ignore
 from training.search import study as study_module
 from training.search.attempt import Attempt, SuggestedDraw
@@ -227,3 +229,11 @@ def test_a_dead_process_leaves_its_trial_to_another(
     study.run(near_a_third, ignore)
     assert len(study.trials()) == 3
     assert lost in tried(study)
+
+
+def test_a_database_that_breaks_on_the_way_is_said_to_be_at_fault(tmp_path: Path) -> None:
+    study = make_study(storage=open_storage(f"sqlite:///{tmp_path / 'search.db'}"))
+    with closing(sqlite3.connect(tmp_path / "search.db")) as connection:
+        connection.execute("drop table trial_heartbeats")
+    with pytest.raises(NotReady, match=r"search test: its database can not be used any more: .*no such table"):
+        study.run(near_a_third, ignore)
