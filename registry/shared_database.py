@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import os
 import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
+
+from registry.file_locks import without_locks
 
 Result = TypeVar("Result")
 
@@ -18,12 +22,45 @@ MAX_COLLISIONS = 20
 
 @contextmanager
 def alone_with(file: Path) -> Iterator[None]:
-    """Keeps other processes from doing something with a database's file at the same time, until this one is done or
-    dead. Raises OSError where its folder can not be written."""
+    """Keeps other processes from doing something with a database's file at the same time, under whichever of its names
+    they know it, until this one is done or dead. A file that is there, whose lock is closed to this user, is used
+    without it. Raises OSError where there is none and its folder can not be written; NotReady where its volume has no
+    locks; ValueError for no name."""
+    if not file.name:
+        raise ValueError("a database needs the name of a file")
+    file = file.resolve()
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.with_name(f"{file.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    held: int | None = None
+    try:
+        held = hold(file.with_name(f"{file.name}.lock"))
+    except OSError:
+        if not file.exists():
+            raise
+    try:
         yield
+    finally:
+        if held is not None:
+            os.close(held)
+
+
+def hold(lock: Path) -> int:
+    """Waits for it. Returns the open file; it is free again when that is closed."""
+    try:
+        opened = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError:
+        if not lock.exists():
+            raise
+        # Another user's, or in a folder that is only read.
+        opened = os.open(lock, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+    except OSError as error:
+        os.close(opened)
+        # NFS locks for nobody who may only read.
+        if error.errno == errno.EBADF:
+            raise
+        raise without_locks(lock, error) from error
+    return opened
 
 
 def among_others(connect: Callable[[], Result]) -> Result:
