@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import random
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ Result = TypeVar("Result")
 
 MAX_COLLISIONS = 20
 """Of processes that all make the tables of one server's database, each failure of one means that another came on."""
+COLLISION = re.compile("already exists|already an object|duplicate|concurrent|deadlock", re.IGNORECASE)
+"""What PostgreSQL, MySQL and SQL Server say, in English, of what has just been made, or is made, by another."""
 
 
 @contextmanager
@@ -67,12 +70,17 @@ def among_others(connect: Callable[[], Result]) -> Result:
     """What `connect` gives, which makes the tables of a server's database where they are missing, and is tried again
     where somebody else makes the same ones. Raises what `connect` raises."""
     from alembic.util import CommandError
-    from sqlalchemy.exc import IntegrityError, InternalError, ProgrammingError
+    from sqlalchemy.exc import IntegrityError, InternalError, OperationalError, ProgrammingError
 
+    before = ""
     for _ in range(MAX_COLLISIONS):
         try:
             return connect()
-        except (IntegrityError, InternalError, ProgrammingError, CommandError):
-            # What servers, and migrations, say of what has just been made by another.
+        except (IntegrityError, InternalError, OperationalError, ProgrammingError, CommandError) as error:
+            said = str(getattr(error, "orig", error))
+            # Migrations have other words for a collision, and servers other languages. A refusal repeats itself.
+            if not COLLISION.search(said) and (isinstance(error, OperationalError) or said == before):
+                raise
+            before = said
             time.sleep(random.uniform(0.05, 0.2))
     return connect()

@@ -11,8 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from alembic.util import CommandError
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from registry.shared_database import alone_with
+from registry.shared_database import MAX_COLLISIONS, alone_with, among_others
 from tasks.errors import NotReady
 from tests.forks import forked
 
@@ -87,3 +90,85 @@ def test_a_volume_without_locks_is_said_to_have_none(tmp_path: Path, monkeypatch
     monkeypatch.setattr(fcntl, "flock", refuse)
     with pytest.raises(NotReady, match=r"mlflow\.db\.lock can not be locked .*: this volume has no file locks"):
         alone_with(tmp_path / "mlflow.db").__enter__()
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    made = create_engine(f"sqlite:///{tmp_path / 'server.db'}")
+    yield made
+    made.dispose()
+
+
+def test_a_table_that_another_has_just_made_is_found_the_next_time(engine: Engine) -> None:
+    """SQLite says it as MySQL does: as an error of operation."""
+    missing = ["studies", "trials", "versions"]
+
+    def connect() -> str:
+        if not missing:
+            return "connected"
+        with engine.begin() as another:
+            another.exec_driver_sql(f"create table {missing[0]} (id integer)")
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"create table {missing.pop(0)} (id integer)")
+        pytest.fail("made twice")
+
+    assert among_others(connect) == "connected"
+
+
+def words(told: object) -> str:
+    """What a server, or a migration, said."""
+    return str(getattr(told, "orig", told))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ProgrammingError("CREATE", {}, Exception('relation "trials" already exists')),
+        ProgrammingError("INSERT", {}, Exception("duplicate key value violates unique constraint")),
+        ProgrammingError("ALTER", {}, Exception("tuple concurrently updated")),
+        OperationalError("CREATE", {}, Exception(1050, "Table 'trials' already exists")),
+        OperationalError("ALTER", {}, Exception(1060, "Duplicate column name 'state'")),
+        OperationalError("ALTER", {}, Exception(1213, "Deadlock found when trying to get lock")),
+    ],
+    ids=words,
+)
+def test_a_collision_may_come_many_times(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("registry.shared_database.time.sleep", lambda seconds: None)
+    assert among_others(Raising(*[error] * MAX_COLLISIONS)) == "connected"
+
+
+@pytest.mark.parametrize(
+    ("error", "times"),
+    [
+        (ProgrammingError("CREATE", {}, Exception("permission denied for schema public")), 2),
+        (CommandError("Can't locate revision identified by 'abc'"), 2),
+        (OperationalError("", {}, Exception("connection refused")), 1),
+    ],
+    ids=words,
+)
+def test_a_refusal_is_told_soon(error: Exception, times: int) -> None:
+    refusing = Raising(*[error] * MAX_COLLISIONS)
+    with pytest.raises(type(error)) as told:
+        among_others(refusing)
+    assert told.value is error
+    assert refusing.times == times
+
+
+def test_what_servers_say_in_other_languages_is_tried_again() -> None:
+    tables = [
+        ProgrammingError("CREATE", {}, Exception(f"Relation »{name}« existiert bereits")) for name in ("a", "b", "c")
+    ]
+    assert among_others(Raising(*tables)) == "connected"
+
+
+class Raising:
+    """Raises these one after the other, and then nothing. `times`: how often it was called."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self._errors, self.times = list(errors), 0
+
+    def __call__(self) -> str:
+        self.times += 1
+        if self._errors:
+            raise self._errors.pop(0)
+        return "connected"
