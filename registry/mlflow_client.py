@@ -32,24 +32,25 @@ def open_client(uri: str) -> MlflowClient:
 
 def open_embedded(uri: str, file: Path) -> MlflowClient:
     """Of a database that is a file. MLflow of a later release brings the tables up to date, which is for one alone."""
-    if file.exists() and not os.access(file.parent, os.W_OK):
-        return MlflowClient(uri, uri)
     with alone_with(file):
         # One of no bytes is one that has no tables.
         if not file.exists() or not file.stat().st_size:
-            make_whole(file)
+            # The other end of a link, which stays one.
+            make_whole(uri, file.resolve())
         return MlflowClient(uri, uri)
 
 
-def make_whole(file: Path) -> None:
-    """A database with all tables and nothing in it."""
+def make_whole(uri: str, file: Path) -> None:
+    """A database with all tables and nothing in it, made with the options of its URI."""
     from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from sqlalchemy import make_url
 
     unfinished = file.with_name(f".{file.name}.unfinished")
     for left in file.parent.glob(f"{unfinished.name}*"):
         left.unlink()  # by one that was killed
-    made = SqlAlchemyStore(f"sqlite:///{unfinished}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)
+    address = make_url(uri).set(database=str(unfinished)).render_as_string(hide_password=False)
+    made = SqlAlchemyStore(address, DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)
     made.engine.dispose()
     unfinished.rename(file)
 

@@ -31,8 +31,9 @@ def is_tracking_uri(location: str) -> bool:
 
 
 def database_file(uri: str) -> Path | None:
-    """The file of an sqlite URI: sqlite:///relative or sqlite:////absolute, one slash belongs to the notation."""
-    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+    """The file of an sqlite URI: sqlite:///relative or sqlite:////absolute, one slash belongs to the notation. What
+    follows a question mark are options of its driver."""
+    return Path(uri.removeprefix("sqlite:///").partition("?")[0]) if uri.startswith("sqlite:///") else None
 
 
 def without_password(uri: str) -> str:

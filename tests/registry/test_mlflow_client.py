@@ -60,6 +60,15 @@ def test_a_file_of_no_bytes_is_no_database_yet(uri: str, tmp_path: Path) -> None
     assert open_store(uri).names() == ["colours"]
 
 
+def test_a_link_stays_one_and_options_of_the_driver_are_no_part_of_its_name(uri: str, tmp_path: Path) -> None:
+    link, whole = tmp_path / "mlflow.db", tmp_path / "big" / "whole.db"
+    link.symlink_to(whole)
+    register(f"{uri}?timeout=60")
+    assert open_store(f"{uri}?timeout=60").names() == open_store(f"sqlite:///{whole}").names() == ["colours"]
+    assert link.is_symlink()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["big", "mlflow.db", "whole.db", "whole.db.lock"]
+
+
 def test_all_find_the_same_new_experiment(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     client = open_client(uri)
     known: list[str] = []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from registry.tracking import artifact_location, is_tracking_uri, without_password
+from registry.tracking import artifact_location, database_file, is_tracking_uri, without_password
 from tasks.errors import BadInput
 
 
@@ -17,6 +17,18 @@ def test_servers_and_databases_are_tracking_uris(uri: str) -> None:
 
 def test_a_folder_is_none() -> None:
     assert not is_tracking_uri("/mnt/models")
+
+
+@pytest.mark.parametrize(
+    ("uri", "file"),
+    [
+        ("sqlite:///mlflow.db", Path("mlflow.db")),
+        ("sqlite:////shared/mlflow.db?timeout=60&check_same_thread=false", Path("/shared/mlflow.db")),
+        ("postgresql+psycopg://mlflow@db/mlflow", None),
+    ],
+)
+def test_options_of_a_driver_belong_to_no_file(uri: str, file: Path | None) -> None:
+    assert database_file(uri) == file
 
 
 def test_a_server_decides_by_itself() -> None:
