@@ -45,6 +45,20 @@ def test_the_oldest_of_all_models_goes_first(tmp_path: Path) -> None:
     assert left(tmp_path) == ["digits 2026-11-20 120000", "digits 2026-11-21 120000"]
 
 
+def test_no_room_is_made_by_what_can_not_be_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(file: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(1, "Operation not permitted", str(file))
+
+    put(tmp_path, NOON - DAY, blocks=4)
+    budget, statistics = budget_of(tmp_path, 4.5)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    for minutes in range(3):
+        with pytest.raises(PermissionError, match=r"rows\.parquet"):
+            budget.make_room(BLOCK_BYTES, NOON, set())
+        budget.survey(NOON + timedelta(minutes=minutes), set())
+        assert statistics.folder_bytes == 4 * BLOCK_BYTES
+
+
 def test_room_that_another_server_made_is_not_made_twice(tmp_path: Path) -> None:
     for hours in range(8):
         put(tmp_path, NOON - timedelta(hours=hours))
