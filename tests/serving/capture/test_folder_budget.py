@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -49,7 +50,8 @@ def test_no_room_is_made_by_what_can_not_be_removed(tmp_path: Path, monkeypatch:
     def refuse(file: Path, missing_ok: bool = False) -> None:
         raise PermissionError(1, "Operation not permitted", str(file))
 
-    put(tmp_path, NOON - DAY, blocks=4)
+    folder = put(tmp_path, NOON - DAY, blocks=4).folder(tmp_path)
+    os.utime(folder, ((NOON - DAY).timestamp(),) * 2)
     budget, statistics = budget_of(tmp_path, 4.5)
     monkeypatch.setattr(Path, "unlink", refuse)
     for minutes in range(3):
