@@ -14,6 +14,7 @@ import lightning.pytorch as pl
 import msgspec
 import torch
 
+from registry.sole_process import sole_process
 from tasks.errors import NotFound
 from training.checkpoint import CheckpointFacts, save_checkpoint
 from training.data.leakage import find_leakage
@@ -24,11 +25,10 @@ from training.learner import Learner
 from training.lineage import git_commit, library_versions
 from training.networks.build import settle_model
 from training.recipe import NETWORK_KINDS, Recipe
+from training.run_notes import RESULT_FILE, STATE_FILE, clear_away, write_whole
 from training.tracking import CHECKPOINT_ARTIFACT, RunTracker
 from training.trainer import LAST, World, fit
 from training.warm_start import Beginner, check_origin, warm_start
-
-STATE_FILE, RESULT_FILE = "run.json", "result.json"
 
 
 class RunState(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,21 +54,26 @@ def train(
 
     Everything is written under `workdir` and to the tracking store. `resume` continues the run of the same recipe
     that was interrupted last; raises NotFound where there is none. `parent_run_id`: the MLflow run that this one goes
-    on from. Started by torchrun, all processes take part and all return the same result.
+    on from. Started by torchrun, all processes take part and all return the same result. Raises Locked where the same
+    recipe is being trained here already.
     """
     if recipe.model.warm_start and not resume:
         check_origin(recipe.model.warm_start, tracking_uri)
     world = World.from_environment()
     folder = run_folder(workdir, recipe)
     if world.rank == 0:
-        tracker = reopen_run(folder) if resume else start_run(recipe, workdir, tracking_uri, folder, parent_run_id)
-        try:
-            trained = train_tracked(recipe, folder, tracker, last_checkpoint(folder, resume))
-        except BaseException as error:
-            tracker.end("FAILED" if isinstance(error, Exception) else "KILLED")
-            raise
-        tracker.end("FINISHED")
-        (folder / RESULT_FILE).write_bytes(msgspec.json.encode(trained, enc_hook=str))
+        # Of two each would clear away what the other needs.
+        with sole_process(folder.with_name(f"{folder.name}.lock"), f"recipe {recipe.name} is being trained"):
+            tracker = reopen_run(folder) if resume else start_run(recipe, workdir, tracking_uri, folder, parent_run_id)
+            try:
+                trained = train_tracked(recipe, folder, tracker, last_checkpoint(folder, resume))
+            except BaseException as error:
+                tracker.end("FAILED" if isinstance(error, Exception) else "KILLED")
+                raise
+            tracker.end("FINISHED")
+            write_whole(folder / RESULT_FILE, msgspec.json.encode(trained, enc_hook=str))
+            # Only now: whoever was killed before goes on from what is there.
+            clear_away(folder)
     else:
         join_fit(recipe, folder, last_checkpoint(folder, resume), tracking_uri)
     if world.size > 1:
@@ -128,8 +133,7 @@ def start_run(recipe: Recipe, workdir: Path, tracking_uri: str, folder: Path, pa
         tags["mlflow.parentRunId"] = parent_run_id
     tracker = RunTracker.start(tracking_uri, workdir, f"{recipe.name}-training", tags)
     tracker.log_params(flatten_params(msgspec.to_builtins(recipe)))
-    state_file = folder / STATE_FILE
-    state_file.write_bytes(msgspec.json.encode(RunState(run_id=tracker.run_id, tracking_uri=tracking_uri)))
+    write_whole(folder / STATE_FILE, msgspec.json.encode(RunState(run_id=tracker.run_id, tracking_uri=tracking_uri)))
     return tracker
 
 
@@ -157,9 +161,6 @@ def train_tracked(recipe: Recipe, folder: Path, tracker: RunTracker, resume_from
     save_checkpoint(folder / CHECKPOINT_ARTIFACT, learner.network, facts, kind.assets(source, recipe))
     tracker.log_folder(folder / CHECKPOINT_ARTIFACT, CHECKPOINT_ARTIFACT)
     version = register(tracker, recipe, facts, learner.monitored)
-    # What is left here would only be a second copy, and make the run look interrupted.
-    shutil.rmtree(folder)
-    folder.mkdir()
     return TrainedModel(tracker.local_folder(CHECKPOINT_ARTIFACT), tracker.run_id, version, metrics)
 
 

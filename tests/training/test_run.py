@@ -10,7 +10,10 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
+from registry.lock import Locked
 from tasks.errors import NotFound
+from tests.forks import forked
+from training import run as run_module
 from training.checkpoint import load_checkpoint
 from training.classification.learner import ClassificationLearner
 from training.data.source import open_source
@@ -18,6 +21,7 @@ from training.networks.config import ModelConfig
 from training.recipe import Recipe, ScheduleConfig
 from training.registered import version_of_run
 from training.run import TrainedModel, finished, is_interrupted, train
+from training.run_notes import RESULT_FILE, STATE_FILE
 from training.tracking import CHECKPOINT_ARTIFACT, RunTracker
 
 
@@ -109,6 +113,70 @@ def test_an_interrupted_run_resumes_to_the_very_same_weights(
     assert MlflowClient(store(workdir)).get_run(resumed.run_id).data.tags["mlflow.parentRunId"] == whole.run_id
     history = MlflowClient(store(workdir)).get_metric_history(resumed.run_id, "val_accuracy")
     assert sorted(metric.step for metric in history) == [1, 2, 3, 4, 4]
+
+
+def test_one_process_at_a_time_trains_by_a_recipe(
+    workdir: Path, here: Path, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begin_again() -> None:
+        for resume in (False, True):
+            with pytest.raises(Locked, match="recipe tiny is being trained in another process"):
+                train(tiny_recipe, workdir=workdir, tracking_uri=store(workdir), resume=resume)
+
+    def meet(*_: object) -> None:
+        assert forked(begin_again) == [0]
+        raise OSError("power cut")
+
+    monkeypatch.setattr(run_module, "train_tracked", meet)
+    with pytest.raises(OSError, match="power cut"):
+        train(tiny_recipe, workdir=workdir, tracking_uri=store(workdir))
+    assert is_interrupted(tiny_recipe, workdir)
+
+
+@pytest.mark.parametrize("file", [STATE_FILE, RESULT_FILE])
+def test_a_note_that_was_half_written_is_none(
+    workdir: Path, here: Path, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    recipe = msgspec.structs.replace(tiny_recipe, seed=7, schedule=ScheduleConfig(epochs=1, batch_size=32))
+    write = Path.write_bytes
+
+    def power_cut(path: Path, content: bytes) -> None:
+        write(path, content[:10] if file in path.name else content)
+        if file in path.name:
+            raise OSError("power cut")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", power_cut)
+        with pytest.raises(OSError, match="power cut"):
+            train(recipe, workdir=workdir, tracking_uri=store(workdir))
+    assert finished(recipe, workdir) is None
+    assert is_interrupted(recipe, workdir) == (file == RESULT_FILE)
+    goes_on = is_interrupted(recipe, workdir)
+    trained = train(recipe, workdir=workdir, tracking_uri=store(workdir), resume=goes_on)
+    assert finished(recipe, workdir) == trained
+
+
+def test_one_that_is_killed_at_its_very_end_is_not_trained_again(
+    workdir: Path, here: Path, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = msgspec.structs.replace(tiny_recipe, seed=8, schedule=ScheduleConfig(epochs=1, batch_size=32))
+
+    def power_cut(*_: object, **__: object) -> None:
+        raise OSError("power cut")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunTracker, "end", power_cut)
+        with pytest.raises(OSError, match="power cut"):
+            train(recipe, workdir=workdir, tracking_uri=store(workdir))
+    assert is_interrupted(recipe, workdir)
+    registered = MlflowClient(store(workdir)).search_model_versions("name = 'tiny-trained'")
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "clear_away", power_cut)
+        with pytest.raises(OSError, match="power cut"):
+            train(recipe, workdir=workdir, tracking_uri=store(workdir), resume=True)
+    ended = finished(recipe, workdir)
+    assert ended is not None
+    assert ended.version == max(int(each.version) for each in registered)
 
 
 def test_a_run_is_registered_once(workdir: Path, here: Path, tiny_recipe: Recipe) -> None:

@@ -22,7 +22,8 @@ from training.kind import open_kind
 from training.learner import Learner
 from training.recipe import Recipe, load_recipe
 from training.recipe_file import RecipeFolder
-from training.run import STATE_FILE, build_learner, epoch_figures, run_fit, run_folder, train
+from training.run import build_learner, epoch_figures, run_fit, run_folder, train
+from training.run_notes import STATE_FILE
 from training.search.attempt import Attempt
 from training.search.network_cost import count_parameters, measure_latency_ms
 from training.search.pareto import cost, costs
