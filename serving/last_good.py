@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from registry.reference import VersionInfo
+from registry.shared_database import alone_with
 
 FILE_NAME = "last_good.json"
 log = logging.getLogger(__name__)
@@ -19,13 +20,7 @@ class LastGood:
 
     def __init__(self, cache: Path) -> None:
         self._path = cache / FILE_NAME
-        self._versions: dict[str, VersionInfo] = {}
-        try:
-            self._versions = msgspec.json.decode(self._path.read_bytes(), type=dict[str, VersionInfo])
-        except FileNotFoundError:
-            pass
-        except (OSError, msgspec.MsgspecError) as error:
-            log.warning("%s can not be read and is ignored: %s", self._path, error)
+        self._versions = self._read()
 
     def references(self) -> list[str]:
         return list(self._versions)
@@ -34,9 +29,19 @@ class LastGood:
         return self._versions.get(reference)
 
     def remember(self, reference: str, info: VersionInfo) -> None:
-        """Written under another name first, so that a crash leaves the old file."""
+        """Beside what other servers on the same cache remember. Written under another name first, so that a crash
+        leaves the old file."""
         self._versions[reference] = info
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        incoming = self._path.with_suffix(".incoming")
-        incoming.write_bytes(msgspec.json.encode(self._versions))
-        os.replace(incoming, self._path)
+        with alone_with(self._path):
+            incoming = self._path.with_suffix(".incoming")
+            incoming.write_bytes(msgspec.json.encode(self._read() | {reference: info}))
+            os.replace(incoming, self._path)
+
+    def _read(self) -> dict[str, VersionInfo]:
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=dict[str, VersionInfo])
+        except FileNotFoundError:
+            return {}
+        except (OSError, msgspec.MsgspecError) as error:
+            log.warning("%s can not be read and is ignored: %s", self._path, error)
+            return {}
