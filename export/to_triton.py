@@ -26,7 +26,7 @@ from export.triton.model_config import (
     print_config,
     read_config,
 )
-from export.triton.version_folder import incoming_version, replace_text
+from export.triton.version_folder import incoming_version, replace_text, sole_writer
 from export.triton.warm_up import FOLDER, golden_warm_up
 from registry.package import ModelPackage
 from registry.plain_graph import write_plain_graph
@@ -74,8 +74,18 @@ def export_triton(package: ModelPackage, version: str, repository: Path, order: 
     variant = choose_variant(package, order.variant, any_host(package))
     built_for = check_engine(order, package, variant)
     model = repository / manifest.name
+    with sole_writer(repository):
+        write_version(package, version, variant, order, model)
+    awaited = model / version / MODEL_FILES[order.backend]
+    return TritonModel(model, version, variant, order.backend, built_for, None if awaited.exists() else awaited)
+
+
+def write_version(package: ModelPackage, version: str, variant: str, order: TritonOrder, model: Path) -> None:
+    """Its files, then its place in the configuration, where it has none yet."""
     chosen = package.variant(variant)
-    config = build_config(manifest.name, chosen.graphs["main"], manifest.batch_buckets, chosen.requires, order.backend)
+    config = build_config(
+        package.manifest.name, chosen.graphs["main"], package.manifest.batch_buckets, chosen.requires, order.backend
+    )
     if (model / CONFIG).is_file():
         there = read_config(model / CONFIG)
         check_agrees(there, config)
@@ -91,8 +101,6 @@ def export_triton(package: ModelPackage, version: str, repository: Path, order: 
         # Last: it never names what is not there.
         replace_text(model / CONFIG, print_config(config))
         remove_stale(model, warm_up.files)
-    awaited = model / version / MODEL_FILES[order.backend]
-    return TritonModel(model, version, variant, order.backend, built_for, None if awaited.exists() else awaited)
 
 
 def write_warm_up(model: Path, files: Mapping[str, bytes]) -> None:

@@ -5,6 +5,7 @@ Triton may watch the repository while it is written (--model-control-mode=poll),
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +14,19 @@ from pathlib import Path
 
 from registry.package import sha256_of
 from tasks.errors import Conflict
+
+
+@contextmanager
+def sole_writer(repository: Path) -> Iterator[None]:
+    """Others who write models wait: what one adds to a configuration another would leave out. The lock is on the folder
+    itself, for a file would be a change to a Triton that watches."""
+    repository.mkdir(parents=True, exist_ok=True)
+    folder = os.open(repository, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,7 @@ from serving.runtimes.triton_origin import Origin, read_origins
 from tasks.errors import BadInput, Conflict, NotReady, Unsupported
 from tasks.task import open_task
 from tests.export.triton.test_engine_file import keep_engine
+from tests.forks import forked
 from tests.handmade import Handmade, build_package
 from tests.handmade_coding import build_pruned, code_package
 from tests.handmade_suppression import SUPPRESSED, build_crowd
@@ -95,6 +97,19 @@ def test_versions_lie_side_by_side(first: ModelPackage, second: ModelPackage, tm
     assert {version: origin.digest for version, origin in origins.items()} == {"1": first.digest, "2": second.digest}
     named = {entry.input_data_file for request in config.model_warmup for entry in request.inputs.values()}
     assert {file.name for file in (tmp_path / "colours" / "warmup").iterdir()} == named
+
+
+def test_versions_that_are_written_at_once_are_all_there(
+    first: ModelPackage, second: ModelPackage, tmp_path: Path
+) -> None:
+    versions = {"1": first, "2": second, "3": first, "4": second}
+    works = (partial(export_triton, package, version, tmp_path, TritonOrder()) for version, package in versions.items())
+    assert forked(*works) == [0] * 4
+    config = read_config(tmp_path / "colours" / "config.pbtxt")
+    parameters = {name: value.string_value for name, value in config.parameters.items()}
+    assert {version: origin.digest for version, origin in read_origins(parameters).items()} == {
+        version: package.digest for version, package in versions.items()
+    }
 
 
 def test_a_version_that_is_there_is_never_changed(first: ModelPackage, second: ModelPackage, tmp_path: Path) -> None:
