@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Collection, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache, partial
@@ -86,7 +87,7 @@ class SceneSource:
         workers = min(len(os.sched_getaffinity(0)), len(starts))
         # Workers start afresh: a fork of a process that runs threads (torch) may hang.
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, context) as pool:
+        with ProcessPoolExecutor(workers, context, end_with_parent) as pool:
             chunks = track(pool.map(make, starts), f"generating {name} scenes", len(starts))
             write_archive(folder, (example for chunk in chunks for example in chunk))
 
@@ -97,6 +98,18 @@ class AnnotatedSceneSource(SceneSource, AnnotatedSource):
     @property
     def mask_labels(self) -> tuple[str, ...]:
         return MASK_LABELS
+
+
+def end_with_parent() -> None:
+    """In a worker: those of a process that was killed would wait for work for ever, and keep its output open."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def generator_facts(max_digits: int = 1) -> tuple[object, ...]:
