@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from registry.package_cache import evict
 from registry.reference import ModelRef, VersionInfo
 from serving.last_good import LastGood
+from tasks.errors import NotReady
 
 log = logging.getLogger(__name__)
 
@@ -18,9 +20,17 @@ def keep_up(
 ) -> None:
     """Remember what is served, for when the registry is away, and make room in the cache for what comes. `in_use`:
     digests of packages that stay."""
-    try:
+    with forgiven():
         last_good.remember(str(ref), info)
+    with forgiven():
         for digest in evict(cache, budget_bytes, in_use):
             log.info("package %s left the cache", digest[:12])
-    except OSError as error:
+
+
+@contextmanager
+def forgiven() -> Iterator[None]:
+    """What a cache denies, its volume's space or locks, is no reason not to serve."""
+    try:
+        yield
+    except (OSError, NotReady) as error:
         log.warning("the package cache can not be kept in order: %s", error)

@@ -22,7 +22,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def clear_away(folder: Path) -> None:
     """Leaves of a run that ended nothing but its result: the rest would be a second copy of what was registered."""
-    (folder / STATE_FILE).unlink()
+    (folder / STATE_FILE).unlink(missing_ok=True)
     for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
