@@ -21,8 +21,7 @@ from tests.handmade import Handmade, build_package, encoded
 
 pytestmark = pytest.mark.e2e
 BUDGET_BYTES = 4_000_000
-"""Room for a batch that is done, and for the beginning of another: a disk takes 4096 bytes for each picture."""
-"""Less than all pictures of the test take, more than two batches."""
+"""Room for a batch that is done and the beginning of another, but not for all pictures: on a disk each takes 4096."""
 
 
 def metric(server: RunningServer, name: str, **labels: str) -> float:
