@@ -23,44 +23,56 @@ class FolderBudget:
         self._own: dict[Batch, int] = {}
 
     def survey(self, now: datetime, still_open: set[Batch]) -> None:
-        """Look at everything; remove what is too old. Raises OSError for a folder that can not be read."""
+        """Look at everything; remove what is too old. Raises OSError for a folder that can not be read, or for a file
+        that can not be removed, once all others are."""
         self._own = {batch: size for batch, size in self._own.items() if batch in still_open}
         paths = [path for path in self._root.glob("*/*") if is_day(path)]
         self._days = {path: self._days.get(path) or DayFolder(path) for path in paths}
         for day in self._days.values():
             day.look(now)
-        self._forget(now, still_open)
-        self._tell()
+        try:
+            self._forget(now, still_open)
+        finally:
+            self._tell()
 
     def _forget(self, now: datetime, still_open: set[Batch]) -> None:
         """Remove what is too old. Names sort by time, and are told apart faster than times."""
         before = now - self._retention
         limit = before.strftime(DAY_FORMAT), before.strftime(TIME_FORMAT)
+        denied: list[OSError] = []
         for day in self._oldest_first():
             if day.path.name > limit[0]:
                 break
             for batch, names in day.batches().items():
                 if (batch.day, batch.stem) < limit and batch not in still_open:
-                    self._remove(day, names, now)
+                    denied += self._try_to_remove(day, names, now)
+        if denied:
+            raise denied[0]
 
     def make_room(self, num_bytes: int, now: datetime, still_open: set[Batch]) -> bool:
-        """Whether so much can be written now; removes what it takes. Batches that are being gathered stay."""
+        """Whether so much can be written now; removes what it takes. Batches that are being gathered stay. Raises
+        OSError where there is no room because of a file that can not be removed."""
         held, num_bytes = self._held(), in_blocks(num_bytes)
         excess = held + num_bytes - self._budget_bytes
         if excess <= 0:
             return True
         if held - sum(self._own.get(batch, 0) for batch in still_open) < excess:
             return False
-        spare = self._budget_bytes // SPARE
+        spare, denied = self._budget_bytes // SPARE, list[OSError]()
         for _, days in groupby(self._oldest_first(), key=lambda day: day.path.name):
-            self._clear(list(days), num_bytes + spare, now, still_open)
+            denied += self._clear(list(days), num_bytes + spare, now, still_open)
             if self._held() + num_bytes + spare <= self._budget_bytes:
                 break
         self._tell()
-        return self._held() + num_bytes <= self._budget_bytes
+        has_room = self._held() + num_bytes <= self._budget_bytes
+        if denied and not has_room:
+            raise denied[0]
+        return has_room
 
-    def _clear(self, days: list[DayFolder], num_bytes: int, now: datetime, still_open: set[Batch]) -> None:
-        """Of all models' folders of one day remove what it takes, and no more: others may have made room already."""
+    def _clear(self, days: list[DayFolder], num_bytes: int, now: datetime, still_open: set[Batch]) -> list[OSError]:
+        """Of all models' folders of one day remove what it takes, and no more: others may have made room already.
+        Returns why files could not be removed."""
+        denied: list[OSError] = []
         for day in days:
             day.look(now)
         there = [(batch, names, day) for day in days for batch, names in day.batches().items()]
@@ -68,7 +80,8 @@ class FolderBudget:
             if self._held() + num_bytes <= self._budget_bytes:
                 break
             if batch not in still_open:
-                self._remove(day, names, now)
+                denied += self._try_to_remove(day, names, now)
+        return denied
 
     def wrote(self, batch: Batch, num_bytes: int) -> None:
         """This process added to a batch of its own."""
@@ -83,6 +96,14 @@ class FolderBudget:
         day = self._days.setdefault(path, DayFolder(path))
         self._remove(day, day.batches().get(batch, []), now)
         self._tell()
+
+    def _try_to_remove(self, day: DayFolder, names: list[str], now: datetime) -> list[OSError]:
+        """What can not be removed, for it is another user's, keeps nothing else from it. Returns the reason, if any."""
+        try:
+            self._remove(day, names, now)
+        except OSError as error:
+            return [error]
+        return []
 
     def _remove(self, day: DayFolder, names: list[str], now: datetime) -> None:
         if names:

@@ -61,6 +61,41 @@ def test_no_room_is_made_by_what_can_not_be_removed(tmp_path: Path, monkeypatch:
         assert statistics.folder_bytes == 4 * BLOCK_BYTES
 
 
+@pytest.fixture
+def one_that_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The oldest batch, of another user."""
+    batch = put(tmp_path, NOON - 40 * DAY)
+    file = batch.folder(tmp_path) / f"{batch.stem}.rows.parquet"
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path == file:
+            raise PermissionError(1, "Operation not permitted", str(path))
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    return file
+
+
+def test_what_can_not_be_removed_keeps_nothing_else_beyond_its_time(tmp_path: Path, one_that_stays: Path) -> None:
+    put(tmp_path, NOON - 35 * DAY)
+    put(tmp_path, NOON)
+    with pytest.raises(PermissionError, match=r"rows\.parquet"):
+        budget_of(tmp_path, 100)
+    assert left(tmp_path) == ["digits 2026-10-12 120000", "digits 2026-11-21 120000"]
+
+
+def test_room_is_made_beside_what_can_not_be_removed(tmp_path: Path, one_that_stays: Path) -> None:
+    put(tmp_path, NOON - DAY)
+    put(tmp_path, NOON)
+    budget, statistics = budget_of(tmp_path, 3.5, days=100)
+    assert budget.make_room(BLOCK_BYTES, NOON, set())
+    assert left(tmp_path) == ["digits 2026-10-12 120000", "digits 2026-11-21 120000"]
+    assert statistics.folder_bytes == 2 * BLOCK_BYTES
+    with pytest.raises(PermissionError, match=r"rows\.parquet"):
+        budget.make_room(3 * BLOCK_BYTES, NOON, set())
+
+
 def test_room_that_another_server_made_is_not_made_twice(tmp_path: Path) -> None:
     for hours in range(8):
         put(tmp_path, NOON - timedelta(hours=hours))
