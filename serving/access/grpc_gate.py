@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import grpc
@@ -11,6 +10,7 @@ from serving.access.access import Access
 from serving.access.credential import headers_of
 from serving.access.keyless_calls import KeylessCalls
 from serving.access.open_paths import CALLS
+from serving.grpc_disconnects import as_cancelled
 from serving.metrics import Metrics
 from serving.oip.grpc_message import PROTOCOL, status_of
 from tasks.errors import TidegateError
@@ -51,8 +51,5 @@ class GatedCalls(grpc.GenericRpcHandler):  # type: ignore[misc]
     async def _refuse(self, error: TidegateError, context: grpc.aio.ServicerContext) -> None:
         code, details = status_of(error)
         self._metrics.request_without_model(PROTOCOL, code.name)
-        try:
+        with as_cancelled():
             await context.abort(code, details)
-        except grpc.aio.InternalError as error:
-            # The connection is gone. Strangers could fill the log with the traceback that grpc writes of it.
-            raise asyncio.CancelledError from error

@@ -16,6 +16,7 @@ import grpc
 
 from serving.access.counts import AccessCounts, Reason
 from serving.access.places import Places
+from serving.grpc_disconnects import as_cancelled
 from tasks.errors import BadInput, Overloaded, TidegateError, TooLarge
 
 FIRST_MESSAGE_S = 5.0
@@ -67,14 +68,11 @@ class KeylessCalls:
                 self._count(error)
                 await refuse(error, context)
                 return
-            try:
+            with as_cancelled():
                 if handler.response_streaming:
                     await handler.unary_stream(request, context)
                 else:
                     await context.write(await handler.unary_unary(request, context))
-            except grpc.aio.InternalError as error:
-                # The connection is gone. A stranger could fill the log with the traceback that grpc writes of it.
-                raise asyncio.CancelledError from error
 
         # One of streams, whatever the call: grpc itself would wait for a message without end.
         return grpc.stream_stream_rpc_method_handler(answer, handler.request_deserializer, handler.response_serializer)

@@ -9,6 +9,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2
 
+from serving.grpc_disconnects import as_cancelled
 from serving.model_host import ModelHost
 from serving.oip.metadata import check_ready
 from tasks.errors import NotFound, TidegateError
@@ -38,7 +39,8 @@ def health_handler(host: ModelHost) -> Any:
             is_stopping = host.draining
             status = status_of(host, service)
             if status != told:
-                await context.write(health_pb2.HealthCheckResponse(status=status))
+                with as_cancelled():
+                    await context.write(health_pb2.HealthCheckResponse(status=status))
                 told = status
             if is_stopping:
                 return  # or the server would wait for this call until its patience ends

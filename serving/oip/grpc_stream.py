@@ -14,6 +14,7 @@ from tritonclient.grpc import service_pb2
 from serving.access.access import Access
 from serving.access.credential import headers_of
 from serving.generation.request import Delta
+from serving.grpc_disconnects import as_cancelled
 from serving.http_body import Headers
 from serving.model_host import ModelHost
 from serving.oip.grpc_inference import Call, InferenceCalls, Read
@@ -160,7 +161,8 @@ class Writer:
     async def write(self, response: Any) -> None:
         """Waits for a client that reads slowly."""
         async with self._turn:
-            await self._context.write(response)
+            with as_cancelled():
+                await self._context.write(response)
 
 
 def describe_piece(response: Any, delta: Delta, num_choices: int) -> None:

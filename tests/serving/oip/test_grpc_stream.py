@@ -14,6 +14,8 @@ import tritonclient.grpc.aio as triton
 from tritonclient.grpc import service_pb2
 
 from serving.oip.grpc import add_services
+from serving.oip.grpc_inference import InferenceCalls
+from serving.oip.grpc_stream import InferenceStreams
 from serving.tracing.tracing import NO_TRACING, Tracing
 from tests.serving.host_server import until
 from tests.serving.protocol_server import ProtocolServer
@@ -164,3 +166,41 @@ async def test_who_leaves_frees_the_slots(texts: ProtocolServer) -> None:
         answers.cancel()
         await until(lambda: model.num_in_flight == 0)
     assert model.generation.num_cancelled == 1
+
+
+class Leaving:
+    """The context of a client who leaves while the second message is sent to it."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+
+    def time_remaining(self) -> float | None:
+        return None
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        return ()
+
+    async def write(self, response: Any) -> None:
+        if self.sent:
+            raise grpc.aio.InternalError("the connection is gone")
+        self.sent.append(response)
+
+
+async def test_a_client_who_leaves_while_it_is_written_to_is_no_fault(
+    texts: ProtocolServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls = InferenceCalls(texts.host, texts.config, texts.metrics, texts.regions)
+    streams = InferenceStreams(calls, texts.host, texts.regions, texts.access)
+    client = Leaving()
+    message = service_pb2.ModelInferRequest(model_name="tiny", id="1")
+    message.inputs.add(name="text_input", datatype="BYTES", shape=[1]).contents.bytes_contents.append(b"a")
+    message.parameters["max_tokens"].int64_param = 6
+
+    async def messages() -> AsyncIterator[bytes]:
+        yield message.SerializeToString()
+
+    await streams.answer(messages(), client)
+    assert len(client.sent) == 1
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+    model: Any = texts.host.get("tiny")
+    await until(lambda: model.num_in_flight == 0)
