@@ -179,6 +179,7 @@ def test_all_of_it_is_reached_by_keys_alone(console: ConsolePage) -> None:
     expect(page.locator("#model")).to_be_focused()
     page.keyboard.press("ArrowUp")
     expect(page).to_have_url(address)
+    expect(page.get_by_text("it answers with boxes")).to_be_visible()
     page.keyboard.press("Tab")
     expect(page.locator("#picture")).to_be_focused()
     example = page.get_by_role("button", name="Example 1")
