@@ -104,8 +104,8 @@ class BatchQueue:
         return self._items[0].arrived_at + self._max_wait_s - monotonic()
 
     def _crowded_out_s(self, idle_since: float) -> float:
-        """How much longer a run should leave the cores to those that prepare rows for it. They would only take turns,
-        and every turn costs both their caches; when it is their turn first, their rows share the run."""
+        """How much longer a run should leave the cores to those that prepare rows for it. They would only take turns
+        on them; where preparing goes first, its rows share the run, and nobody waits for two."""
         if self.num_coming_rows < self._crowd or self._is_full_or_closed():
             return 0.0
         return latest_start(self._items, self._plan, idle_since) - monotonic()
